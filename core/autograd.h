@@ -1,0 +1,100 @@
+/* Reverse-mode differentiation: a tape of reference-counted nodes, written while ops run. */
+#ifndef TERN_AUTOGRAD_H
+#define TERN_AUTOGRAD_H
+
+#include "tern/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Asks for gradients of a leaf (a tensor that no recorded op made). Returns t.
+ * Errors: TERN_ERR_DTYPE if t is not a float, TERN_ERR_AUTOGRAD if it is no leaf. */
+TERN_API tern_tensor *tern_require_grad(tern_tensor *t, bool require);
+/* True if t is such a leaf, or was computed from one. */
+TERN_API bool tern_requires_grad(const tern_tensor *t);
+/* True if no recorded op made t. */
+TERN_API bool tern_is_leaf(const tern_tensor *t);
+
+/* The gradient that tern_backward accumulated in the leaf t; NULL if there is none (no error). Owner: t; keep it to
+ * have it longer. */
+TERN_API tern_tensor *tern_grad_get(tern_tensor *t);
+/* Replaces it; NULL drops it. Errors: TERN_ERR_SHAPE, TERN_ERR_DTYPE, TERN_ERR_DEVICE unless g is like t. */
+TERN_API bool tern_grad_set(tern_tensor *t, tern_tensor *g);
+
+typedef struct tern_backward_opts {
+    bool retain_graph; /* keep what the tape saved, for another pass */
+    bool create_graph; /* record the pass itself, for higher derivatives; implies retain_graph */
+    bool allow_unused; /* tern_grad: NULL for an input that the output does not depend on, instead of an error */
+} tern_backward_opts;
+
+/* Adds d loss / d leaf to the gradient of every leaf that loss depends on. loss has one element.
+ * Errors: TERN_ERR_AUTOGRAD (no graph, graph used up, a saved tensor changed in place), TERN_ERR_SHAPE. */
+TERN_API bool tern_backward(tern_tensor *loss);
+/* The same for any shape: seed is d(something) / d y, like y; NULL means ones for a y of one element. */
+TERN_API bool tern_backward_from(tern_tensor *y, tern_tensor *seed, tern_backward_opts opts);
+/* out[i] = d y / d x[i], like x[i], for n inputs; the leaves' own gradients are left alone. seed as above.
+ * Owner of out[i]: the current scope. Errors: as tern_backward; TERN_ERR_AUTOGRAD for an input that y does not depend
+ * on. */
+TERN_API bool tern_grad(tern_tensor *y, tern_tensor *const *x, int n, tern_tensor *seed, tern_backward_opts opts,
+                        tern_tensor **out);
+
+/* Recording on or off for the calling thread. Returns what it was, for restoring:
+ *     bool was = tern_grad_mode(false); ... tern_grad_mode(was); */
+TERN_API bool tern_grad_mode(bool record);
+TERN_API bool tern_grad_mode_get(void);
+/* t's values as a leaf without gradient; shares storage. Owner: the current scope. */
+TERN_API tern_tensor *tern_detach(tern_tensor *t);
+
+/* Called with the gradient that reaches t during a backward pass; what it returns goes on in its place (the same
+ * tensor, another one like it, or NULL after an error). */
+typedef tern_tensor *(*tern_grad_hook)(tern_tensor *grad, void *user);
+/* Adds a hook to t, which must require gradients; hooks run in the order of adding and live as long as t's graph.
+ * Returns its number, or -1 on errors. */
+TERN_API int tern_hook_add(tern_tensor *t, tern_grad_hook hook, void *user);
+TERN_API bool tern_hook_remove(tern_tensor *t, int number);
+
+/* ---- differentiable functions ------------------------------------------------------------------------------- *
+ * The built-in structured ops are made of this, and a user's own are too. */
+
+typedef struct tern_ctx tern_ctx;
+
+typedef struct tern_function {
+    const char *name;
+    int n_out;        /* outputs of forward, 1 to TERN_MAX_OUT */
+    size_t opts_size; /* bytes of the options that tern_apply copies; 0 for none */
+    /* Computes out[0 .. n_out) from in[0 .. n). Runs with recording off, inside a scope of its own. What backward will
+     * need is handed to tern_ctx_save here. Returns false after an error. */
+    bool (*forward)(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out);
+    /* grad_in[i] = sum over outputs of grad_out[o] d out[o] / d in[i], for every i that tern_ctx_needs; leaving NULL
+     * means zero. grad_out[o] is NULL where nothing depends on output o. To be differentiable again, written in public
+     * ops. NULL for a function without gradient. Runs inside a scope of its own. */
+    bool (*backward)(tern_ctx *ctx, tern_tensor *const *grad_out, tern_tensor **grad_in);
+    /* Called once when the options are dropped; may be NULL. */
+    void (*drop)(void *opts);
+} tern_function;
+
+#define TERN_MAX_OUT 4
+
+/* Runs f and records it if recording is on and an input requires gradients. Inputs may be NULL where f allows it.
+ * opts is copied. Owner of out[]: the current scope. Outputs of integer or bool dtype take no gradient. */
+TERN_API bool tern_apply(const tern_function *f, tern_tensor *const *in, int n, const void *opts, tern_tensor **out);
+
+/* The copied options. In forward they may be written to (a seed, a size that backward needs). */
+TERN_API void *tern_ctx_opts(tern_ctx *ctx);
+/* In forward: keeps t (an input, an output or another tensor; NULL too) for backward, in order of saving. */
+TERN_API bool tern_ctx_save(tern_ctx *ctx, tern_tensor *t);
+/* In backward: the i-th saved tensor. NULL after an error: changed in place since, or the graph was used up. */
+TERN_API tern_tensor *tern_ctx_saved(tern_ctx *ctx, int i);
+/* True if input i requires a gradient. In forward: if it will. */
+TERN_API bool tern_ctx_needs(tern_ctx *ctx, int i);
+/* Shape and dtype of input i. */
+TERN_API tern_shape tern_ctx_shape(tern_ctx *ctx, int i);
+TERN_API tern_dtype tern_ctx_dtype(tern_ctx *ctx, int i);
+/* Number of inputs. */
+TERN_API int tern_ctx_inputs(tern_ctx *ctx);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,150 @@
+/* What core's own files share: the tensor's layout, the tape's nodes, and short cuts for writing ops. Private. */
+#ifndef TERNI_INTERNAL_H
+#define TERNI_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "backend.h"
+#include "tern/autograd.h"
+#include "tern/memory.h"
+#include "tern/ops.h"
+#include "tern/random.h"
+#include "tern/tensor.h"
+
+/* ---- the memory door (memory.c) --------------------------------------------------------------------------------- */
+
+/* Host memory, 64-byte aligned, not cleared; small blocks come from per-thread free lists. NULL after recording
+ * TERN_ERR_MEMORY. terni_free needs the size that was asked for. */
+void *terni_alloc(size_t bytes);
+void *terni_calloc(size_t bytes); /* cleared */
+void terni_free(void *p, size_t bytes);
+/* For variable data whose size is not at hand at freeing: the size is kept in front. terni_resize keeps the content; p
+ * may be NULL. */
+void *terni_malloc(size_t bytes);
+void *terni_resize(void *p, size_t bytes);
+void terni_mfree(void *p);
+char *terni_strdup(const char *s);
+/* Counters and the switch, for device memory that a backend allocates: true if this request may go on. */
+bool terni_memory_request(tern_device d, size_t bytes);
+void terni_memory_account(tern_device d, int64_t bytes); /* negative when freed */
+
+/* ---- errors (error.c) -------------------------------------------------------------------------------------------- */
+
+bool terni_fail_at(tern_code code, const char *file, int line, const char *format, ...) TERN_PRINTF(4, 5);
+/* terni_fail(code, "matmul: ...", ...) records the error and gives false; terni_null does and gives NULL. */
+#define terni_fail(code, ...) terni_fail_at(code, __FILE__, __LINE__, __VA_ARGS__)
+#define terni_null(code, ...) (terni_fail_at(code, __FILE__, __LINE__, __VA_ARGS__) ? (void *)0 : (void *)0)
+/* True if an op may go on: no error pending, and p, the argument `what` of op, is not NULL. */
+bool terni_given(const void *p, const char *op, const char *what);
+
+/* ---- shapes (shape.c): the one place of overflow-checked shape arithmetic
+ * --------------------------------------------- */
+
+/* Element count; -1 on overflow, a negative size, or a wrong ndim. */
+int64_t terni_shape_numel(const tern_shape *s);
+bool terni_mul_i64(int64_t a, int64_t b, int64_t *out); /* false on overflow */
+bool terni_shape_check(const char *op, const tern_shape *s,
+                       tern_dtype dtype); /* numel and bytes fit; records TERN_ERR_SHAPE */
+/* dim in [-ndim, ndim) to [0, ndim); -1 after recording TERN_ERR_SHAPE for op. */
+int terni_dim(const char *op, int dim, int ndim);
+/* dims[n] (all of them if n is 0) as a bit set; false after recording an error. */
+bool terni_dims(const char *op, const int *dims, int n, int ndim, uint32_t *bits);
+/* Broadcast of a and b; false after recording "op: shapes [..] and [..] do not broadcast". */
+bool terni_broadcast(const char *op, tern_shape a, tern_shape b, tern_shape *out);
+/* "[2, 3] f32" in one of a few rotating per-thread buffers, for messages. */
+const char *terni_describe(const tern_tensor *t);
+const char *terni_shape_str(tern_shape s);
+
+/* ---- tensors (tensor.c)
+ * ------------------------------------------------------------------------------------------------- */
+
+typedef struct terni_storage {
+    atomic_int refs;
+    tern_device device;
+    uint32_t version;
+    void *data;
+    size_t bytes;
+    void (*drop)(void *user); /* foreign memory; else NULL */
+    void *user;
+    bool foreign;
+} terni_storage;
+
+typedef struct terni_node terni_node;
+
+/* What few tensors have; made when it is first needed. */
+typedef struct terni_meta {
+    char *name;
+    tern_tensor *grad;
+    struct terni_hook *hooks;
+    int hook_next;
+    terni_node *accumulator; /* a leaf's node; not owned: it holds the tensor while a graph lives */
+} terni_meta;
+
+struct tern_tensor {
+    terni_view v;
+    atomic_int refs;
+    bool requires_grad; /* a leaf that wants a gradient */
+    bool contiguous;
+    tern_device device;
+    int out_index; /* which output of node this is */
+    int64_t numel;
+    terni_storage *storage;
+    terni_node *node; /* what computed it; NULL for leaves; owned */
+    terni_meta *meta;
+};
+
+static inline tern_shape terni_shape(const tern_tensor *t) {
+    tern_shape s = {.ndim = t->v.ndim};
+    for (int i = 0; i < s.ndim; i++) s.dim[i] = t->v.shape[i];
+    return s;
+}
+static inline tern_dtype terni_dtype(const tern_tensor *t) { return (tern_dtype)t->v.dtype; }
+
+/* A new contiguous tensor in the current scope; the shape was checked. */
+tern_tensor *terni_new(tern_shape shape, tern_dtype dtype, tern_device device);
+/* A view of t's storage: shape, strides (elements), first element `offset` elements after t's first. Not recorded. */
+tern_tensor *terni_alias(tern_tensor *t, tern_shape shape, const int64_t *strides, int64_t offset);
+/* t if contiguous, else a contiguous copy; not recorded: for the inside of forward and kernels' callers. */
+tern_tensor *terni_dense(tern_tensor *t);
+/* t converted to dtype, not recorded. */
+tern_tensor *terni_as(tern_tensor *t, tern_dtype dtype);
+terni_meta *terni_meta_of(tern_tensor *t); /* makes it */
+/* Adds a reference that the calling thread's current scope drops at its end. Returns t; on failure releases it. */
+tern_tensor *terni_scope_add(tern_tensor *t);
+
+/* ---- dispatch (dispatch.c)
+ * ------------------------------------------------------------------------------------------------ */
+
+/* The backend of a device, loaded now if need be; NULL after recording TERN_ERR_DEVICE. */
+const terni_backend *terni_backend_of(tern_device d);
+/* The CPU backend and the device check are one load and compare away. */
+/* Runs a structured kernel on the tensors' device; entries of in and out may be NULL (out[0] or in[0] is not). Fails if
+ * devices differ, naming op. */
+bool terni_run(int op, tern_tensor *const *in, int n_in, tern_tensor *const *out, int n_out, const void *opts);
+/* The same on bare views. */
+bool terni_run_views(int op, tern_device d, const terni_view *const *in, int n_in, const terni_view *const *out,
+                     int n_out, const void *opts);
+const char *terni_op_name(int op);
+/* The common device of tensors a .. (NULL entries skipped); records TERN_ERR_DEVICE, naming op, and gives false if they
+ * differ. */
+bool terni_same_device(const char *op, tern_tensor *const *t, int n, tern_device *out);
+/* All of t (NULL entries skipped) are float of one dtype; else records TERN_ERR_DTYPE. */
+bool terni_same_float(const char *op, tern_tensor *const *t, int n);
+
+/* ---- autograd (autograd.c, apply.c)
+ * --------------------------------------------------------------------------------------- */
+
+/* True if the calling thread records now. In a backward rule: true under create_graph, when fused kernels that are not
+ * differentiable must make way for public ops. */
+bool terni_recording(void);
+static inline bool terni_wants(const tern_tensor *t) { return t->requires_grad || t->node; }
+/* Refuses an in-place change of t by b (or NULL) while recording. */
+bool terni_in_place_ok(const char *op, tern_tensor *t, tern_tensor *b);
+
+/* ---- random (random.c)
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* Takes `blocks` blocks of four words from the program's stream; returns where they start. */
+tern_random terni_random_take(uint64_t blocks);
+
+#endif

@@ -1,0 +1,43 @@
+/* Random numbers: Philox4x32-10 by counter (Salmon et al., SC 2011), so a seed gives the same draws on every device. */
+#ifndef TERN_RANDOM_H
+#define TERN_RANDOM_H
+
+#include "tern/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The state of a stream: key and position. The program's own stream is behind tern_seed; a tern_random of one's own is
+ * a plain value. Position counts blocks of four 32-bit words. */
+typedef struct tern_random {
+    uint64_t seed;
+    uint64_t position;
+} tern_random;
+
+/* Starts the program's stream anew. Thread-safe. */
+TERN_API void tern_seed(uint64_t seed);
+/* The program's stream, for checkpoints. Thread-safe. */
+TERN_API tern_random tern_random_get(void);
+TERN_API void tern_random_set(tern_random state);
+/* Four words of the block at (counter[0..3]) under key[0..1]: the bare function of Random123. Thread-safe. */
+TERN_API void tern_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+/* The next 32 bits of a stream of one's own (r advances by one block). */
+TERN_API uint32_t tern_random_u32(tern_random *r);
+/* An unbiased integer in [0, n), n >= 1. */
+TERN_API uint64_t tern_random_below(tern_random *r, uint64_t n);
+/* A double in [0, 1) with 53 random bits. */
+TERN_API double tern_random_double(tern_random *r);
+
+/* Uniform in [lo, hi), and normal with mean and standard deviation (Box-Muller), drawn from the program's stream.
+ * Float dtypes. Errors: TERN_ERR_DTYPE, TERN_ERR_ARGUMENT (hi < lo, std < 0). Owner: the current scope. */
+TERN_API tern_tensor *tern_rand(tern_shape shape, double lo, double hi, tern_options options);
+TERN_API tern_tensor *tern_randn(tern_shape shape, double mean, double std, tern_options options);
+/* The same, over t's elements in place, at any strides. Returns false on errors. */
+TERN_API bool tern_uniform_(tern_tensor *t, double lo, double hi);
+TERN_API bool tern_normal_(tern_tensor *t, double mean, double std);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

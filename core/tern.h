@@ -1,0 +1,17 @@
+/* The tern umbrella: all public headers. The only file in core that looks up; nothing in the library includes it. */
+#ifndef TERN_H
+#define TERN_H
+
+#include "tern/autograd.h"
+#include "tern/base.h"
+#include "tern/checkpoint.h"
+#include "tern/data.h"
+#include "tern/layers.h"
+#include "tern/memory.h"
+#include "tern/module.h"
+#include "tern/ops.h"
+#include "tern/optim.h"
+#include "tern/random.h"
+#include "tern/tensor.h"
+
+#endif

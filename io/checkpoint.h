@@ -1,0 +1,57 @@
+/* Checkpoints in HDF5: all that a training run needs to go on as if it had never stopped.
+ *
+ *   /model/NAME            parameters and buffers by full name ("/model/conv1.weight"), with attribute kind = param |
+ * buffer /optim                 attributes type, lr, steps, groups; /optim/NAME/SLOT the state tensors / attributes
+ * tern_version, format, epoch, step, random_seed, random_position; loader_seed, loader_epoch, loader_batch; schedule_*;
+ * and the program's own under user_NAME
+ *
+ * f16 is stored as IEEE half, bf16 as u16 with attribute dtype = bf16, bool as u8 with attribute dtype = bool. Every
+ * dataset has a checksum. A file is written under a temporary name in the same folder, flushed to the disk, then
+ * renamed over the old one, so that at every moment a complete checkpoint stands there. Reading verifies everything
+ * before it changes anything. Files from unknown sources are not safe to read: the HDF5 library itself has crashed on
+ * crafted ones. */
+#ifndef TERN_CHECKPOINT_H
+#define TERN_CHECKPOINT_H
+
+#include "tern/data.h"
+#include "tern/module.h"
+#include "tern/optim.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tern_checkpoint_user {
+    const char *name; /* letters, digits, '_' */
+    double number;
+    const char *text; /* used instead of number if not NULL; after loading, to be freed by tern_checkpoint_free_text */
+} tern_checkpoint_user;
+
+typedef struct tern_checkpoint {
+    tern_module *model;         /* NULL: not saved, not loaded */
+    tern_optim *optim;          /* likewise */
+    tern_loader *loader;        /* likewise */
+    tern_schedule *schedule;    /* likewise; saved as settings, restored into *schedule */
+    bool no_random;             /* leaves the program's random stream out */
+    int64_t epoch, step;        /* the program's own counters: set by loading */
+    tern_checkpoint_user *user; /* further attributes; loading fills in those that are named */
+    int n_user;
+    bool not_strict; /* loading: names may be missing or unexpected; what fits is loaded */
+} tern_checkpoint;
+
+/* Writes c to path. On failure the previous file is intact and no temporary file is left.
+ * Errors: TERN_ERR_IO with path and the system's reason (no space, no permission, ...). */
+TERN_API bool tern_checkpoint_save(const char *path, const tern_checkpoint *c);
+/* Reads path into c's parts. All is read and checked first: on failure nothing was changed. Errors: TERN_ERR_IO;
+ * TERN_ERR_FORMAT for a file that is no checkpoint, cut off or damaged; TERN_ERR_SHAPE, listing the missing, unexpected
+ * and mis-shaped names; TERN_ERR_DTYPE. */
+TERN_API bool tern_checkpoint_load(const char *path, tern_checkpoint *c);
+TERN_API void tern_checkpoint_free_text(tern_checkpoint *c);
+/* Finds out, before hours of training, whether path can be written: makes, fills and removes a temporary file beside
+ * it. Errors as for saving. */
+TERN_API bool tern_checkpoint_try(const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,103 @@
+/* Modules: named trees of parameters, buffers and children. A user's module is the same thing as a bundled one:
+ *
+ *     typedef struct { tern_module m; tern_module *a, *b; } net;             (m first)
+ *     net *net_new(int64_t in, int64_t out) {
+ *         net *s = TERN_MODULE_NEW(net);
+ *         s->a = tern_module_add(&s->m, "a", tern_linear_new(in, 64, (tern_linear_opts){0}));
+ *         s->b = tern_module_add(&s->m, "b", tern_linear_new(64, out, (tern_linear_opts){0}));
+ *         return tern_module_done(s);                                        (NULL if any part failed; frees the rest)
+ *     }
+ *     tern_tensor *net_forward(net *s, tern_tensor *x) { return tern_forward(s->b, tern_relu(tern_forward(s->a, x))); }
+ *
+ * Every bundled layer is a tern_module *, because in C a type and an op cannot both be called tern_conv2d.
+ * Names of parameters come from the tree ("a.weight"), and shapes and layouts are PyTorch's, so weights travel both
+ * ways. One module is for one thread at a time. */
+#ifndef TERN_MODULE_H
+#define TERN_MODULE_H
+
+#include "tern/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tern_module tern_module;
+
+struct tern_module {
+    const char *type; /* "linear"; static or owned by the program */
+    /* One tensor in, one out, so that sequential and summary can call the module; NULL if its forward has another form.
+     */
+    tern_tensor *(*forward)(tern_module *m, tern_tensor *x);
+    /* Frees what the module holds besides parameters, buffers and children; may be NULL. */
+    void (*drop)(tern_module *m);
+    /* Writes the module's settings ("3 -> 8, kernel 3x3") for the summary; may be NULL. */
+    void (*describe)(const tern_module *m, char *buf, size_t size);
+    bool training;                   /* set by tern_module_train */
+    struct tern_module_parts *parts; /* names, parameters, buffers and children; private */
+};
+
+/* ---- making modules -------------------------------------------------------------------------------------------------
+ */
+
+/* A cleared struct of type T whose first member is the tern_module; training mode. To be given back with
+ * tern_module_free. NULL on errors, which all functions here pass on. */
+#define TERN_MODULE_NEW(T) ((T *)tern_module_alloc(sizeof(T), #T))
+TERN_API void *tern_module_alloc(size_t size, const char *type);
+/* Registers child (a tern_module * or a struct that starts with one) under name; parent owns it from now on. Returns
+ * child. If child is NULL or the name is taken, empty or holds a dot, records an error, frees child, marks parent as
+ * failed and returns NULL. void *, so that structs of one's own need no cast. */
+TERN_API void *tern_module_add(tern_module *parent, const char *name, void *child);
+/* Registers a parameter: t is kept, named and asked for gradients. Returns t. Errors as above. */
+TERN_API tern_tensor *tern_module_param(tern_module *m, const char *name, tern_tensor *t);
+/* Registers a buffer: state without gradient that is saved with the module. Returns t. Errors as above. */
+TERN_API tern_tensor *tern_module_buffer(tern_module *m, const char *name, tern_tensor *t);
+/* The end of every _new: returns m, or frees it all and returns NULL if a part failed or an error is pending. */
+TERN_API void *tern_module_done(void *m);
+/* Frees m with its children. NULL does nothing. */
+TERN_API void tern_module_free(void *m);
+
+/* ---- using modules --------------------------------------------------------------------------------------------------
+ */
+
+/* m->forward(m, x). Errors: TERN_ERR_UNSUPPORTED if m has none. */
+TERN_API tern_tensor *tern_forward(tern_module *m, tern_tensor *x);
+/* Sets training mode (dropout drops, batch_norm uses the batch) or evaluation mode in the whole tree. */
+TERN_API void tern_module_train(tern_module *m, bool training);
+/* Moves, or converts the float parts of, all parameters and buffers. References from tern_module_get stay valid: the
+ * tensors themselves change. Gradients are dropped. */
+TERN_API bool tern_module_to(tern_module *m, tern_device device);
+TERN_API bool tern_module_cast(tern_module *m, tern_dtype dtype);
+/* Drops the gradients of all parameters. */
+TERN_API void tern_module_zero_grad(tern_module *m);
+/* A parameter or buffer by its full name ("features.0.weight"). Owner: m. Errors: TERN_ERR_ARGUMENT, naming it. */
+TERN_API tern_tensor *tern_module_get(tern_module *m, const char *name);
+/* A descendant by name ("features.0"; "" is m). */
+TERN_API tern_module *tern_module_child(tern_module *m, const char *name);
+
+typedef struct tern_named {
+    const char *name; /* full name; owned by the iterator's module until its tree changes */
+    tern_tensor *tensor;
+    bool is_param; /* else a buffer */
+} tern_named;
+/* The i-th parameter or buffer in the tree: each module's parameters, then its buffers, then its children's. false past
+ * the end. For loops:  tern_named e; for (int i = 0; tern_module_each(m, i, &e); i++) ... */
+TERN_API bool tern_module_each(tern_module *m, int i, tern_named *out);
+/* Elements of all parameters that ask for gradients (trainable), or of all. */
+TERN_API int64_t tern_module_count(tern_module *m, bool trainable_only);
+/* Copies values from src into m by name. Errors: TERN_ERR_SHAPE, listing the missing, unexpected and mis-shaped names;
+ * nothing is changed then. */
+TERN_API bool tern_module_copy(tern_module *m, tern_module *src);
+/* Writes a table of the tree into buf (size bytes, cut): names, types, settings, output shapes (from a dry run on zeros
+ * of `input`'s shape, in evaluation mode without recording; NULL leaves them out) and parameter counts. Returns buf. */
+TERN_API const char *tern_module_summary(tern_module *m, const tern_shape *input, char *buf, size_t size);
+
+/* Runs its modules in order, named "0", "1", ...; owns them. Ends with NULL. If one is NULL, frees the others.
+ * Each module runs in a scope of its own, so what no tape saved dies early. */
+TERN_API tern_module *tern_sequential(void *first, ...);
+/* The same for an array. */
+TERN_API tern_module *tern_sequential_of(tern_module *const *modules, int n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
