@@ -49,50 +49,27 @@ typedef struct terni_host {
 /* ---- ids: one enumerator a row ------------------------------------------------------------------------------- */
 
 enum {
-#define TERN_UNARY(name, ...)   TERNI_UNARY_##name,
+#define TERN_UNARY(name, ...) TERNI_UNARY_##name,
 #define TERN_UNARY_Y(name, ...) TERNI_UNARY_##name,
 #define TERN_UNARY_P(name, ...) TERNI_UNARY_##name,
-#define TERN_BINARY(name, ...)
-#define TERN_COMPARE(name, ...)
 #include "elementwise.def"
     TERNI_UNARY_COUNT
 };
-#undef TERN_UNARY
-#undef TERN_UNARY_Y
-#undef TERN_UNARY_P
-#undef TERN_BINARY
-#undef TERN_COMPARE
-
 enum {
-#define TERN_UNARY(name, ...)
-#define TERN_UNARY_Y(name, ...)
-#define TERN_UNARY_P(name, ...)
 #define TERN_BINARY(name, ...) TERNI_BINARY_##name,
-#define TERN_COMPARE(name, ...)
 #include "elementwise.def"
     TERNI_BINARY_COUNT
 };
-#undef TERN_BINARY
-#undef TERN_COMPARE
-
 enum {
-#define TERN_BINARY(name, ...)
 #define TERN_COMPARE(name, ...) TERNI_COMPARE_##name,
 #include "elementwise.def"
     TERNI_COMPARE_COUNT
 };
-#undef TERN_UNARY
-#undef TERN_UNARY_Y
-#undef TERN_UNARY_P
-#undef TERN_BINARY
-#undef TERN_COMPARE
-
 enum {
 #define TERN_OP(name) TERNI_OP_##name,
 #include "ops.def"
     TERNI_OP_COUNT
 };
-#undef TERN_OP
 
 /* ---- the table ------------------------------------------------------------------------------------------------ */
 
