@@ -2,7 +2,7 @@
 #include "common.h"
 
 enum { MAX_INPUTS = 12 };
-static const double eps = 1e-6, atol = 1e-5, rtol = 1e-3;
+static const double eps = 1e-6, absolute = 1e-5, relative = 1e-3;
 
 /* sum(v * f(x)) without keeping anything; v has f's element count. NaN after an error. */
 static double weighted(gradcheck_fn f, tern_tensor *const *x, int n, void *user, const double *v, int64_t count) {
@@ -38,7 +38,7 @@ static bool compare(const char *what, gradcheck_fn f, tern_tensor *const *x, int
         data[k] = was;
         tern_touch(x[i]);
         const double numeric = (up - down) / (2 * eps);
-        if (!(fabs(analytic[k] - numeric) <= atol + rtol * fabs(numeric)))
+        if (!(fabs(analytic[k] - numeric) <= absolute + relative * fabs(numeric)))
             good = FAIL("%s: gradient of input %d at element %" PRId64 " (value %.6g) is %.10g; by differences %.10g",
                         what, i, k, was, analytic[k], numeric);
     }
