@@ -49,7 +49,7 @@ typedef struct terni_host {
 /* ---- ids: one enumerator a row ------------------------------------------------------------------------------- */
 
 enum {
-#define TERN_UNARY(name, ...) TERNI_UNARY_##name,
+#define TERN_UNARY(name, ...)   TERNI_UNARY_##name,
 #define TERN_UNARY_Y(name, ...) TERNI_UNARY_##name,
 #define TERN_UNARY_P(name, ...) TERNI_UNARY_##name,
 #include "elementwise.def"
@@ -162,9 +162,11 @@ typedef struct terni_pool2d_opts {
     bool exclude_pad;
 } terni_pool2d_opts;
 /* max_pool2d:      in x [N,C,H,W]; out y [N,C,H',W'], index [N,C,H',W'] i32: position h W + w of the maximum (the
- * first). avg_pool2d:      in x; out y. The divisor is the kernel's size, cut to the padded input as PyTorch does in
- * ceil mode, or the count of real elements with exclude_pad. avg_pool2d_grad: in gy; out gx (overwritten).   All
- * contiguous, one float dtype. */
+ *   first; a NaN wins).
+ * max_pool2d_grad: in gy, index; out gx [N,C,H,W] (overwritten): in each plane gx[index] += gy. No options.
+ * avg_pool2d:      in x; out y. The divisor is the kernel's size, cut to the padded input as PyTorch does in ceil mode,
+ *   or the count of real elements with exclude_pad. avg_pool2d_grad: in gy; out gx (overwritten).
+ * All contiguous, one float dtype. */
 
 typedef struct terni_batch_norm_opts {
     double momentum, eps;
@@ -196,6 +198,7 @@ typedef struct terni_cross_entropy_opts {
 typedef struct terni_random_opts {
     uint64_t seed, position; /* block index of the first draw */
     double a, b;             /* uniform: lo, hi; normal: mean, std; dropout: p in a */
+    double top;              /* uniform: the largest value below hi, or lo, of y's dtype */
 } terni_random_opts;
 /* uniform, normal, dropout: element i in row-major order uses words of the stream as core/philox.h says.
  *   uniform, normal: out y, any strides, float.

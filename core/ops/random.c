@@ -1,0 +1,78 @@
+/* Uniform and normal draws from the program's stream. */
+#include <math.h>
+
+#include "internal.h"
+#include "philox.h"
+
+/* Bits of the significand, and the exponent (as frexp has it) of the smallest normal number. */
+typedef struct format {
+    int bits, min_exp;
+    double max;
+} format;
+
+static format format_of(tern_dtype d) {
+    switch (d) {
+        case TERN_F16:
+            return (format){11, -13, 65504.0};
+        case TERN_BF16:
+            return (format){8, -125, 0x1.fep127};
+        case TERN_F64:
+            return (format){53, -1021, 0x1.fffffffffffffp1023};
+        default:
+            return (format){24, -125, 0x1.fffffep127};
+    }
+}
+
+/* The largest value of the format that is below x. */
+static double below(double x, format f) {
+    int e = f.min_exp;
+    const double m = x != 0.0 ? frexp(x, &e) : 0.0;
+    if (e < f.min_exp) e = f.min_exp;
+    const double step = ldexp(1.0, e - f.bits), t = floor(x / step) * step;
+    if (t < x) return t;
+    return x - (m == 0.5 && e > f.min_exp ? step / 2 : step);
+}
+
+static bool draw(int op, tern_tensor *t, terni_random_opts o) {
+    const tern_random r = terni_random_take(terni_philox_blocks(t->numel, terni_dtype(t) == TERN_F64));
+    o.seed = r.seed;
+    o.position = r.position;
+    if (!terni_run(op, NULL, 0, &t, 1, &o)) return false;
+    tern_touch(t);
+    return true;
+}
+
+static bool uniform(const char *op, tern_tensor *t, double lo, double hi) {
+    if (!terni_same_float(op, &t, 1)) return false;
+    const format f = format_of(terni_dtype(t));
+    if (!(lo <= hi)) return terni_fail(TERN_ERR_ARGUMENT, "%s: lo %g and hi %g, expected lo <= hi", op, lo, hi);
+    if (lo < -f.max || hi > f.max || hi - lo > f.max)
+        return terni_fail(TERN_ERR_ARGUMENT, "%s: [%g, %g) does not fit into %s", op, lo, hi,
+                          tern_dtype_name(terni_dtype(t)));
+    const terni_random_opts o = {.a = lo, .b = hi, .top = fmax(below(hi, f), lo)};
+    return draw(TERNI_OP_uniform, t, o);
+}
+
+static bool normal(const char *op, tern_tensor *t, double mean, double std) {
+    if (!terni_same_float(op, &t, 1)) return false;
+    if (!(std >= 0) || !isfinite(std) || !isfinite(mean))
+        return terni_fail(TERN_ERR_ARGUMENT, "%s: mean %g and std %g, expected finite ones with std >= 0", op, mean,
+                          std);
+    const terni_random_opts o = {.a = mean, .b = std};
+    return draw(TERNI_OP_normal, t, o);
+}
+
+bool tern_uniform_(tern_tensor *t, double lo, double hi) {
+    return terni_given(t, "uniform_", "t") && terni_in_place_ok("uniform_", t, NULL) && uniform("uniform_", t, lo, hi);
+}
+bool tern_normal_(tern_tensor *t, double mean, double std) {
+    return terni_given(t, "normal_", "t") && terni_in_place_ok("normal_", t, NULL) && normal("normal_", t, mean, std);
+}
+tern_tensor *tern_rand(tern_shape shape, double lo, double hi, tern_options options) {
+    tern_tensor *t = tern_empty(shape, options);
+    return t && uniform("rand", t, lo, hi) ? t : NULL;
+}
+tern_tensor *tern_randn(tern_shape shape, double mean, double std, tern_options options) {
+    tern_tensor *t = tern_empty(shape, options);
+    return t && normal("randn", t, mean, std) ? t : NULL;
+}
