@@ -24,6 +24,9 @@ void *terni_malloc(size_t bytes);
 void *terni_resize(void *p, size_t bytes);
 void terni_mfree(void *p);
 char *terni_strdup(const char *s);
+/* Not counted as bookkeeping and silent on failure: for tensors' data, which is accounted by device. */
+void *terni_alloc_quiet(size_t bytes);
+void terni_free_quiet(void *p, size_t bytes);
 /* Counters and the switch, for device memory that a backend allocates: true if this request may go on. */
 bool terni_memory_request(tern_device d, size_t bytes);
 void terni_memory_account(tern_device d, int64_t bytes); /* negative when freed */
@@ -75,9 +78,7 @@ typedef struct terni_node terni_node;
 typedef struct terni_meta {
     char *name;
     tern_tensor *grad;
-    struct terni_hook *hooks;
-    int hook_next;
-    terni_node *accumulator; /* a leaf's node; not owned: it holds the tensor while a graph lives */
+    terni_node *sink; /* a leaf's place in graphs: where its gradient arrives */
 } terni_meta;
 
 struct tern_tensor {
@@ -125,6 +126,8 @@ bool terni_run(int op, tern_tensor *const *in, int n_in, tern_tensor *const *out
 bool terni_run_views(int op, tern_device d, const terni_view *const *in, int n_in, const terni_view *const *out,
                      int n_out, const void *opts);
 const char *terni_op_name(int op);
+/* Gives the loaded backends' caches back. */
+void terni_backends_trim(void);
 /* The common device of tensors a .. (NULL entries skipped); records TERN_ERR_DEVICE, naming op, and gives false if they
  * differ. */
 bool terni_same_device(const char *op, tern_tensor *const *t, int n, tern_device *out);

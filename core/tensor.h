@@ -28,6 +28,9 @@ TERN_API tern_tensor *tern_keep(tern_tensor *t);
 /* Gives back a reference that tern_keep, or a function named _new, _load or _open, handed out. NULL does nothing.
  * Thread-safe. */
 TERN_API void tern_release(tern_tensor *t);
+/* Hands a kept reference over to the calling thread's current scope, which gives it back. Returns t. NULL is passed
+ * through. */
+TERN_API tern_tensor *tern_give(tern_tensor *t);
 
 /* ---- creation ----------------------------------------------------------------------------------------------- */
 
@@ -77,6 +80,9 @@ TERN_API size_t tern_storage_bytes(const tern_tensor *t);
 TERN_API uint32_t tern_storage_version(const tern_tensor *t);
 /* Says that the storage was written through tern_data. */
 TERN_API void tern_touch(tern_tensor *t);
+/* The leaf t becomes what src is: shares its storage and takes its dtype and device; the shapes must agree. t's
+ * gradient is dropped; whoever holds t sees the change. Errors: TERN_ERR_SHAPE, TERN_ERR_AUTOGRAD if t is no leaf. */
+TERN_API bool tern_assign(tern_tensor *t, tern_tensor *src);
 /* A name for messages, copied; modules name their parameters. */
 TERN_API bool tern_set_name(tern_tensor *t, const char *name);
 TERN_API const char *tern_name(const tern_tensor *t);

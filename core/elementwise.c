@@ -1,0 +1,360 @@
+/* Elementwise ops: dtype and shape rules, the call of a row's kernel, and gradients of every order.
+ *
+ * Order 1 runs the row's slope kernel (g * slope). While a graph of the pass is recorded that call is itself a node,
+ * whose backward runs the curvature kernel; if even that is recorded, the curvature's text is evaluated in public ops
+ * (expression.c), which can be differentiated for ever. Binary rows have kernels for order 1 and the text after that.
+ */
+#include <string.h>
+
+#include "expression.h"
+#include "tape.h"
+#include "thread.h"
+
+typedef struct unary_row {
+    const char *name, *curvature;
+    bool numbers; /* takes integers */
+    bool by_y;    /* slope and curvature from y */
+} unary_row;
+
+#define CLASS_F false
+#define CLASS_N true
+static const unary_row unary_rows[TERNI_UNARY_COUNT] = {
+#define TERN_UNARY(name, dt, lo, hi, y, dy, d2y)      {#name, #d2y, CLASS_##dt, false},
+#define TERN_UNARY_Y(name, dt, lo, hi, y, dy, d2y)    {#name, #d2y, CLASS_##dt, true},
+#define TERN_UNARY_P(name, dt, lo, hi, p, y, dy, d2y) {#name, #d2y, CLASS_##dt, false},
+#include "elementwise.def"
+};
+
+typedef struct binary_row {
+    const char *name, *da, *db;
+    bool numbers;
+} binary_row;
+
+static const binary_row binary_rows[TERNI_BINARY_COUNT] = {
+#define TERN_BINARY(name, dt, lo, hi, value, da, db) {#name, #da, #db, CLASS_##dt},
+#include "elementwise.def"
+};
+
+static const char *const compare_names[] = {
+#define TERN_COMPARE(name, value) #name,
+#include "elementwise.def"
+};
+
+static bool call_kernel(terni_kernel k, const char *name, const terni_view *const *in, int n, const terni_view *out,
+                        const void *opts, tern_device d) {
+    if (!k) return terni_fail(TERN_ERR_UNSUPPORTED, "%s: this backend has no such kernel", name);
+    const terni_call call = {in, &out, n, 1, opts, d.index};
+    return k(&call);
+}
+
+/* ---- unary
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct unary_opts {
+    int row;
+    double p;
+} unary_opts;
+
+/* out = arg * slope or curvature, at s; not recorded. */
+static tern_tensor *unary_product(bool curvature, const unary_opts *o, tern_tensor *arg, tern_tensor *s) {
+    const terni_backend *b = terni_backend_of(arg->device);
+    tern_tensor *out = b ? terni_new(terni_shape(arg), terni_dtype(arg), arg->device) : NULL;
+    if (!out) return NULL;
+    const terni_view *const in[2] = {&arg->v, &s->v};
+    const terni_kernel k = curvature ? b->unary_curv[o->row] : b->unary_grad[o->row];
+    return call_kernel(k, unary_rows[o->row].name, in, 2, &out->v, &o->p, arg->device) ? out : NULL;
+}
+
+static tern_tensor *unary_slope(const unary_opts *o, tern_tensor *g, tern_tensor *s, const terni_edge *x);
+
+/* Backward of g * slope(x): inputs g and x, saved g and s. */
+static bool slope_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    const unary_opts *o = tern_ctx_opts(ctx);
+    tern_tensor *g = tern_ctx_saved(ctx, 0), *s = tern_ctx_saved(ctx, 1);
+    if (!g || !s) return false;
+    if (tern_ctx_needs(ctx, 0)) gin[0] = unary_slope(o, gout[0], s, &ctx->node.edge[1]);
+    if (!tern_ctx_needs(ctx, 1)) return tern_ok();
+    const unary_row *row = &unary_rows[o->row];
+    tern_tensor *h = tern_mul(gout[0], g);
+    if (!h) return false;
+    if (terni_recording()) {
+        const terni_names names = {.x = row->by_y ? NULL : s, .y = s, .p = o->p};
+        terni_names with_y = names;
+        if (!row->by_y && terni_expression_uses(row->curvature, 'y'))
+            with_y.y = terni_unary_by_name(row->name, strlen(row->name), s);
+        gin[1] = terni_expression_times(row->curvature, &with_y, h);
+    } else {
+        gin[1] = unary_product(true, o, h, s);
+    }
+    return gin[1] != NULL;
+}
+
+static const tern_function slope_function = {"slope", 1, sizeof(unary_opts), NULL, slope_backward, NULL};
+
+static tern_tensor *unary_slope(const unary_opts *o, tern_tensor *g, tern_tensor *s, const terni_edge *x) {
+    tern_tensor *y = unary_product(false, o, g, s);
+    if (!y || !terni_recording() || (!terni_wants(g) && !x->node)) return y;
+    terni_node *n = terni_node_new(&slope_function, 2, o, sizeof *o);
+    if (!n) return NULL;
+    terni_edge_set(n, 0, g);
+    terni_edge_copy(n, 1, x);
+    const bool ok = terni_node_save(n, g) && terni_node_save(n, s) && terni_node_output(n, y, 0);
+    terni_node_release(n);
+    return ok ? y : NULL;
+}
+
+static bool unary_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    tern_tensor *s = tern_ctx_saved(ctx, 0);
+    if (s) gin[0] = unary_slope(tern_ctx_opts(ctx), gout[0], s, &ctx->node.edge[0]);
+    return gin[0] != NULL;
+}
+
+/* One function a row, so that messages name the op. */
+static const tern_function unary_functions[TERNI_UNARY_COUNT] = {
+#define TERN_UNARY(name, ...)   {#name, 1, sizeof(unary_opts), NULL, unary_backward, NULL},
+#define TERN_UNARY_Y(name, ...) TERN_UNARY(name, )
+#define TERN_UNARY_P(name, ...) TERN_UNARY(name, )
+#include "elementwise.def"
+};
+
+static tern_tensor *unary(int op, tern_tensor *x, double p) {
+    const unary_row *row = &unary_rows[op];
+    if (!terni_given(x, row->name, "x")) return NULL;
+    if (!tern_dtype_is_float(terni_dtype(x)) && (!row->numbers || terni_dtype(x) == TERN_BOOL)) {
+        x = tern_cast(x, TERN_F32);
+        if (!x) return NULL;
+    }
+    const terni_backend *b = terni_backend_of(x->device);
+    tern_tensor *y = b ? terni_new(terni_shape(x), terni_dtype(x), x->device) : NULL;
+    if (!y) return NULL;
+    const terni_view *const in[1] = {&x->v};
+    if (!call_kernel(b->unary[op], row->name, in, 1, &y->v, &p, x->device)) return NULL;
+    if (!terni_recording() || !terni_wants(x)) return y;
+    const unary_opts o = {op, p};
+    terni_node *n = terni_node_new(&unary_functions[op], 1, &o, sizeof o);
+    if (!n) return NULL;
+    terni_edge_set(n, 0, x);
+    const bool ok = terni_node_save(n, row->by_y ? y : x) && terni_node_output(n, y, 0);
+    terni_node_release(n);
+    return ok ? y : NULL;
+}
+
+#define TERN_UNARY(name, ...) \
+    tern_tensor *tern_##name(tern_tensor *x) { return unary(TERNI_UNARY_##name, x, 0); }
+#define TERN_UNARY_Y(name, ...) TERN_UNARY(name, )
+#define TERN_UNARY_P(name, ...) \
+    tern_tensor *tern_##name(tern_tensor *x, double p) { return unary(TERNI_UNARY_##name, x, p); }
+#include "elementwise.def"
+
+tern_tensor *terni_unary_by_name(const char *name, size_t length, tern_tensor *x) {
+    if (length == 4 && strncmp(name, "fabs", 4) == 0) return tern_abs(x);
+    for (int i = 0; i < TERNI_UNARY_COUNT; i++)
+        if (strncmp(unary_rows[i].name, name, length) == 0 && unary_rows[i].name[length] == 0) return unary(i, x, 0);
+    return terni_null(TERN_ERR_INTERNAL, "elementwise: an expression calls \"%.*s\", which is no row", (int)length,
+                      name);
+}
+
+/* ---- binary
+ * -------------------------------------------------------------------------------------------------------------- */
+
+/* v stretched to shape by strides of 0. */
+static terni_view stretch(const terni_view *v, const tern_shape *shape) {
+    terni_view s = *v;
+    s.ndim = shape->ndim;
+    for (int i = 0; i < shape->ndim; i++) {
+        const int j = i - (shape->ndim - v->ndim);
+        s.shape[i] = shape->dim[i];
+        s.strides[i] = j < 0 || v->shape[j] == 1 ? 0 : v->strides[j];
+    }
+    return s;
+}
+
+static bool same_shape(const tern_tensor *a, const tern_tensor *b) {
+    return a->v.ndim == b->v.ndim && memcmp(a->v.shape, b->v.shape, (size_t)a->v.ndim * sizeof(int64_t)) == 0;
+}
+
+/* A 0-dim CPU tensor goes to the other's device; else the devices must agree. */
+static bool bring_together(const char *op, tern_tensor **a, tern_tensor **b) {
+    if (tern_device_equal((*a)->device, (*b)->device)) return true;
+    tern_tensor **s = (*a)->v.ndim == 0 && (*a)->device.type == TERN_CPU   ? a
+                      : (*b)->v.ndim == 0 && (*b)->device.type == TERN_CPU ? b
+                                                                           : NULL;
+    if (s) {
+        *s = tern_to(*s, (s == a ? *b : *a)->device);
+        return *s != NULL;
+    }
+    tern_tensor *const pair[2] = {*a, *b};
+    return terni_same_device(op, pair, 2, NULL);
+}
+
+static tern_tensor *run_binary(terni_kernel k, const char *name, tern_tensor *a, tern_tensor *b, tern_dtype dtype) {
+    if (same_shape(a, b)) {
+        tern_tensor *y = terni_new(terni_shape(a), dtype, a->device);
+        const terni_view *const in[2] = {&a->v, &b->v};
+        return y && call_kernel(k, name, in, 2, &y->v, NULL, a->device) ? y : NULL;
+    }
+    tern_shape shape;
+    if (!terni_broadcast(name, terni_shape(a), terni_shape(b), &shape) || !terni_shape_check(name, &shape, dtype))
+        return NULL;
+    const terni_view va = stretch(&a->v, &shape), vb = stretch(&b->v, &shape);
+    tern_tensor *y = terni_new(shape, dtype, a->device);
+    const terni_view *const in[2] = {&va, &vb};
+    return y && call_kernel(k, name, in, 2, &y->v, NULL, a->device) ? y : NULL;
+}
+
+typedef struct binary_opts {
+    int row;
+} binary_opts;
+
+static bool is_constant(const char *text, const char *k) { return strcmp(text, k) == 0; }
+
+/* One partial: g * text(a, b), summed down to the input's shape. a or b is NULL where the text does not use it. */
+static tern_tensor *partial(const binary_row *row, int op, bool second, tern_tensor *g, tern_tensor *a, tern_tensor *b,
+                            tern_shape to) {
+    const char *text = second ? row->db : row->da;
+    tern_tensor *r;
+    if (is_constant(text, "K(1)")) {
+        r = g;
+    } else if (is_constant(text, "K(-1)")) {
+        r = tern_neg(g);
+    } else if (terni_recording()) {
+        const terni_names names = {.a = a, .b = b};
+        r = terni_expression_times(text, &names, g);
+    } else {
+        const tern_shape shape = terni_shape(g);
+        const terni_backend *be = terni_backend_of(g->device);
+        /* What the text does not use still needs a view of the right shape. */
+        const terni_view va = a ? stretch(&a->v, &shape) : g->v, vb = b ? stretch(&b->v, &shape) : g->v;
+        const terni_view *const in[3] = {&g->v, &va, &vb};
+        r = be ? terni_new(shape, terni_dtype(g), g->device) : NULL;
+        if (r && !call_kernel(second ? be->binary_db[op] : be->binary_da[op], row->name, in, 3, &r->v, NULL, g->device))
+            return NULL;
+    }
+    return r ? tern_sum_to(r, to) : NULL;
+}
+
+/* Inputs and saved: a, b (NULL where no wanted partial uses it). */
+static bool binary_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    const int op = ((const binary_opts *)tern_ctx_opts(ctx))->row;
+    const binary_row *row = &binary_rows[op];
+    tern_tensor *a = tern_ctx_saved(ctx, 0), *b = tern_ctx_saved(ctx, 1);
+    for (int i = 0; i < 2 && tern_ok(); i++)
+        if (tern_ctx_needs(ctx, i)) gin[i] = partial(row, op, i == 1, gout[0], a, b, tern_ctx_shape(ctx, i));
+    return tern_ok();
+}
+
+static const tern_function binary_functions[TERNI_BINARY_COUNT] = {
+#define TERN_BINARY(name, ...) {#name, 1, sizeof(binary_opts), NULL, binary_backward, NULL},
+#include "elementwise.def"
+};
+
+static bool record_binary(int op, tern_tensor *a, tern_tensor *b, tern_tensor *y) {
+    const binary_row *row = &binary_rows[op];
+    const binary_opts o = {op};
+    const bool wa = terni_wants(a), wb = terni_wants(b);
+    const bool use_a = (wa && terni_expression_uses(row->da, 'a')) || (wb && terni_expression_uses(row->db, 'a'));
+    const bool use_b = (wa && terni_expression_uses(row->da, 'b')) || (wb && terni_expression_uses(row->db, 'b'));
+    terni_node *n = terni_node_new(&binary_functions[op], 2, &o, sizeof o);
+    if (!n) return false;
+    terni_edge_set(n, 0, a);
+    terni_edge_set(n, 1, b);
+    const bool ok =
+        terni_node_save(n, use_a ? a : NULL) && terni_node_save(n, use_b ? b : NULL) && terni_node_output(n, y, 0);
+    terni_node_release(n);
+    return ok;
+}
+
+/* The dtype in which a and b meet for this row. */
+static tern_dtype meet(const binary_row *row, const tern_tensor *a, const tern_tensor *b) {
+    const tern_dtype d = tern_dtype_promote(terni_dtype(a), terni_dtype(b));
+    if (!row->numbers && !tern_dtype_is_float(d)) return TERN_F32;
+    return d == TERN_BOOL ? TERN_I64 : d; /* arithmetic on two bools counts */
+}
+
+static tern_tensor *binary(int op, tern_tensor *a, tern_tensor *b) {
+    const binary_row *row = &binary_rows[op];
+    if (!terni_given(a, row->name, "a") || !terni_given(b, row->name, "b")) return NULL;
+    if (a->v.dtype != b->v.dtype || !tern_dtype_is_float(terni_dtype(a))) {
+        const tern_dtype d = meet(row, a, b);
+        a = tern_cast(a, d);
+        b = a ? tern_cast(b, d) : NULL;
+        if (!b) return NULL;
+    }
+    if (!bring_together(row->name, &a, &b)) return NULL;
+    const terni_backend *be = terni_backend_of(a->device);
+    tern_tensor *y = be ? run_binary(be->binary[op], row->name, a, b, terni_dtype(a)) : NULL;
+    if (!y || !terni_recording() || (!terni_wants(a) && !terni_wants(b))) return y;
+    return record_binary(op, a, b, y) ? y : NULL;
+}
+
+#define TERN_BINARY(name, ...) \
+    tern_tensor *tern_##name(tern_tensor *a, tern_tensor *b) { return binary(TERNI_BINARY_##name, a, b); }
+#include "elementwise.def"
+
+static tern_tensor *compare(int op, tern_tensor *a, tern_tensor *b) {
+    const char *name = compare_names[op];
+    if (!terni_given(a, name, "a") || !terni_given(b, name, "b")) return NULL;
+    if (a->v.dtype != b->v.dtype) {
+        const tern_dtype d = tern_dtype_promote(terni_dtype(a), terni_dtype(b));
+        a = terni_as(a, d);
+        b = a ? terni_as(b, d) : NULL;
+        if (!b) return NULL;
+    }
+    if (!bring_together(name, &a, &b)) return NULL;
+    const terni_backend *be = terni_backend_of(a->device);
+    return be ? run_binary(be->compare[op], name, a, b, TERN_BOOL) : NULL;
+}
+
+#define TERN_COMPARE(name, ...) \
+    tern_tensor *tern_##name(tern_tensor *a, tern_tensor *b) { return compare(TERNI_COMPARE_##name, a, b); }
+#include "elementwise.def"
+
+/* ---- in place
+ * --------------------------------------------------------------------------------------------------------------- */
+
+bool terni_in_place_ok(const char *op, tern_tensor *t, tern_tensor *b) {
+    for (int i = 0; i < t->v.ndim; i++)
+        if (t->v.strides[i] == 0 && t->v.shape[i] > 1)
+            return terni_fail(TERN_ERR_ARGUMENT, "%s: %s is expanded: several elements share one place", op,
+                              terni_describe(t));
+    if (!terni_recording()) return true;
+    const tern_tensor *w = terni_wants(t) ? t : b && terni_wants(b) ? b : NULL;
+    if (!w) return true;
+    return terni_fail(TERN_ERR_AUTOGRAD,
+                      "%s: %s requires a gradient, and in-place changes are not recorded; switch recording off with "
+                      "tern_grad_mode(false), or use the op that returns a new tensor",
+                      op, terni_describe(w));
+}
+
+static tern_tensor *binary_in_place(int op, const char *name, tern_tensor *t, tern_tensor *b) {
+    if (!terni_given(t, name, "t") || !terni_given(b, name, "b") || !terni_in_place_ok(name, t, b)) return NULL;
+    if (!binary_rows[op].numbers && !tern_dtype_is_float(terni_dtype(t)))
+        return terni_null(TERN_ERR_DTYPE, "%s: the result for %s is not an integer", name, terni_describe(t));
+    const int scope = tern_scope_push();
+    tern_tensor *a = t, *const was_b = b;
+    b = terni_as(b, terni_dtype(t));
+    if (b && b->storage == t->storage && b != t && b->numel) b = tern_clone(tern_detach(b)); /* may overlap */
+    bool ok = b && bring_together(name, &a, &b) && a == t;
+    if (ok && !same_shape(t, b)) {
+        tern_shape shape;
+        ok = terni_broadcast(name, terni_shape(t), terni_shape(b), &shape);
+        if (ok && !tern_shape_equal(shape, terni_shape(t)))
+            ok = terni_fail(TERN_ERR_SHAPE, "%s: %s does not broadcast to %s", name, terni_describe(was_b),
+                            terni_describe(t));
+    }
+    const terni_backend *be = ok ? terni_backend_of(t->device) : NULL;
+    if (be) {
+        const tern_shape shape = terni_shape(t);
+        const terni_view vb = stretch(&b->v, &shape);
+        const terni_view *const in[2] = {&t->v, &vb};
+        ok = call_kernel(be->binary[op], name, in, 2, &t->v, NULL, t->device);
+        t->storage->version++;
+    }
+    tern_scope_pop(scope);
+    return ok && be ? t : NULL;
+}
+
+tern_tensor *tern_add_(tern_tensor *t, tern_tensor *b) { return binary_in_place(TERNI_BINARY_add, "add_", t, b); }
+tern_tensor *tern_sub_(tern_tensor *t, tern_tensor *b) { return binary_in_place(TERNI_BINARY_sub, "sub_", t, b); }
+tern_tensor *tern_mul_(tern_tensor *t, tern_tensor *b) { return binary_in_place(TERNI_BINARY_mul, "mul_", t, b); }
+tern_tensor *tern_div_(tern_tensor *t, tern_tensor *b) { return binary_in_place(TERNI_BINARY_div, "div_", t, b); }

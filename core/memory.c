@@ -1,0 +1,269 @@
+/* The memory door. Host blocks of up to 1 KB come from per-thread free lists; larger ones from a shared cache in size
+ * classes, because giving pages back to the system between training steps costs more than most kernels; what neither
+ * has comes from the system. AddressSanitizer builds skip both, so that it sees every block. */
+#include "tern/memory.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "thread.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define DIRECT 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define DIRECT 1
+#endif
+#endif
+#ifndef DIRECT
+#define DIRECT 0
+#endif
+
+typedef struct counters {
+    _Atomic int64_t live, peak, allocations;
+} counters;
+
+static counters host_counters, device_counters[TERN_DEVICE_TYPE_COUNT];
+static _Atomic int64_t fail_at, requests; /* fail_at 0: off */
+
+static bool request_denied(void) {
+    if (atomic_load_explicit(&fail_at, memory_order_relaxed) == 0) return false;
+    return atomic_fetch_add(&requests, 1) + 1 == atomic_load(&fail_at);
+}
+
+void tern_memory_fail_at(int64_t n) {
+    atomic_store(&requests, 0);
+    atomic_store(&fail_at, n);
+}
+
+int64_t tern_memory_requests(void) { return atomic_load(&requests); }
+
+static void count(counters *c, int64_t bytes) {
+    const int64_t live = atomic_fetch_add_explicit(&c->live, bytes, memory_order_relaxed) + bytes;
+    if (bytes <= 0) return;
+    int64_t peak = atomic_load_explicit(&c->peak, memory_order_relaxed);
+    while (live > peak &&
+           !atomic_compare_exchange_weak_explicit(&c->peak, &peak, live, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+/* ---- the shared cache of larger blocks: four classes to a power of two ------------------------------------------- */
+
+enum { BIG_CLASSES = 4 * 40 };
+static const size_t cache_limit = (size_t)1 << 30;
+
+static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    void *head[BIG_CLASSES];
+    size_t bytes;
+} cache;
+
+/* The class of a size above 1 KB, and the size that blocks of the class have. */
+static int big_class(size_t bytes, size_t *size) {
+    int e = 63 - __builtin_clzll((unsigned long long)(bytes - 1)); /* 2^e < bytes <= 2^(e+1) */
+    const size_t quarter = (size_t)1 << (e - 2);
+    const size_t k = (bytes - 1 - ((size_t)1 << e)) / quarter; /* 0 .. 3 */
+    *size = ((size_t)1 << e) + (k + 1) * quarter;
+    return 4 * (e - 9) + (int)k;
+}
+
+static void *system_alloc(size_t size) { return aligned_alloc(64, (size + 63) & ~(size_t)63); }
+
+static void *big_alloc(size_t bytes) {
+    size_t size;
+    const int c = big_class(bytes, &size);
+    if (c >= BIG_CLASSES) return system_alloc(bytes);
+    pthread_mutex_lock(&cache_lock);
+    void *p = cache.head[c];
+    if (p) {
+        memcpy(&cache.head[c], p, sizeof(void *));
+        cache.bytes -= size;
+    }
+    pthread_mutex_unlock(&cache_lock);
+    return p ? p : system_alloc(size);
+}
+
+static void big_free(void *p, size_t bytes) {
+    size_t size;
+    const int c = big_class(bytes, &size);
+    if (c < BIG_CLASSES) {
+        pthread_mutex_lock(&cache_lock);
+        const bool room = cache.bytes + size <= cache_limit;
+        if (room) {
+            memcpy(p, &cache.head[c], sizeof(void *));
+            cache.head[c] = p;
+            cache.bytes += size;
+        }
+        pthread_mutex_unlock(&cache_lock);
+        if (room) return;
+    }
+    free(p);
+}
+
+static void cache_trim(void) {
+    pthread_mutex_lock(&cache_lock);
+    for (int c = 0; c < BIG_CLASSES; c++) {
+        for (void *p = cache.head[c], *next; p; p = next) {
+            memcpy(&next, p, sizeof next);
+            free(p);
+        }
+        cache.head[c] = NULL;
+    }
+    cache.bytes = 0;
+    pthread_mutex_unlock(&cache_lock);
+}
+
+/* ---- the door -------------------------------------------------------------------------------------------------------
+ */
+
+enum { SMALL_KEEP = 4096 }; /* blocks of one size that a thread holds on to */
+
+static void *block_get(size_t bytes) {
+    if (DIRECT) return system_alloc(bytes);
+    if (bytes > (size_t)TERNI_CLASSES * TERNI_CLASS_BYTES) {
+        void *p = big_alloc(bytes);
+        if (!p) { /* the cache may be what fills the memory */
+            tern_memory_trim();
+            p = system_alloc(bytes);
+        }
+        return p;
+    }
+    const size_t c = (bytes - 1) / TERNI_CLASS_BYTES;
+    void *p = terni_self.free_list[c];
+    if (!p) return system_alloc((c + 1) * TERNI_CLASS_BYTES);
+    memcpy(&terni_self.free_list[c], p, sizeof p);
+    terni_self.free_n[c]--;
+    return p;
+}
+
+static void block_put(void *p, size_t bytes) {
+    if (DIRECT) {
+        free(p);
+        return;
+    }
+    if (bytes > (size_t)TERNI_CLASSES * TERNI_CLASS_BYTES) {
+        big_free(p, bytes);
+        return;
+    }
+    const size_t c = (bytes - 1) / TERNI_CLASS_BYTES;
+    if (terni_self.free_n[c] >= SMALL_KEEP) {
+        free(p);
+        return;
+    }
+    if (!terni_self.ready) terni_thread_ready();
+    memcpy(p, &terni_self.free_list[c], sizeof p);
+    terni_self.free_list[c] = p;
+    terni_self.free_n[c]++;
+}
+
+void *terni_alloc_quiet(size_t bytes) {
+    if (bytes == 0) bytes = 1;
+    if (bytes > (size_t)INT64_MAX / 2 || request_denied()) return NULL;
+    return block_get(bytes);
+}
+
+void *terni_alloc(size_t bytes) {
+    void *p = terni_alloc_quiet(bytes);
+    if (!p) return terni_null(TERN_ERR_MEMORY, "memory: %zu bytes of host memory could not be had", bytes);
+    count(&host_counters, (int64_t)bytes);
+    atomic_fetch_add_explicit(&host_counters.allocations, 1, memory_order_relaxed);
+    return p;
+}
+
+void *terni_calloc(size_t bytes) {
+    void *p = terni_alloc(bytes);
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
+void terni_free(void *p, size_t bytes) {
+    if (!p) return;
+    count(&host_counters, -(int64_t)bytes);
+    block_put(p, bytes ? bytes : 1);
+}
+
+void terni_free_quiet(void *p, size_t bytes) { block_put(p, bytes ? bytes : 1); }
+
+/* The size stands in the 64 bytes before what the caller sees, so that alignment stays. */
+void *terni_malloc(size_t bytes) {
+    if (bytes > SIZE_MAX - 64) return terni_null(TERN_ERR_MEMORY, "memory: %zu bytes could not be had", bytes);
+    char *p = terni_alloc(bytes + 64);
+    if (!p) return NULL;
+    const size_t total = bytes + 64;
+    memcpy(p, &total, sizeof total);
+    return p + 64;
+}
+
+void terni_mfree(void *p) {
+    if (!p) return;
+    size_t total;
+    memcpy(&total, (char *)p - 64, sizeof total);
+    terni_free((char *)p - 64, total);
+}
+
+void *terni_resize(void *p, size_t bytes) {
+    void *q = terni_malloc(bytes);
+    if (!q || !p) return q;
+    size_t total;
+    memcpy(&total, (char *)p - 64, sizeof total);
+    memcpy(q, p, total - 64 < bytes ? total - 64 : bytes);
+    terni_mfree(p);
+    return q;
+}
+
+char *terni_strdup(const char *s) {
+    const size_t n = strlen(s) + 1;
+    char *p = terni_malloc(n);
+    return p ? memcpy(p, s, n) : NULL;
+}
+
+bool terni_memory_request(tern_device d, size_t bytes) {
+    char name[32];
+    if (request_denied())
+        return terni_fail(TERN_ERR_MEMORY, "memory: %zu bytes on %s could not be had", bytes,
+                          tern_device_name(d, name, sizeof name));
+    return true;
+}
+
+void terni_memory_account(tern_device d, int64_t bytes) {
+    counters *c = &device_counters[d.type];
+    count(c, bytes);
+    if (bytes > 0) atomic_fetch_add_explicit(&c->allocations, 1, memory_order_relaxed);
+}
+
+/* ---- for programs
+ * ------------------------------------------------------------------------------------------------------ */
+
+static tern_memory_stats stats(counters *c) {
+    return (tern_memory_stats){atomic_load(&c->live), atomic_load(&c->peak), atomic_load(&c->allocations)};
+}
+
+tern_memory_stats tern_memory_device(tern_device device) {
+    if (device.type < 0 || device.type >= TERN_DEVICE_TYPE_COUNT) return (tern_memory_stats){0};
+    return stats(&device_counters[device.type]);
+}
+
+tern_memory_stats tern_memory_host(void) { return stats(&host_counters); }
+
+void tern_memory_reset_peak(void) {
+    atomic_store(&host_counters.peak, atomic_load(&host_counters.live));
+    for (int i = 0; i < TERN_DEVICE_TYPE_COUNT; i++)
+        atomic_store(&device_counters[i].peak, atomic_load(&device_counters[i].live));
+}
+
+void terni_memory_thread_exit(void) {
+    for (int c = 0; c < TERNI_CLASSES; c++) {
+        for (void *p = terni_self.free_list[c], *next; p; p = next) {
+            memcpy(&next, p, sizeof next);
+            free(p);
+        }
+        terni_self.free_list[c] = NULL;
+        terni_self.free_n[c] = 0;
+    }
+}
+
+void tern_memory_trim(void) {
+    terni_memory_thread_exit();
+    cache_trim();
+    terni_backends_trim();
+}

@@ -1,0 +1,37 @@
+/* Ops made of ops: no kernel and no rule of their own. */
+#include <math.h>
+
+#include "internal.h"
+
+/* s as a 0-dim tensor beside x: x's dtype, or f32 if x is an integer and s is none. */
+static tern_tensor *beside(const char *op, tern_tensor *x, double s) {
+    if (!terni_given(x, op, "x")) return NULL;
+    tern_dtype d = terni_dtype(x);
+    if (!tern_dtype_is_float(d)) {
+        const bool whole = s == floor(s) && fabs(s) < 0x1p63;
+        d = !whole ? TERN_F32 : d == TERN_BOOL || (d == TERN_U8 && (s < 0 || s > 255)) ? TERN_I64 : d;
+    }
+    return tern_scalar(s, (tern_options){d, tern_cpu()});
+}
+
+tern_tensor *tern_add_scalar(tern_tensor *x, double s) { return tern_add(x, beside("add_scalar", x, s)); }
+tern_tensor *tern_sub_scalar(tern_tensor *x, double s) { return tern_sub(x, beside("sub_scalar", x, s)); }
+tern_tensor *tern_rsub_scalar(tern_tensor *x, double s) { return tern_sub(beside("rsub_scalar", x, s), x); }
+tern_tensor *tern_mul_scalar(tern_tensor *x, double s) { return tern_mul(x, beside("mul_scalar", x, s)); }
+tern_tensor *tern_div_scalar(tern_tensor *x, double s) { return tern_div(x, beside("div_scalar", x, s)); }
+tern_tensor *tern_rdiv_scalar(tern_tensor *x, double s) { return tern_div(beside("rdiv_scalar", x, s), x); }
+tern_tensor *tern_pow_scalar(tern_tensor *x, double s) { return tern_pow(x, beside("pow_scalar", x, s)); }
+
+tern_tensor *tern_clamp(tern_tensor *x, double lo, double hi) {
+    if (!terni_given(x, "clamp", "x")) return NULL;
+    if (!(lo <= hi)) return terni_null(TERN_ERR_ARGUMENT, "clamp: lo %g is not below hi %g", lo, hi);
+    tern_tensor *l = beside("clamp", x, lo), *h = beside("clamp", x, hi);
+    return tern_where(tern_lt(x, l), l, tern_where(tern_gt(x, h), h, x));
+}
+
+tern_tensor *tern_mse_loss(tern_tensor *a, tern_tensor *b, tern_reduction reduction) {
+    if (!terni_given(a, "mse_loss", "a") || !terni_given(b, "mse_loss", "b")) return NULL;
+    tern_tensor *e = tern_square(tern_sub(a, b));
+    if (reduction == TERN_REDUCE_NONE) return e;
+    return reduction == TERN_REDUCE_SUM ? tern_sum(e, NULL, 0, false) : tern_mean(e, NULL, 0, false);
+}

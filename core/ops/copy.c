@@ -1,0 +1,168 @@
+/* Copies: casts, moves between devices, dense forms, and filling in place. */
+#include "internal.h"
+
+/* y = x, elementwise, on one device. */
+static bool copy_kernel(tern_tensor *x, tern_tensor *y) { return terni_run(TERNI_OP_copy, &x, 1, &y, 1, NULL); }
+
+tern_tensor *terni_as(tern_tensor *t, tern_dtype dtype) {
+    if (terni_dtype(t) == dtype) return t;
+    tern_tensor *y = terni_new(terni_shape(t), dtype, t->device);
+    return y && copy_kernel(t, y) ? y : NULL;
+}
+
+tern_tensor *terni_dense(tern_tensor *t) {
+    if (t->contiguous) return t;
+    tern_tensor *y = terni_new(terni_shape(t), terni_dtype(t), t->device);
+    return y && copy_kernel(t, y) ? y : NULL;
+}
+
+/* ---- cast: from one float dtype to another it is differentiable
+ * -------------------------------------------------------- */
+
+typedef struct cast_opts {
+    tern_dtype to;
+} cast_opts;
+
+static bool cast_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)n;
+    out[0] = terni_as(in[0], ((const cast_opts *)tern_ctx_opts(ctx))->to);
+    return out[0] != NULL;
+}
+static bool cast_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    gin[0] = tern_cast(gout[0], tern_ctx_dtype(ctx, 0));
+    return gin[0] != NULL;
+}
+static const tern_function cast_function = {"cast", 1, sizeof(cast_opts), cast_forward, cast_backward, NULL};
+
+tern_tensor *tern_cast(tern_tensor *t, tern_dtype dtype) {
+    if (!terni_given(t, "cast", "t")) return NULL;
+    if (tern_dtype_size(dtype) == 0) return terni_null(TERN_ERR_DTYPE, "cast: %d is no dtype", (int)dtype);
+    if (terni_dtype(t) == dtype) return t;
+    tern_tensor *y;
+    const cast_opts o = {dtype};
+    if (terni_recording() && terni_wants(t) && tern_dtype_is_float(dtype))
+        return tern_apply(&cast_function, &t, 1, &o, &y) ? y : NULL;
+    return terni_as(t, dtype);
+}
+
+/* ---- to another device
+ * ---------------------------------------------------------------------------------------------------- */
+
+static bool move(tern_tensor *x, tern_tensor *y) {
+    const size_t bytes = (size_t)x->numel * tern_dtype_size(terni_dtype(x));
+    if (bytes == 0) return true;
+    const terni_backend *bx = terni_backend_of(x->device), *by = terni_backend_of(y->device);
+    if (!bx || !by) return false;
+    if (x->device.type == TERN_CPU) return by->upload(y->device.index, y->v.data, x->v.data, bytes);
+    if (y->device.type == TERN_CPU) return bx->download(x->device.index, y->v.data, x->v.data, bytes);
+    void *host = terni_malloc(bytes); /* between two GPUs, through the host */
+    const bool ok = host && bx->download(x->device.index, host, x->v.data, bytes) &&
+                    by->upload(y->device.index, y->v.data, host, bytes);
+    terni_mfree(host);
+    return ok;
+}
+
+typedef struct to_opts {
+    tern_device to, from;
+} to_opts;
+
+static bool to_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)n;
+    const to_opts *o = tern_ctx_opts(ctx);
+    tern_tensor *x = terni_dense(in[0]);
+    out[0] = x ? terni_new(terni_shape(x), terni_dtype(x), o->to) : NULL;
+    return out[0] && move(x, out[0]);
+}
+static bool to_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    gin[0] = tern_to(gout[0], ((const to_opts *)tern_ctx_opts(ctx))->from);
+    return gin[0] != NULL;
+}
+static const tern_function to_function = {"to", 1, sizeof(to_opts), to_forward, to_backward, NULL};
+
+tern_tensor *tern_to(tern_tensor *t, tern_device device) {
+    if (!terni_given(t, "to", "t")) return NULL;
+    if (tern_device_equal(t->device, device)) return t;
+    if (!terni_backend_of(device)) return NULL;
+    const to_opts o = {device, t->device};
+    tern_tensor *y;
+    return tern_apply(&to_function, &t, 1, &o, &y) ? y : NULL;
+}
+
+/* ---- clone
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+static bool clone_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)n, (void)ctx;
+    out[0] = terni_new(terni_shape(in[0]), terni_dtype(in[0]), in[0]->device);
+    return out[0] && copy_kernel(in[0], out[0]);
+}
+static bool clone_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    (void)ctx;
+    gin[0] = gout[0];
+    return true;
+}
+static const tern_function clone_function = {"clone", 1, 0, clone_forward, clone_backward, NULL};
+
+tern_tensor *tern_clone(tern_tensor *x) {
+    tern_tensor *y;
+    return terni_given(x, "clone", "x") && tern_apply(&clone_function, &x, 1, NULL, &y) ? y : NULL;
+}
+
+tern_tensor *tern_contiguous(tern_tensor *x) {
+    if (!terni_given(x, "contiguous", "x")) return NULL;
+    return x->contiguous ? x : tern_clone(x);
+}
+
+/* ---- in place
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* b on t's device and in t's shape: what is copied into t. */
+static tern_tensor *like_target(tern_tensor *t, tern_tensor *b) {
+    b = tern_detach(b);
+    if (b && !tern_device_equal(t->device, b->device)) b = tern_to(b, t->device);
+    if (b && b->storage == t->storage && b->numel) b = tern_clone(b); /* may overlap */
+    return b ? tern_expand(b, terni_shape(t)) : NULL;
+}
+
+tern_tensor *tern_copy_(tern_tensor *t, tern_tensor *b) {
+    if (!terni_given(t, "copy_", "t") || !terni_given(b, "copy_", "b") || !terni_in_place_ok("copy_", t, b))
+        return NULL;
+    if (t == b) return t;
+    const int scope = tern_scope_push();
+    b = like_target(t, b);
+    const bool ok = b && copy_kernel(b, t);
+    if (b) t->storage->version++;
+    tern_scope_pop(scope);
+    return ok ? t : NULL;
+}
+
+tern_tensor *tern_fill_(tern_tensor *t, double value) {
+    if (!terni_given(t, "fill_", "t") || !terni_in_place_ok("fill_", t, NULL)) return NULL;
+    const bool fits = value >= -0x1p63 && value < 0x1p63; /* NaN does not */
+    if (!fits && !tern_dtype_is_float(terni_dtype(t)) && terni_dtype(t) != TERN_BOOL)
+        return terni_null(TERN_ERR_ARGUMENT, "fill_: %g is no %s", value, tern_dtype_name(terni_dtype(t)));
+    const terni_fill_opts o = {value, fits ? (int64_t)value : 0};
+    t->storage->version++;
+    return terni_run(TERNI_OP_fill, NULL, 0, &t, 1, &o) ? t : NULL;
+}
+
+tern_tensor *tern_zero_(tern_tensor *t) { return tern_fill_(t, 0); }
+
+tern_tensor *tern_mul_scalar_(tern_tensor *t, double s) {
+    if (!terni_given(t, "mul_scalar_", "t")) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *r = tern_mul_(t, tern_scalar(s, (tern_options){terni_dtype(t), tern_cpu()}));
+    tern_scope_pop(scope);
+    return r;
+}
+
+tern_tensor *tern_add_scaled_(tern_tensor *t, double s, tern_tensor *b) {
+    if (!terni_given(t, "add_scaled_", "t") || !terni_given(b, "add_scaled_", "b")) return NULL;
+    if (!terni_in_place_ok("add_scaled_", t, b)) return NULL;
+    const int scope = tern_scope_push();
+    const bool was = tern_grad_mode(false);
+    tern_tensor *r = tern_add_(t, tern_mul_scalar(tern_cast(b, terni_dtype(t)), s));
+    tern_grad_mode(was);
+    tern_scope_pop(scope);
+    return r;
+}

@@ -1,0 +1,126 @@
+/* Matrix products: matmul and linear. Their gradients are matrix products with transposed views, which the kernel takes
+ * without copying. */
+#include "internal.h"
+
+static bool product_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)n;
+    tern_tensor *a = in[0], *b = in[1];
+    const int na = a->v.ndim, nb = b->v.ndim;
+    tern_shape batch_a = terni_shape(a), batch_b = terni_shape(b), shape;
+    batch_a.ndim -= 2;
+    batch_b.ndim -= 2;
+    if (!terni_broadcast("matmul", batch_a, batch_b, &shape)) return false;
+    shape.ndim += 2;
+    tern_shape wide_a = shape, wide_b = shape;
+    for (int i = 1; i <= 2; i++) {
+        wide_a.dim[shape.ndim - i] = a->v.shape[na - i];
+        wide_b.dim[shape.ndim - i] = b->v.shape[nb - i];
+    }
+    shape.dim[shape.ndim - 2] = a->v.shape[na - 2];
+    shape.dim[shape.ndim - 1] = b->v.shape[nb - 1];
+    if (!terni_shape_check("matmul", &shape, terni_dtype(a))) return false;
+    tern_tensor *wide[3] = {tern_expand(a, wide_a), tern_expand(b, wide_b), NULL};
+    out[0] = wide[0] && wide[1] ? terni_new(shape, terni_dtype(a), a->device) : NULL;
+    return out[0] && terni_run(TERNI_OP_matmul, wide, 3, out, 1, NULL) && tern_ctx_save(ctx, a) &&
+           tern_ctx_save(ctx, b);
+}
+
+static bool product_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    tern_tensor *a = tern_ctx_saved(ctx, 0), *b = tern_ctx_saved(ctx, 1);
+    if (!a || !b) return false;
+    if (tern_ctx_needs(ctx, 0)) gin[0] = tern_sum_to(tern_matmul(gout[0], tern_transpose(b, -1, -2)), terni_shape(a));
+    if (tern_ctx_needs(ctx, 1)) gin[1] = tern_sum_to(tern_matmul(tern_transpose(a, -1, -2), gout[0]), terni_shape(b));
+    return tern_ok();
+}
+static const tern_function matmul_function = {"matmul", 1, 0, product_forward, product_backward, NULL};
+
+static tern_tensor *product(tern_tensor *a, tern_tensor *b) {
+    tern_tensor *const in[2] = {a, b};
+    tern_tensor *y;
+    return a && b && tern_apply(&matmul_function, in, 2, NULL, &y) ? y : NULL;
+}
+
+static bool check(tern_tensor *a, tern_tensor *b) {
+    if (!terni_given(a, "matmul", "a") || !terni_given(b, "matmul", "b")) return false;
+    tern_tensor *const in[2] = {a, b};
+    if (a->v.ndim == 0 || b->v.ndim == 0)
+        return terni_fail(TERN_ERR_SHAPE, "matmul: a %s and b %s: expected 1 dimension or more", terni_describe(a),
+                          terni_describe(b));
+    if (!terni_same_float("matmul", in, 2) || !terni_same_device("matmul", in, 2, NULL)) return false;
+    const int64_t ka = a->v.shape[a->v.ndim - 1], kb = b->v.shape[b->v.ndim == 1 ? 0 : b->v.ndim - 2];
+    if (ka != kb)
+        return terni_fail(TERN_ERR_SHAPE, "matmul: a %s and b %s: inner sizes %lld and %lld differ", terni_describe(a),
+                          terni_describe(b), (long long)ka, (long long)kb);
+    return true;
+}
+
+/* a [..., M, K] contiguous, b [K, N]: one large product instead of a batch of small ones. */
+static tern_tensor *flat_product(tern_tensor *a, tern_tensor *b) {
+    tern_shape s = terni_shape(a);
+    const int64_t k = s.dim[s.ndim - 1];
+    tern_tensor *y = product(tern_reshape(a, TERN_SHAPE(a->numel / k, k)), b);
+    s.dim[s.ndim - 1] = b->v.shape[1];
+    return y ? tern_reshape(y, s) : NULL;
+}
+
+tern_tensor *tern_matmul(tern_tensor *a, tern_tensor *b) {
+    if (!check(a, b)) return NULL;
+    const bool row = a->v.ndim == 1, column = b->v.ndim == 1;
+    if (row) a = tern_unsqueeze(a, 0);
+    if (column) b = tern_unsqueeze(b, 1);
+    if (!a || !b) return NULL;
+    const bool flat = a->v.ndim > 2 && b->v.ndim == 2 && a->contiguous && a->v.shape[a->v.ndim - 1] > 0;
+    tern_tensor *y = flat ? flat_product(a, b) : product(a, b);
+    if (y && column) y = tern_squeeze(y, -1);
+    if (y && row) y = tern_squeeze(y, column ? -1 : -2);
+    return y;
+}
+
+/* ---- linear: x w^T + b in one kernel
+ * ----------------------------------------------------------------------------------- */
+
+static bool linear_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)n;
+    tern_tensor *x = in[0], *w = in[1];
+    out[0] = terni_new(TERN_SHAPE(x->v.shape[0], w->v.shape[0]), terni_dtype(x), x->device);
+    if (!out[0]) return false;
+    terni_view wt = w->v;
+    for (int i = 0; i < 2; i++) {
+        wt.shape[i] = w->v.shape[1 - i];
+        wt.strides[i] = w->v.strides[1 - i];
+    }
+    const terni_view *const views[3] = {&x->v, &wt, in[2] ? &in[2]->v : NULL};
+    const terni_view *const y = &out[0]->v;
+    return terni_run_views(TERNI_OP_matmul, x->device, views, 3, &y, 1, NULL) && tern_ctx_save(ctx, x) &&
+           tern_ctx_save(ctx, w);
+}
+
+static bool linear_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    tern_tensor *x = tern_ctx_saved(ctx, 0), *w = tern_ctx_saved(ctx, 1);
+    if (!x || !w) return false;
+    if (tern_ctx_needs(ctx, 0)) gin[0] = tern_matmul(gout[0], w);
+    if (tern_ctx_needs(ctx, 1)) gin[1] = tern_matmul(tern_transpose(gout[0], 0, 1), x);
+    if (tern_ctx_needs(ctx, 2)) gin[2] = tern_sum(gout[0], (const int[]){0}, 1, false);
+    return tern_ok();
+}
+static const tern_function linear_function = {"linear", 1, 0, linear_forward, linear_backward, NULL};
+
+tern_tensor *tern_linear(tern_tensor *x, tern_tensor *w, tern_tensor *b) {
+    if (!terni_given(x, "linear", "x") || !terni_given(w, "linear", "w")) return NULL;
+    tern_tensor *in[3] = {x, w, b};
+    if (!terni_same_float("linear", in, 3) || !terni_same_device("linear", in, 3, NULL)) return NULL;
+    const int n = x->v.ndim;
+    if (n < 1 || w->v.ndim != 2 || x->v.shape[n - 1] != w->v.shape[1] ||
+        (b && (b->v.ndim != 1 || b->v.shape[0] != w->v.shape[0])))
+        return terni_null(TERN_ERR_SHAPE, "linear: x %s, w %s, b %s: expected [..., I], [O, I] and [O]",
+                          terni_describe(x), terni_describe(w), terni_describe(b));
+    tern_shape s = terni_shape(x);
+    int64_t rows = 1;
+    for (int i = 0; i < n - 1; i++) rows *= s.dim[i];
+    if (n != 2) in[0] = tern_reshape(x, TERN_SHAPE(rows, s.dim[n - 1]));
+    s.dim[n - 1] = w->v.shape[0];
+    tern_tensor *y;
+    if (!in[0] || !terni_shape_check("linear", &s, terni_dtype(x)) || !tern_apply(&linear_function, in, 3, NULL, &y))
+        return NULL;
+    return n == 2 ? y : tern_reshape(y, s);
+}

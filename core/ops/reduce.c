@@ -1,0 +1,147 @@
+/* Reductions: sum, mean, max, min, argmax, and sum_to, the adjoint of broadcasting. */
+#include "internal.h"
+
+typedef struct reduce_opts {
+    terni_reduce_opts kernel;
+    bool keepdim;
+    int op;
+} reduce_opts;
+
+/* s with the reduced dimensions of size 1. */
+static tern_shape kept(tern_shape s, uint32_t bits) {
+    for (int i = 0; i < s.ndim; i++)
+        if (bits >> i & 1) s.dim[i] = 1;
+    return s;
+}
+
+static tern_shape dropped(tern_shape s, uint32_t bits) {
+    tern_shape r = {0};
+    for (int i = 0; i < s.ndim; i++)
+        if (!(bits >> i & 1)) r.dim[r.ndim++] = s.dim[i];
+    return r;
+}
+
+static int64_t reduced(tern_shape s, uint32_t bits) {
+    int64_t n = 1;
+    for (int i = 0; i < s.ndim; i++)
+        if (bits >> i & 1) n *= s.dim[i];
+    return n;
+}
+
+static tern_tensor *run(int op, tern_tensor *x, const terni_reduce_opts *k, bool keepdim, tern_dtype dtype) {
+    const tern_shape shape = kept(terni_shape(x), k->dims);
+    tern_tensor *y = terni_new(shape, dtype, x->device);
+    if (!y || !terni_run(op, &x, 1, &y, 1, k)) return NULL;
+    return keepdim || k->dims == 0 ? y : terni_alias(y, dropped(shape, k->dims), NULL, 0);
+}
+
+/* g, shaped like the result, with x's dimensions again. */
+static tern_tensor *undrop(tern_tensor *g, tern_shape x, const reduce_opts *o) {
+    return tern_reshape(g, kept(x, o->kernel.dims));
+}
+
+/* ---- sum, mean
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static bool sum_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)n;
+    const reduce_opts *o = tern_ctx_opts(ctx);
+    const tern_dtype d = tern_dtype_is_float(terni_dtype(in[0])) ? terni_dtype(in[0]) : TERN_I64;
+    out[0] = run(TERNI_OP_sum, in[0], &o->kernel, o->keepdim, d);
+    return out[0] != NULL;
+}
+static bool sum_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    const reduce_opts *o = tern_ctx_opts(ctx);
+    const tern_shape shape = tern_ctx_shape(ctx, 0);
+    tern_tensor *g = o->kernel.scale == 1 ? gout[0] : tern_mul_scalar(gout[0], o->kernel.scale);
+    gin[0] = tern_expand(undrop(g, shape, o), shape);
+    return gin[0] != NULL;
+}
+static const tern_function sum_function = {"sum", 1, sizeof(reduce_opts), sum_forward, sum_backward, NULL};
+static const tern_function mean_function = {"mean", 1, sizeof(reduce_opts), sum_forward, sum_backward, NULL};
+
+tern_tensor *tern_sum(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    reduce_opts o = {.kernel.scale = 1, .keepdim = keepdim};
+    tern_tensor *y;
+    if (!terni_given(x, "sum", "x") || !terni_dims("sum", dims, n, x->v.ndim, &o.kernel.dims)) return NULL;
+    return tern_apply(&sum_function, &x, 1, &o, &y) ? y : NULL;
+}
+
+tern_tensor *tern_mean(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    reduce_opts o = {.keepdim = keepdim};
+    tern_tensor *y;
+    if (!terni_given(x, "mean", "x") || !terni_dims("mean", dims, n, x->v.ndim, &o.kernel.dims)) return NULL;
+    if (!tern_dtype_is_float(terni_dtype(x)))
+        return terni_null(TERN_ERR_DTYPE, "mean: %s is not a float tensor", terni_describe(x));
+    o.kernel.scale = 1.0 / (double)reduced(terni_shape(x), o.kernel.dims); /* over nothing: 0 x infinity is NaN */
+    return tern_apply(&mean_function, &x, 1, &o, &y) ? y : NULL;
+}
+
+tern_tensor *tern_sum_to(tern_tensor *x, tern_shape shape) {
+    if (!terni_given(x, "sum_to", "x")) return NULL;
+    if (tern_shape_equal(terni_shape(x), shape)) return x;
+    tern_shape wide;
+    if (!terni_broadcast("sum_to", terni_shape(x), shape, &wide)) return NULL;
+    if (!tern_shape_equal(wide, terni_shape(x)))
+        return terni_null(TERN_ERR_SHAPE, "sum_to: %s does not broadcast to %s", terni_shape_str(shape),
+                          terni_describe(x));
+    const int more = x->v.ndim - shape.ndim;
+    int dims[TERN_MAX_DIMS], n = 0;
+    for (int i = 0; i < x->v.ndim; i++)
+        if (i < more || (shape.dim[i - more] == 1 && x->v.shape[i] != 1)) dims[n++] = i;
+    tern_tensor *y = n ? tern_sum(x, dims, n, true) : x;
+    return y ? tern_reshape(y, shape) : NULL;
+}
+
+/* ---- max, min
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static bool extreme_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)n;
+    const reduce_opts *o = tern_ctx_opts(ctx);
+    out[0] = run(o->op, in[0], &o->kernel, o->keepdim, terni_dtype(in[0]));
+    return out[0] && tern_ctx_save(ctx, in[0]) && tern_ctx_save(ctx, out[0]);
+}
+/* Equal values share the gradient. */
+static bool extreme_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    const reduce_opts *o = tern_ctx_opts(ctx);
+    tern_tensor *x = tern_ctx_saved(ctx, 0), *y = tern_ctx_saved(ctx, 1);
+    if (!x || !y) return false;
+    int dims[TERN_MAX_DIMS], n = 0;
+    for (int i = 0; i < x->v.ndim; i++)
+        if (o->kernel.dims >> i & 1) dims[n++] = i;
+    tern_tensor *hit = tern_cast(tern_eq(x, undrop(tern_detach(y), terni_shape(x), o)), terni_dtype(x));
+    tern_tensor *count = n ? tern_sum(hit, dims, n, true) : hit;
+    gin[0] = tern_mul(hit, tern_div(undrop(gout[0], terni_shape(x), o), count));
+    return gin[0] != NULL;
+}
+static const tern_function max_function = {"max", 1, sizeof(reduce_opts), extreme_forward, extreme_backward, NULL};
+static const tern_function min_function = {"min", 1, sizeof(reduce_opts), extreme_forward, extreme_backward, NULL};
+
+static tern_tensor *extreme(const tern_function *f, int op, tern_tensor *x, const int *dims, int n, bool keepdim) {
+    reduce_opts o = {.keepdim = keepdim, .op = op};
+    tern_tensor *y;
+    if (!terni_given(x, f->name, "x") || !terni_dims(f->name, dims, n, x->v.ndim, &o.kernel.dims)) return NULL;
+    if (reduced(terni_shape(x), o.kernel.dims) == 0)
+        return terni_null(TERN_ERR_SHAPE, "%s: %s has no elements to choose from", f->name, terni_describe(x));
+    return tern_apply(f, &x, 1, &o, &y) ? y : NULL;
+}
+
+tern_tensor *tern_max(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    return extreme(&max_function, TERNI_OP_max, x, dims, n, keepdim);
+}
+tern_tensor *tern_min(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    return extreme(&min_function, TERNI_OP_min, x, dims, n, keepdim);
+}
+
+tern_tensor *tern_argmax(tern_tensor *x, int dim, bool keepdim) {
+    terni_reduce_opts o = {0};
+    if (!terni_given(x, "argmax", "x")) return NULL;
+    if (x->v.ndim == 0) return tern_zeros(tern_shape_scalar(), (tern_options){TERN_I64, x->device});
+    const int d = terni_dim("argmax", dim, x->v.ndim);
+    if (d < 0) return NULL;
+    if (x->v.shape[d] == 0)
+        return terni_null(TERN_ERR_SHAPE, "argmax: %s has no elements to choose from", terni_describe(x));
+    o.dims = 1u << d;
+    return run(TERNI_OP_argmax, x, &o, keepdim, TERN_I64);
+}

@@ -1,0 +1,235 @@
+/* The tape: nodes are made while ops run, hold what backward needs, and go when nothing refers to them any more. A
+ * chain of nodes of any length is freed by a loop, not by recursion. */
+#include "tape.h"
+
+#include <string.h>
+
+#include "thread.h"
+
+bool tern_grad_mode(bool record) {
+    const bool was = !terni_self.off;
+    terni_self.off = !record;
+    return was;
+}
+
+bool tern_grad_mode_get(void) { return !terni_self.off; }
+bool terni_recording(void) { return !terni_self.off; }
+
+terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, size_t opts_size) {
+    const size_t edges = (size_t)n_in * sizeof(terni_edge);
+    const size_t bytes = sizeof(terni_node) + edges + ((opts_size + 15) & ~(size_t)15);
+    terni_node *n = terni_alloc(bytes);
+    if (!n) return NULL;
+    n->fn = fn;
+    atomic_init(&n->refs, 1);
+    n->transient = n->used = n->in_pass = n->needed = false;
+    n->n_in = (int16_t)n_in;
+    n->n_out = (int16_t)(fn ? fn->n_out : 1);
+    n->n_saved = 0;
+    n->cap_saved = TERNI_SAVED_INLINE;
+    n->bytes = bytes;
+    n->edge = (terni_edge *)(n + 1);
+    n->opts = (char *)(n + 1) + edges;
+    n->saved = n->saved_inline;
+    n->hooks = NULL;
+    n->hook_next = 0;
+    n->leaf = NULL;
+    n->next = NULL;
+    n->at = n->target = 0;
+    memset(n->grad, 0, sizeof n->grad);
+    for (int i = 0; i < n_in; i++) {
+        n->edge[i].node = NULL;
+        n->edge[i].leaf = NULL;
+    }
+    if (opts_size) {
+        if (opts)
+            memcpy(n->opts, opts, opts_size);
+        else
+            memset(n->opts, 0, opts_size);
+    }
+    return n;
+}
+
+void terni_node_drop_saved(terni_node *n) {
+    const int count = n->n_saved;
+    n->n_saved = 0;
+    for (int i = 0; i < count; i++) tern_release(n->saved[i].t);
+}
+
+static void node_free(terni_node *n) {
+    terni_node_drop_saved(n);
+    if (n->saved != n->saved_inline) terni_mfree(n->saved);
+    for (int i = 0; i < n->n_in; i++) {
+        terni_edge *e = &n->edge[i];
+        if (e->leaf)
+            tern_release(e->leaf);
+        else if (e->node)
+            terni_node_release(e->node);
+    }
+    for (terni_hook *h = n->hooks, *next; h; h = next) {
+        next = h->next;
+        terni_free(h, sizeof *h);
+    }
+    for (int i = 0; i < TERN_MAX_OUT; i++) tern_release(n->grad[i]);
+    if (n->fn && n->fn->drop) n->fn->drop(n->opts);
+    terni_free(n, n->bytes);
+}
+
+void terni_node_release(terni_node *n) {
+    if (atomic_fetch_sub_explicit(&n->refs, 1, memory_order_acq_rel) != 1) return;
+    n->next = terni_self.dead;
+    terni_self.dead = n;
+    if (terni_self.draining) return;
+    terni_self.draining = true;
+    while (terni_self.dead) {
+        n = terni_self.dead;
+        terni_self.dead = n->next;
+        node_free(n);
+    }
+    terni_self.draining = false;
+}
+
+void terni_edge_set(terni_node *n, int i, tern_tensor *t) {
+    terni_edge *e = &n->edge[i];
+    if (!t) return;
+    e->dtype = terni_dtype(t);
+    e->shape = terni_shape(t);
+    if (t->node) {
+        e->node = t->node;
+        e->out = t->out_index;
+        atomic_fetch_add_explicit(&e->node->refs, 1, memory_order_relaxed);
+    } else if (t->requires_grad) {
+        e->node = t->meta->sink;
+        e->leaf = tern_keep(t);
+        e->out = 0;
+    }
+}
+
+void terni_edge_copy(terni_node *n, int i, const terni_edge *from) {
+    terni_edge *e = &n->edge[i];
+    *e = *from;
+    if (e->leaf)
+        tern_keep(e->leaf);
+    else if (e->node)
+        atomic_fetch_add_explicit(&e->node->refs, 1, memory_order_relaxed);
+}
+
+bool terni_node_save(terni_node *n, tern_tensor *t) {
+    if (n->transient) return true;
+    if (n->n_saved == n->cap_saved) {
+        const int cap = 2 * n->cap_saved;
+        terni_saved *more = terni_malloc((size_t)cap * sizeof *more);
+        if (!more) return false;
+        memcpy(more, n->saved, (size_t)n->n_saved * sizeof *more);
+        if (n->saved != n->saved_inline) terni_mfree(n->saved);
+        n->saved = more;
+        n->cap_saved = cap;
+    }
+    n->saved[n->n_saved++] = (terni_saved){tern_keep(t), t ? t->storage->version : 0, -1};
+    return true;
+}
+
+bool terni_node_output(terni_node *n, tern_tensor *t, int out) {
+    for (int i = 0; i < n->n_saved; i++) {
+        terni_saved *s = &n->saved[i];
+        if (s->t != t) continue;
+        /* A head of its own: t refers to n, so n must not refer to t. */
+        tern_tensor *loose = terni_alias(t, terni_shape(t), t->v.strides, 0);
+        if (!loose) return false;
+        tern_keep(loose);
+        s->t = loose;
+        s->output = out;
+        tern_release(t);
+    }
+    atomic_fetch_add_explicit(&n->refs, 1, memory_order_relaxed);
+    t->node = n;
+    t->out_index = out;
+    return true;
+}
+
+/* ---- leaves ---------------------------------------------------------------------------------------------------------
+ */
+
+tern_tensor *tern_require_grad(tern_tensor *t, bool require) {
+    if (!terni_given(t, "require_grad", "t")) return NULL;
+    if (t->node)
+        return terni_null(TERN_ERR_AUTOGRAD, "require_grad: %s was computed by a recorded op; only leaves can be asked",
+                          terni_describe(t));
+    if (!require) {
+        t->requires_grad = false;
+        return t;
+    }
+    if (!tern_dtype_is_float(terni_dtype(t)))
+        return terni_null(TERN_ERR_DTYPE, "require_grad: %s is not a float tensor", terni_describe(t));
+    terni_meta *m = terni_meta_of(t);
+    if (!m) return NULL;
+    if (!m->sink) {
+        m->sink = terni_node_new(NULL, 0, NULL, 0);
+        if (!m->sink) return NULL;
+        m->sink->leaf = t;
+    }
+    t->requires_grad = true;
+    return t;
+}
+
+bool tern_requires_grad(const tern_tensor *t) { return t && terni_wants(t); }
+bool tern_is_leaf(const tern_tensor *t) { return t && !t->node; }
+tern_tensor *tern_grad_get(tern_tensor *t) { return t && t->meta ? t->meta->grad : NULL; }
+
+bool tern_grad_set(tern_tensor *t, tern_tensor *g) {
+    if (!t) return terni_given(t, "grad_set", "t");
+    if (g) {
+        if (!tern_ok()) return false;
+        if (!tern_shape_equal(terni_shape(t), terni_shape(g)))
+            return terni_fail(TERN_ERR_SHAPE, "grad_set: gradient %s for %s", terni_describe(g), terni_describe(t));
+        if (t->v.dtype != g->v.dtype)
+            return terni_fail(TERN_ERR_DTYPE, "grad_set: gradient %s for %s", terni_describe(g), terni_describe(t));
+        if (!tern_device_equal(t->device, g->device))
+            return terni_fail(TERN_ERR_DEVICE, "grad_set: gradient and tensor are on different devices");
+    } else if (!t->meta) {
+        return true;
+    }
+    terni_meta *m = terni_meta_of(t);
+    if (!m) return false;
+    tern_tensor *old = m->grad;
+    m->grad = tern_keep(g);
+    tern_release(old);
+    return true;
+}
+
+tern_tensor *tern_detach(tern_tensor *t) {
+    if (!terni_given(t, "detach", "t")) return NULL;
+    return terni_alias(t, terni_shape(t), t->v.strides, 0);
+}
+
+/* ---- hooks
+ * ------------------------------------------------------------------------------------------------------------ */
+
+int tern_hook_add(tern_tensor *t, tern_grad_hook hook, void *user) {
+    if (!terni_given(t, "hook_add", "t") || !terni_given(hook ? t : NULL, "hook_add", "hook")) return -1;
+    terni_node *n = t->node ? t->node : t->requires_grad ? t->meta->sink : NULL;
+    if (!n) {
+        terni_fail(TERN_ERR_AUTOGRAD, "hook_add: %s requires no gradient", terni_describe(t));
+        return -1;
+    }
+    terni_hook *h = terni_alloc(sizeof *h);
+    if (!h) return -1;
+    *h = (terni_hook){NULL, hook, user, t->node ? t->out_index : 0, n->hook_next++};
+    terni_hook **end = &n->hooks;
+    while (*end) end = &(*end)->next;
+    *end = h;
+    return h->number;
+}
+
+bool tern_hook_remove(tern_tensor *t, int number) {
+    if (!terni_given(t, "hook_remove", "t")) return false;
+    terni_node *n = t->node ? t->node : t->meta ? t->meta->sink : NULL;
+    for (terni_hook **p = n ? &n->hooks : NULL; p && *p; p = &(*p)->next) {
+        if ((*p)->number != number) continue;
+        terni_hook *gone = *p;
+        *p = gone->next;
+        terni_free(gone, sizeof *gone);
+        return true;
+    }
+    return terni_fail(TERN_ERR_ARGUMENT, "hook_remove: %s has no hook %d", terni_describe(t), number);
+}

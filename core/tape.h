@@ -1,0 +1,72 @@
+/* The tape's nodes, and what records them. Private to core's autograd files, tensor.c and elementwise.c. */
+#ifndef TERNI_TAPE_H
+#define TERNI_TAPE_H
+
+#include "internal.h"
+
+/* Where an input's gradient goes: output `out` of node. A leaf's node (its sink) belongs to the leaf, so the edge keeps
+ * the leaf; otherwise the edge keeps the node. node NULL: no gradient is wanted. */
+typedef struct terni_edge {
+    terni_node *node;
+    tern_tensor *leaf;
+    int out;
+    tern_dtype dtype;
+    tern_shape shape; /* the input's */
+} terni_edge;
+
+typedef struct terni_saved {
+    tern_tensor *t;
+    uint32_t version; /* of its storage when it was saved */
+    int output;       /* it is this output of the node, saved without its link to the node (no cycle); else -1 */
+} terni_saved;
+
+typedef struct terni_hook {
+    struct terni_hook *next;
+    tern_grad_hook fn;
+    void *user;
+    int out, number;
+} terni_hook;
+
+enum { TERNI_SAVED_INLINE = 3 };
+
+struct terni_node {          /* is what a tern_ctx is */
+    const tern_function *fn; /* NULL: the sink of a leaf */
+    atomic_int refs;
+    bool transient; /* for a forward that is not recorded: saves nothing */
+    bool used;      /* what was saved is gone */
+    bool in_pass;   /* a backward pass is under way; the fields at the end belong to it */
+    bool needed;
+    int16_t n_in, n_out;
+    int n_saved, cap_saved;
+    size_t bytes; /* of this block: the node, its edges, its options */
+    terni_edge *edge;
+    void *opts;
+    terni_saved *saved, saved_inline[TERNI_SAVED_INLINE];
+    terni_hook *hooks;
+    int hook_next;
+    tern_tensor *leaf;               /* a sink's, not owned */
+    terni_node *next;                /* list of the dead, stack of the pass */
+    int at;                          /* the pass: next edge to visit */
+    int target;                      /* tern_grad: 1 + first index in the list of inputs; 0 none */
+    tern_tensor *grad[TERN_MAX_OUT]; /* the pass: what has come in so far; owned */
+};
+
+struct tern_ctx {
+    terni_node node;
+};
+
+/* A node with room for n_in edges (cleared) and a copy of the options. NULL after recording an error. */
+terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, size_t opts_size);
+void terni_node_release(terni_node *n);
+/* Sets edge i to where t's gradient goes (t may be NULL, or want none). */
+void terni_edge_set(terni_node *n, int i, tern_tensor *t);
+/* Copies an edge of another node. */
+void terni_edge_copy(terni_node *n, int i, const terni_edge *from);
+/* Keeps t for backward. */
+bool terni_node_save(terni_node *n, tern_tensor *t);
+/* Makes t output number out of n: t takes a reference to n. Saved tensors that are t are cut loose from it. */
+bool terni_node_output(terni_node *n, tern_tensor *t, int out);
+/* Forgets what n saved. */
+void terni_node_drop_saved(terni_node *n);
+
+#endif

@@ -1,0 +1,30 @@
+/* Per-thread state that ops touch on every call, in one place so that one address computation reaches it. Private. */
+#ifndef TERNI_THREAD_H
+#define TERNI_THREAD_H
+
+#include "internal.h"
+
+enum { TERNI_CLASSES = 16, TERNI_CLASS_BYTES = 64 }; /* free lists for blocks of 64, 128, ... 1024 bytes */
+
+typedef struct terni_thread {
+    bool ready;    /* its destructor is registered */
+    bool off;      /* grad mode: recording is off (so that zero means on) */
+    bool draining; /* inside the loop that frees nodes */
+    tern_code error;
+    int scope_n, scope_cap;
+    tern_tensor **scope;
+    terni_node *dead; /* nodes to be freed by that loop */
+    void *free_list[TERNI_CLASSES];
+    int free_n[TERNI_CLASSES];
+} terni_thread;
+
+/* initial-exec: no function call to find it; the struct is small enough for the loader's reserve. */
+extern _Thread_local terni_thread terni_self __attribute__((tls_model("initial-exec")));
+
+/* Registers the thread for clean-up at its end. */
+void terni_thread_ready(void);
+/* Clean-up by the files that own the parts. */
+void terni_scope_thread_exit(void);
+void terni_memory_thread_exit(void);
+
+#endif
