@@ -13,7 +13,7 @@ typedef struct pass {
     tern_tensor **capture; /* tern_grad's results, kept; NULL in tern_backward */
     tern_tensor *const *x;
     int n_x;
-    bool retain, create;
+    bool retain, create, allow_unused;
 } pass;
 
 static bool enter(pass *p, terni_node *n, const char *op) {
@@ -196,6 +196,7 @@ static bool run(pass *p) {
  * it. */
 static bool start(pass *p, tern_tensor *y, tern_tensor *seed, const char *op) {
     terni_node *root = y->node ? y->node : y->requires_grad ? y->meta->sink : NULL;
+    if (!root && p->allow_unused) return true;
     if (!root)
         return terni_fail(TERN_ERR_AUTOGRAD, "%s: %s does not depend on anything that requires a gradient", op,
                           terni_describe(y));
@@ -258,7 +259,8 @@ bool tern_grad(tern_tensor *y, tern_tensor *const *x, int n, tern_tensor *seed, 
               .create = opts.create_graph,
               .capture = out,
               .x = x,
-              .n_x = n};
+              .n_x = n,
+              .allow_unused = opts.allow_unused};
     bool ok = mark_targets(x, n, opts.allow_unused) && start(&p, y, seed, "grad");
     for (int i = 0; i < n; i++) { /* also those that the walk did not reach */
         terni_node *t = !x[i] ? NULL : x[i]->node ? x[i]->node : x[i]->meta ? x[i]->meta->sink : NULL;
