@@ -1,0 +1,344 @@
+/* The engine of the sweep; see sweep.h. */
+#include "layout.h"
+
+static const tern_dtype swept[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16, TERN_I64, TERN_I32, TERN_U8, TERN_BOOL};
+
+enum { PLAN_MIXED = LAYOUT_KINDS, PLANS, GRADCHECK_LIMIT = 260, SECOND_LIMIT = 130 };
+
+/* One call's inputs. */
+typedef struct inputs {
+    int n;
+    bool strided; /* the plan changes something */
+    tern_tensor *base[SWEEP_INPUTS];
+    layout lay[SWEEP_INPUTS];
+    buffer buf[SWEEP_INPUTS];
+    array values[SWEEP_INPUTS];
+    bool grad[SWEEP_INPUTS];
+} inputs;
+
+typedef struct run {
+    const sweep_op *op;
+    const sweep_case *c;
+    tern_dtype dtype;
+    int plan;
+    int64_t count;
+} run;
+
+/* ---- arrays ---------------------------------------------------------------------------------------------------------
+ */
+
+void array_new(array *out, tern_shape shape) {
+    out->shape = shape;
+    out->n = shape_numel(shape);
+    out->v = calloc((size_t)out->n + 1, sizeof(double));
+    if (!out->v) abort();
+}
+
+double array_at(const array *a, tern_shape s, int64_t i) {
+    int64_t index[TERN_MAX_DIMS], strides[TERN_MAX_DIMS], at = 0;
+    array_index(s, i, index);
+    array_strides(a->shape, strides);
+    for (int d = 0; d < a->shape.ndim; d++)
+        if (a->shape.dim[d] != 1) at += strides[d] * index[d + s.ndim - a->shape.ndim];
+    return a->v[at];
+}
+
+tern_shape array_broadcast(tern_shape a, tern_shape b) {
+    tern_shape big = a.ndim >= b.ndim ? a : b;
+    const tern_shape small = a.ndim >= b.ndim ? b : a;
+    for (int d = 0; d < small.ndim; d++) {
+        int64_t *to = &big.dim[d + big.ndim - small.ndim];
+        if (*to == 1) *to = small.dim[d];
+    }
+    return big;
+}
+
+void array_split(const array *x, int64_t dim, int64_t *outer, int64_t *size, int64_t *inner) {
+    if (dim < 0) dim += x->shape.ndim;
+    *outer = *inner = 1;
+    for (int d = 0; d < x->shape.ndim; d++) {
+        if (d < dim) *outer *= x->shape.dim[d];
+        if (d > dim) *inner *= x->shape.dim[d];
+    }
+    *size = x->shape.ndim ? x->shape.dim[dim] : 1;
+}
+
+/* ---- inputs ---------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t hash(const char *s, uint64_t h) {
+    while (*s) h = (h ^ (uint8_t)*s++) * 0x100000001B3u;
+    return h;
+}
+
+static tern_dtype input_dtype(const input *in, tern_dtype dtype) {
+    if (in->dtype) return (tern_dtype)(in->dtype - 1);
+    return in->kind == IN_INDEX ? TERN_I64 : in->kind == IN_BOOL ? TERN_BOOL : dtype;
+}
+
+static void draw(const input *in, tern_dtype dtype, array *a) {
+    const bool whole = in->kind != IN_REAL || !tern_dtype_is_float(dtype);
+    double lo = in->lo, hi = in->hi;
+    if (whole) {
+        lo = ceil(lo);
+        hi = floor(hi);
+        if (dtype == TERN_U8 && lo < 0) lo = 0;
+        if (dtype == TERN_BOOL) lo = 0, hi = 1;
+    }
+    array_new(a, in->shape);
+    for (int64_t i = 0; i < a->n; i++) a->v[i] = whole ? floor(test_uniform(lo, hi + 1)) : test_uniform(lo, hi);
+}
+
+/* Builds the inputs in `dtype`, with values as `rounded` holds them. */
+static bool open_inputs(const run *r, tern_dtype dtype, tern_dtype rounded, inputs *in) {
+    *in = (inputs){0};
+    for (int i = 0; i < SWEEP_INPUTS && r->c->in[i].kind != IN_END; i++) {
+        const input *spec = &r->c->in[i];
+        in->n = i + 1;
+        if (spec->kind == IN_NONE) continue;
+        const layout_kind kind = (layout_kind)(r->plan == PLAN_MIXED ? (i + 1) % LAYOUT_KINDS : r->plan);
+        const tern_dtype own = input_dtype(spec, dtype), values = input_dtype(spec, rounded);
+        if (!layout_of(kind, spec->shape, &in->lay[i])) layout_of(LAYOUT_CONTIGUOUS, spec->shape, &in->lay[i]);
+        in->strided |= in->lay[i].kind != LAYOUT_CONTIGUOUS;
+        test_seed(hash(r->c->what, hash(r->op->name, 14695981039346656037u)) + (uint64_t)i);
+        draw(spec, values, &in->values[i]);
+        for (int64_t k = 0; k < in->values[i].n; k++) in->values[i].v[k] = round_to(in->values[i].v[k], values);
+        in->base[i] = buffer_open(&in->buf[i], &in->lay[i], own, in->values[i].v);
+        if (!in->base[i]) return FAIL("input %d cannot be made: %s", i, tern_error_message());
+        in->grad[i] = spec->kind == IN_REAL && !spec->fixed && tern_dtype_is_float(own);
+    }
+    return true;
+}
+
+static void close_inputs(inputs *in) {
+    for (int i = 0; i < in->n; i++) {
+        if (!buffer_intact(&in->buf[i])) FAIL("input %d, or memory beside it, was written to", i);
+        buffer_close(&in->buf[i]);
+        free(in->values[i].v);
+    }
+}
+
+static tern_tensor *call_on(const run *r, const inputs *in, tern_tensor *const *base) {
+    tern_tensor *view[SWEEP_INPUTS] = {0};
+    for (int i = 0; i < in->n; i++) {
+        view[i] = base[i] ? layout_apply(&in->lay[i], base[i]) : NULL;
+        if (base[i] && !view[i]) return NULL;
+        for (int d = 0; d < in->lay[i].shape.ndim && view[i]; d++)
+            if (tern_size(view[i], d) != in->lay[i].shape.dim[d] ||
+                (tern_size(view[i], d) > 1 && tern_stride(view[i], d) != in->lay[i].strides[d]))
+                FAIL("view of input %d: dimension %d has size %" PRId64 " and stride %" PRId64, i, d,
+                     tern_size(view[i], d), tern_stride(view[i], d));
+    }
+    return r->op->call(view, r->c);
+}
+
+/* ---- forward
+ * --------------------------------------------------------------------------------------------------------- */
+
+static double scale_of(const run *r) {
+    return (r->op->loosen > 0 ? r->op->loosen : 1) * (r->c->loosen > 0 ? r->c->loosen : 1);
+}
+
+static void wrap_integers(array *a, tern_dtype dtype) {
+    for (int64_t i = 0; i < a->n; i++)
+        if (dtype == TERN_U8) a->v[i] = (double)((int64_t)a->v[i] & 255);
+}
+
+static void check_forward(run *r, const inputs *in) {
+    tern_tensor *y = call_on(r, in, in->base);
+    if (!CHECK_OK() || !CHECK(y != NULL, "returned NULL without an error") || !r->op->reference) return;
+    array want = {0};
+    r->op->reference(in->values, r->c, &want);
+    if ((r->op->flags & SWEEP_WRAPS) && !tern_dtype_is_float(r->dtype)) wrap_integers(&want, r->dtype);
+    tolerance tol = tolerance_of(tern_dtype_of(y));
+    tol.rtol *= scale_of(r);
+    tol.atol *= scale_of(r);
+    if (check_shape(__FILE__, __LINE__, "the result", y, want.shape))
+        check_close(__FILE__, __LINE__, "the result", y, want.v, want.n, tol);
+    free(want.v);
+    r->count++;
+}
+
+/* ---- gradients
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* Gradients of sum(seed * y) with respect to the bases, as doubles, one after the other; NULL after an error. */
+static double *gradients(const run *r, inputs *in, tern_dtype seed_dtype, int64_t *count) {
+    tern_tensor *leaf[SWEEP_INPUTS], *grad[SWEEP_INPUTS] = {0};
+    int m = 0;
+    *count = 0;
+    for (int i = 0; i < in->n; i++)
+        if (in->grad[i]) {
+            leaf[m++] = tern_require_grad(in->base[i], true);
+            *count += tern_numel(in->base[i]);
+        }
+    tern_tensor *y = call_on(r, in, in->base);
+    double *out = calloc((size_t)*count + 1, sizeof(double)), *at = out;
+    if (!y || !out) return out;
+    const int64_t n = tern_numel(y);
+    double *seed = calloc((size_t)n + 1, sizeof(double));
+    test_seed(7);
+    for (int64_t i = 0; seed && i < n; i++) seed[i] = round_to(test_uniform(-1, 1), seed_dtype);
+    tern_tensor *s = seed ? test_tensor(seed, tern_shape_get(y), tern_dtype_of(y)) : NULL;
+    free(seed);
+    if (tern_requires_grad(y) && tern_grad(y, leaf, m, s, (tern_backward_opts){.allow_unused = true}, grad))
+        for (int i = 0; i < m; at += tern_numel(leaf[i++]))
+            if (grad[i]) (void)tern_to_doubles(grad[i], at, tern_numel(leaf[i]));
+    return out;
+}
+
+/* The gradients in r's dtype against those in f64 for the same values. */
+static void check_gradients(run *r, inputs *in) {
+    inputs wide;
+    int64_t n = 0, m = 0;
+    double *want = NULL, *got = gradients(r, in, r->dtype, &n);
+    if (open_inputs(r, TERN_F64, r->dtype, &wide)) want = gradients(r, &wide, r->dtype, &m);
+    CHECK_OK();
+    double largest = 0;
+    for (int64_t i = 0; want && i < m; i++)
+        if (fabs(want[i]) > largest) largest = fabs(want[i]);
+    const tolerance tol = tolerance_of(r->dtype);
+    for (int64_t i = 0; got && want && i < n && i < m; i++) {
+        const double allowed = scale_of(r) * (tol.atol + 8 * tol.rtol * (fabs(want[i]) + largest));
+        if (fabs(got[i] - want[i]) <= allowed) continue;
+        FAIL("gradient element %" PRId64 " of %" PRId64 " is %.9g; in f64 %.9g (allowed %.3g)", i, n, got[i], want[i],
+             allowed);
+        break;
+    }
+    free(got);
+    free(want);
+    close_inputs(&wide);
+    r->count++;
+}
+
+typedef struct closure {
+    const run *r;
+    const inputs *in;
+} closure;
+
+static tern_tensor *call_closure(tern_tensor *const *x, int n, void *user) {
+    (void)n;
+    const closure *c = user;
+    return call_on(c->r, c->in, x);
+}
+
+static void check_slopes(run *r, inputs *in) {
+    int64_t n = 0;
+    bool any = false;
+    for (int i = 0; i < in->n; i++)
+        if (in->grad[i]) {
+            tern_require_grad(in->base[i], true);
+            n += tern_numel(in->base[i]);
+            any = true;
+        }
+    closure c = {r, in};
+    if (!any || n > GRADCHECK_LIMIT) return;
+    gradcheck("gradcheck", call_closure, in->base, in->n, &c);
+    r->count++;
+    if ((r->op->flags | r->c->flags) & SWEEP_NO_SECOND || n > SECOND_LIMIT) return;
+    if (r->plan != LAYOUT_CONTIGUOUS && r->plan != PLAN_MIXED) return;
+    gradgradcheck("gradgradcheck", call_closure, in->base, in->n, &c);
+    r->count++;
+}
+
+/* ---- runs ----------------------------------------------------------------------------------------------------------
+ */
+
+static void run_once(run *r) {
+    static const char *const mixed = "mixed layouts";
+    check_case("%s %s, %s, %s", r->op->name, r->c->what, tern_dtype_name(r->dtype),
+               r->plan == PLAN_MIXED ? mixed : layout_name((layout_kind)r->plan));
+    const int64_t live = tern_memory_device(tern_cpu()).live;
+    const int scope = tern_scope_push();
+    inputs in;
+    if (open_inputs(r, r->dtype, r->dtype, &in) && (in.strided || r->plan == LAYOUT_CONTIGUOUS)) {
+        check_forward(r, &in);
+        if (tern_dtype_is_float(r->dtype) && !((r->op->flags | r->c->flags) & SWEEP_NO_GRAD)) {
+            if (r->dtype == TERN_F64)
+                check_slopes(r, &in);
+            else
+                check_gradients(r, &in);
+        }
+    }
+    CHECK_OK();
+    tern_scope_pop(scope);
+    close_inputs(&in);
+    const int64_t now = tern_memory_device(tern_cpu()).live;
+    CHECK(now == live, "%" PRId64 " bytes of tensors leaked", now - live);
+}
+
+/* Every op passes NULL on, and does nothing while an error is pending. */
+static void check_refusals(run *r) {
+    r->dtype = TERN_F32;
+    r->plan = LAYOUT_CONTIGUOUS;
+    const int scope = tern_scope_push();
+    inputs in;
+    check_case("%s %s, refusals", r->op->name, r->c->what);
+    if (open_inputs(r, TERN_F32, TERN_F32, &in)) {
+        tern_tensor *const first = in.base[0];
+        in.base[0] = NULL;
+        CHECK(r->op->call(in.base, r->c) == NULL, "takes NULL");
+        tern_error_clear();
+        in.base[0] = first;
+        tern_error_set(TERN_ERR_IO, "an earlier error");
+        CHECK(r->op->call(in.base, r->c) == NULL, "runs while an error is pending");
+        EXPECT_PENDING(TERN_ERR_IO, "an earlier error");
+        r->count += 2;
+    }
+    tern_scope_pop(scope);
+    close_inputs(&in);
+}
+
+static void check_refused_case(run *r) {
+    r->dtype = TERN_F32;
+    r->plan = LAYOUT_CONTIGUOUS;
+    check_case("%s %s, error", r->op->name, r->c->what);
+    const int scope = tern_scope_push();
+    inputs in;
+    if (open_inputs(r, TERN_F32, TERN_F32, &in)) {
+        tern_tensor *y = r->op->call(in.base, r->c);
+        check_error(__FILE__, __LINE__, "the call", y != NULL, r->c->code, r->c->text ? r->c->text : r->op->name);
+        r->count++;
+    }
+    tern_scope_pop(scope);
+    close_inputs(&in);
+}
+
+static bool takes(const run *r, tern_dtype dtype) {
+    const unsigned flags = r->op->flags | r->c->flags;
+    if (flags & SWEEP_F64_ONLY) return dtype == TERN_F64;
+    if (tern_dtype_is_float(dtype)) return true;
+    return dtype == TERN_BOOL ? (flags & SWEEP_BOOL) != 0 : (flags & SWEEP_INTS) != 0;
+}
+
+void sweep_run(const sweep_op *op, const sweep_case *cases, size_t n) {
+    run r = {.op = op};
+    bool refused = false;
+    for (size_t k = 0; k < n; k++) {
+        r.c = &cases[k];
+        if (r.c->code) {
+            check_refused_case(&r);
+            continue;
+        }
+        if (!refused) check_refusals(&r);
+        refused = true;
+        for (size_t d = 0; d < sizeof swept / sizeof *swept; d++) {
+            r.dtype = swept[d];
+            if (!takes(&r, r.dtype)) continue;
+            for (r.plan = 0; r.plan < PLANS; r.plan++) {
+                run_once(&r);
+                if ((op->flags | r.c->flags) & SWEEP_NO_LAYOUTS) break;
+            }
+        }
+    }
+    check_case("%s", "");
+    sweep_count(r.count);
+}
+
+void sweep_count(int64_t n) {
+    const char *path = getenv("TERN_SWEEP_COUNT");
+    FILE *f = path ? fopen(path, "a") : NULL;
+    if (!f) return;
+    fprintf(f, "%" PRId64 "\n", n);
+    fclose(f);
+}
