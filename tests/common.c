@@ -20,7 +20,7 @@ enum { SHOWN = 20 };
 
 static int failures;
 static char current_case[512], test_name[256];
-static int64_t live_before;
+static int64_t live_before, damaged_before;
 
 /* ---- tests ------------------------------------------------------------------------------------------------------ */
 
@@ -56,6 +56,8 @@ void check_begin(const char *suite, const char *name) {
     current_case[0] = 0;
     catch_crashes();
     tern_on_error(NULL, NULL);
+    (void)tern_memory_guard(); /* false in the second test of a plain main, where it is on already */
+    damaged_before = tern_memory_damaged();
     tern_seed(1);
     test_seed(1);
     live_before = tern_memory_device(tern_cpu()).live;
@@ -72,6 +74,9 @@ int check_end(void) {
     if (live != live_before)
         check_fail(test_name, 0, "%" PRId64 " bytes of tensors are alive at the end, %" PRId64 " at the start", live,
                    live_before);
+    if (tern_memory_damaged() != damaged_before)
+        check_fail(test_name, 0, "%" PRId64 " blocks of memory were written to beyond their ends",
+                   tern_memory_damaged() - damaged_before);
 #ifdef ASAN
     if (__lsan_do_recoverable_leak_check()) check_fail(test_name, 0, "LeakSanitizer found leaks (above)");
 #endif

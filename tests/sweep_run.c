@@ -248,7 +248,7 @@ static void run_once(run *r) {
     static const char *const mixed = "mixed layouts";
     check_case("%s %s, %s, %s", r->op->name, r->c->what, tern_dtype_name(r->dtype),
                r->plan == PLAN_MIXED ? mixed : layout_name((layout_kind)r->plan));
-    const int64_t live = tern_memory_device(tern_cpu()).live;
+    const int64_t live = tern_memory_device(tern_cpu()).live, damaged = tern_memory_damaged();
     const int scope = tern_scope_push();
     inputs in;
     if (open_inputs(r, r->dtype, r->dtype, &in) && (in.strided || r->plan == LAYOUT_CONTIGUOUS)) {
@@ -265,6 +265,7 @@ static void run_once(run *r) {
     close_inputs(&in);
     const int64_t now = tern_memory_device(tern_cpu()).live;
     CHECK(now == live, "%" PRId64 " bytes of tensors leaked", now - live);
+    CHECK(tern_memory_damaged() == damaged, "memory was written to beyond the end of a block");
 }
 
 /* Every op passes NULL on, and does nothing while an error is pending. */
