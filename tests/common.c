@@ -86,15 +86,28 @@ int check_end(void) {
 
 /* ---- checks ------------------------------------------------------------------------------------------------------ */
 
-bool check_fail(const char *file, int line, const char *format, ...) {
+static bool show_failure(const char *file, int line, const char *what, const char *format, va_list args) {
     if (failures++ >= SHOWN) return false;
     char text[2048];
+    vsnprintf(text, sizeof text, format, args);
+    fprintf(stderr, "%s:%d: %s%s%s%s%s\n", file, line, current_case, current_case[0] ? ": " : "", what, text,
+            line ? "" : " (end of test)");
+    return false;
+}
+
+bool check_fail(const char *file, int line, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    show_failure(file, line, "", format, args);
     va_end(args);
-    fprintf(stderr, "%s:%d: %s%s%s%s\n", file, line, current_case, current_case[0] ? ": " : "", text,
-            line ? "" : " (end of test)");
+    return false;
+}
+
+bool check_failed(const char *file, int line, const char *what, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    show_failure(file, line, what, format, args);
+    va_end(args);
     return false;
 }
 

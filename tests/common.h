@@ -62,7 +62,8 @@ int check_failures(void);
 
 #define FAIL(...) check_fail(__FILE__, __LINE__, __VA_ARGS__)
 /* CHECK(cond) or CHECK(cond, "format", ...): gives the condition. */
-#define CHECK(cond, ...) ((cond) ? true : check_fail(__FILE__, __LINE__, "CHECK(" #cond ") " __VA_ARGS__))
+#define CHECK(cond, ...) ((cond) ? true : check_failed(__FILE__, __LINE__, #cond, " " __VA_ARGS__))
+bool check_failed(const char *file, int line, const char *what, const char *format, ...) TERN_PRINTF(4, 5);
 /* Leaves the function (which returns void) if cond does not hold. */
 #define REQUIRE(cond, ...)                     \
     do {                                       \
