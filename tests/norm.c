@@ -1,0 +1,169 @@
+/* What the sweep's table cannot say about normalisation, pooling and losses: state, special values, mixed dtypes. */
+#include "common.h"
+
+#define F32 ((tern_options){0})
+
+TERN_TEST(norm, running_statistics) {
+    tern_tensor *x = test_values(TERN_F32, TERN_SHAPE(4, 2), 1, 10, 2, 20, 3, 30, 6, 40);
+    tern_tensor *mean = tern_zeros(TERN_SHAPE(2), F32), *var = tern_ones(TERN_SHAPE(2), F32);
+    const uint32_t version = tern_storage_version(mean);
+    tern_tensor *y = tern_batch_norm(x, NULL, NULL, mean, var, (tern_batch_norm_opts){.training = true});
+    CHECK(y != NULL && tern_storage_version(mean) > version);
+    CHECK_VALUES(mean, 0.1 * 3, 0.1 * 25);
+    CHECK_VALUES(var, 0.9 + 0.1 * 14.0 / 3, 0.9 + 0.1 * 500 / 3); /* the unbiased variance */
+    CHECK(tern_batch_norm(x, NULL, NULL, mean, var, (tern_batch_norm_opts){.training = true, .momentum = 0.5}) != NULL);
+    CHECK_VALUES(mean, 0.15 + 1.5, 1.25 + 12.5);
+    tern_tensor *frozen = tern_clone(mean);
+    y = tern_batch_norm(x, NULL, NULL, mean, var, (tern_batch_norm_opts){0});
+    CHECK_SAME(mean, frozen, ((tolerance){0, 0}));
+    double v[8], m[2], s[2];
+    CHECK(tern_to_doubles(y, v, 8) && tern_to_doubles(mean, m, 2) && tern_to_doubles(var, s, 2));
+    CHECK_NUMBER(v[0], (1 - m[0]) / sqrt(s[0] + 1e-5), 1e-5);
+    CHECK_NUMBER(v[7], (40 - m[1]) / sqrt(s[1] + 1e-5), 1e-5);
+}
+
+TERN_TEST(norm, statistics_are_not_changed_by_a_failing_call) {
+    tern_tensor *mean = tern_zeros(TERN_SHAPE(2), F32), *var = tern_ones(TERN_SHAPE(2), F32);
+    tern_tensor *x = tern_ones(TERN_SHAPE(3, 2), F32);
+    EXPECT_ERROR(tern_batch_norm(x, NULL, NULL, mean, NULL, (tern_batch_norm_opts){.training = true}),
+                 TERN_ERR_ARGUMENT, "batch_norm");
+    EXPECT_ERROR(
+        tern_batch_norm(x, tern_ones(TERN_SHAPE(3), F32), NULL, mean, var, (tern_batch_norm_opts){.training = true}),
+        TERN_ERR_SHAPE, "batch_norm");
+    CHECK_VALUES(mean, 0, 0);
+    CHECK_VALUES(var, 1, 1);
+}
+
+TERN_TEST(norm, half_inputs_with_f32_weights) {
+    static const tern_dtype half[] = {TERN_F16, TERN_BF16};
+    for (int d = 0; d < 2; d++) {
+        tern_tensor *x = test_random(TERN_SHAPE(8, 3, 5), -2, 2, half[d]), *wide = tern_cast(x, TERN_F64);
+        tern_tensor *w = test_values(TERN_F32, TERN_SHAPE(3), 1, 2, 3),
+                    *b = test_values(TERN_F32, TERN_SHAPE(3), 0, -1, 1);
+        tern_tensor *w5 = test_random(TERN_SHAPE(5), 1, 2, TERN_F32);
+        const tern_batch_norm_opts o = {.training = true};
+        const tolerance tol = {tolerance_of(half[d]).rtol, 4e-3 + (d ? 2e-2 : 0)};
+        tern_tensor *y = tern_batch_norm(x, w, b, NULL, NULL, o);
+        CHECK(tern_dtype_of(y) == half[d]);
+        CHECK_SAME(y, tern_batch_norm(wide, tern_cast(w, TERN_F64), tern_cast(b, TERN_F64), NULL, NULL, o), tol);
+        y = tern_layer_norm(x, 1, w5, NULL, 0);
+        CHECK(tern_dtype_of(y) == half[d]);
+        CHECK_SAME(y, tern_layer_norm(wide, 1, tern_cast(w5, TERN_F64), NULL, 0), tol);
+        CHECK_OK();
+    }
+}
+
+/* A mean far from zero must not cancel the variance away. */
+TERN_TEST(norm, far_from_zero) {
+    double v[64];
+    for (int i = 0; i < 64; i++) v[i] = 10000 + i % 8;
+    tern_tensor *x = test_tensor(v, TERN_SHAPE(8, 8), TERN_F32);
+    tern_tensor *y = tern_layer_norm(x, 1, NULL, NULL, 0);
+    double got[64];
+    REQUIRE(tern_to_doubles(y, got, 64));
+    for (int i = 0; i < 64; i++) CHECK_NUMBER(got[i], (i % 8 - 3.5) / sqrt(5.25 + 1e-5), 1e-3);
+    y = tern_batch_norm(tern_transpose(x, 0, 1), NULL, NULL, NULL, NULL, (tern_batch_norm_opts){.training = true});
+    REQUIRE(tern_to_doubles(y, got, 64));
+    for (int i = 0; i < 64; i++) CHECK_NUMBER(got[i], (i / 8 - 3.5) / sqrt(5.25 + 1e-5), 1e-3);
+}
+
+/* ---- reductions and pools on special values
+ * --------------------------------------------------------------------------- */
+
+TERN_TEST(reduce, nan_and_ties) {
+    const double nan = (double)NAN, inf = (double)INFINITY;
+    static const tern_dtype floats[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16};
+    for (int d = 0; d < 4; d++) {
+        check_case("%s", tern_dtype_name(floats[d]));
+        tern_tensor *x = test_values(floats[d], TERN_SHAPE(3, 4), 1, nan, 3, 2, -inf, -inf, -inf, -inf, 5, 5, 5, inf);
+        const int last = 1;
+        CHECK_VALUES(tern_max(x, &last, 1, false), nan, -inf, inf);
+        CHECK_VALUES(tern_min(x, &last, 1, false), nan, -inf, 5);
+        CHECK_VALUES(tern_argmax(x, 1, false), 1, 0, 3);
+        CHECK_VALUES(tern_sum(x, &last, 1, false), nan, -inf, inf);
+        tern_tensor *t = tern_require_grad(test_values(floats[d], TERN_SHAPE(2, 4), 1, 3, 3, 2, 7, 7, 7, 7), true), *g;
+        CHECK(tern_grad(tern_sum(tern_max(t, &last, 1, false), NULL, 0, false), &t, 1, NULL, (tern_backward_opts){0},
+                        &g));
+        CHECK_VALUES(g, 0, 0.5, 0.5, 0, 0.25, 0.25, 0.25, 0.25);
+        /* A long row, whose NaN and maximum lie in odd places. */
+        double v[1037];
+        for (int i = 0; i < 1037; i++) v[i] = -i % 97;
+        v[1031] = 5;
+        CHECK_ITEM(tern_argmax(test_tensor(v, TERN_SHAPE(1037), floats[d]), 0, false), 1031, 0);
+        v[517] = nan;
+        CHECK_ITEM(tern_argmax(test_tensor(v, TERN_SHAPE(1037), floats[d]), 0, false), 517, 0);
+        CHECK_ITEM(tern_max(test_tensor(v, TERN_SHAPE(1037), floats[d]), NULL, 0, false), nan, 0);
+    }
+    tern_tensor *a = tern_require_grad(test_values(TERN_F64, TERN_SHAPE(2), 3, 1), true),
+                *b = test_values(TERN_F64, TERN_SHAPE(2), 3, 2), *g;
+    CHECK(tern_grad(tern_sum(tern_maximum(a, b), NULL, 0, false), &a, 1, NULL, (tern_backward_opts){0}, &g));
+    CHECK_VALUES(g, 0.5, 0);
+}
+
+TERN_TEST(reduce, sums_are_accurate) {
+    enum { N = 10000019 };
+    tern_tensor *t = tern_full(TERN_SHAPE(N), 0.1, F32);
+    CHECK_ITEM(tern_sum(t, NULL, 0, false), N * (double)0.1f, 1e-6);
+    CHECK_ITEM(tern_mean(t, NULL, 0, false), (double)0.1f, 1e-6);
+    tern_tensor *wide = tern_reshape(tern_slice(t, 0, 0, 9999990, 1), TERN_SHAPE(333333, 30));
+    const int first = 0;
+    CHECK_ITEM(tern_max(tern_sum(wide, &first, 1, false), NULL, 0, false), 333333 * (double)0.1f, 1e-6);
+    tern_tensor *half = tern_full(TERN_SHAPE(100000), 0.25, (tern_options){.dtype = TERN_F16});
+    CHECK_ITEM(tern_sum(half, NULL, 0, false), 25000, 1e-3);
+    CHECK_ITEM(tern_mean(half, NULL, 0, false), 0.25, 1e-3);
+    CHECK_ITEM(tern_global_norm(&t, 1), sqrt(N * (double)0.1f * (double)0.1f), 1e-5);
+}
+
+TERN_TEST(reduce, integers_sum_in_i64) {
+    tern_tensor *t = tern_full(TERN_SHAPE(300), 200, (tern_options){.dtype = TERN_U8}),
+                *s = tern_sum(t, NULL, 0, false);
+    CHECK(tern_dtype_of(s) == TERN_I64 && tern_item_i64(s) == 60000);
+    s = tern_sum(tern_full(TERN_SHAPE(5), 2e9, (tern_options){.dtype = TERN_I32}), NULL, 0, false);
+    CHECK(tern_dtype_of(s) == TERN_I64 && tern_item_i64(s) == INT64_C(10000000000));
+    s = tern_sum(tern_ones(TERN_SHAPE(70), (tern_options){.dtype = TERN_BOOL}), NULL, 0, false);
+    CHECK(tern_dtype_of(s) == TERN_I64 && tern_item_i64(s) == 70);
+    CHECK(tern_dtype_of(tern_max(t, NULL, 0, false)) == TERN_U8);
+    CHECK_ITEM(tern_mean(tern_zeros(TERN_SHAPE(0), F32), NULL, 0, false), (double)NAN, 0);
+}
+
+TERN_TEST(pool, special_values) {
+    const double nan = (double)NAN, inf = (double)INFINITY;
+    tern_tensor *x =
+        test_values(TERN_F32, TERN_SHAPE(1, 1, 2, 6), -inf, -inf, 1, nan, -5, -6, -inf, -inf, 2, 3, -7, -8);
+    CHECK_VALUES(tern_max_pool2d(x, (int64_t[]){2, 2}, (tern_pool2d_opts){0}), -inf, nan, -5);
+    /* Padding never wins. */
+    tern_tensor *y = tern_full(TERN_SHAPE(1, 1, 2, 2), -3, F32);
+    CHECK_VALUES(tern_max_pool2d(y, (int64_t[]){2, 2}, (tern_pool2d_opts){.pad = {1}}), -3, -3, -3, -3);
+    CHECK_VALUES(tern_avg_pool2d(y, (int64_t[]){2, 2}, (tern_pool2d_opts){.pad = {1}}), -0.75, -0.75, -0.75, -0.75);
+    /* The first of equals takes the gradient. */
+    tern_tensor *t = tern_require_grad(tern_ones(TERN_SHAPE(1, 1, 2, 4), F32), true), *g;
+    CHECK(tern_grad(tern_sum(tern_max_pool2d(t, (int64_t[]){2, 0}, (tern_pool2d_opts){0}), NULL, 0, false), &t, 1, NULL,
+                    (tern_backward_opts){0}, &g));
+    CHECK_VALUES(g, 1, 0, 1, 0, 0, 0, 0, 0);
+}
+
+TERN_TEST(loss, all_ignored) {
+    tern_tensor *x = tern_require_grad(test_random(TERN_SHAPE(2, 3), -1, 1, TERN_F32), true);
+    tern_tensor *t = test_values(TERN_I64, TERN_SHAPE(2), -100, -100);
+    CHECK_ITEM(tern_cross_entropy(x, t, (tern_cross_entropy_opts){0}), (double)NAN, 0);
+    tern_tensor *sum = tern_cross_entropy(x, t, (tern_cross_entropy_opts){.reduction = TERN_REDUCE_SUM});
+    CHECK_ITEM(sum, 0, 0);
+    CHECK(tern_backward(sum));
+    CHECK_VALUES(tern_grad_get(x), 0, 0, 0, 0, 0, 0);
+    /* -100 counts for nothing whatever the other ignored index is. */
+    t = test_values(TERN_I64, TERN_SHAPE(2), -100, 1);
+    tern_tensor *row = tern_slice(x, 0, 1, 2, 1);
+    CHECK_SAME(tern_cross_entropy(x, t, (tern_cross_entropy_opts){.has_ignore_index = true, .ignore_index = 0}),
+               tern_cross_entropy(row, tern_slice(t, 0, 1, 2, 1), (tern_cross_entropy_opts){0}),
+               ((tolerance){1e-6, 1e-6}));
+}
+
+TERN_TEST(loss, infinities) {
+    const double inf = (double)INFINITY;
+    tern_tensor *x = test_values(TERN_F32, TERN_SHAPE(1, 3), 0, -inf, 0), *t = test_values(TERN_I64, TERN_SHAPE(1), 0);
+    CHECK_ITEM(tern_cross_entropy(x, t, (tern_cross_entropy_opts){0}), log(2), 1e-6);
+    CHECK_VALUES(tern_softmax(x, 1), 0.5, 0, 0.5);
+    CHECK_VALUES(tern_log_softmax(x, 1), -log(2), -inf, -log(2));
+    tern_tensor *big = test_values(TERN_F32, TERN_SHAPE(1, 2), 3e38, -3e38);
+    CHECK_VALUES(tern_softmax(big, 1), 1, 0);
+}

@@ -1,0 +1,57 @@
+/* Threads with graphs of their own, tensors handed between threads, and a loader: for ThreadSanitizer, under which
+ * Criterion cannot run. A plain main; exit code 0 if all is well. */
+#include <pthread.h>
+
+#include "common.h"
+
+static tern_tensor *shared_weight;
+
+static void *train(void *user) {
+    const int id = *(int *)user;
+    const int s = tern_scope_push();
+    tern_tensor *w = tern_require_grad(tern_randn(TERN_SHAPE(20, 30), 0, 1, (tern_options){0}), true);
+    for (int i = 0; i < 50; i++) {
+        const int t = tern_scope_push();
+        tern_tensor *x = tern_rand(TERN_SHAPE(16, 30), -1, 1, (tern_options){0});
+        tern_tensor *y = tern_matmul(tern_tanh(tern_linear(x, w, NULL)), shared_weight);
+        if (!tern_backward(tern_mean(tern_square(y), NULL, 0, false))) FAIL("thread %d: %s", id, tern_error_message());
+        if (i % 10 == id) (void)tern_reshape(x, TERN_SHAPE(7)); /* an error of its own */
+        tern_error_clear();
+        tern_grad_set(w, NULL);
+        tern_scope_pop(t);
+    }
+    tern_scope_pop(s);
+    return NULL;
+}
+
+static void *release(void *user) {
+    tern_release(user);
+    return NULL;
+}
+
+static void body(void) {
+    pthread_t t[4];
+    int id[4] = {0, 1, 2, 3};
+    shared_weight = tern_randn(TERN_SHAPE(20, 5), 0, 1, (tern_options){0});
+    for (int i = 0; i < 4; i++) REQUIRE(pthread_create(&t[i], NULL, train, &id[i]) == 0);
+    for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
+    /* The last reference may go on another thread. */
+    for (int i = 0; i < 4; i++)
+        REQUIRE(pthread_create(&t[i], NULL, release,
+                               tern_keep(tern_matmul(shared_weight, tern_transpose(shared_weight, 0, 1)))) == 0);
+    for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
+    /* The pool's threads over large ops, with changing numbers of threads. */
+    for (int i = 1; i <= 4; i++) {
+        CHECK(tern_set_threads(i));
+        tern_tensor *a = tern_randn(TERN_SHAPE(300, 400), 0, 1, (tern_options){0});
+        CHECK(tern_sum(tern_matmul(a, tern_transpose(a, 0, 1)), NULL, 0, false) != NULL);
+        CHECK(tern_sum(tern_exp(tern_rand(TERN_SHAPE(500000), 0, 1, (tern_options){0})), NULL, 0, false) != NULL);
+    }
+    CHECK_OK();
+}
+
+int main(void) {
+    check_begin("tsan", "threads");
+    check_run(body);
+    return check_end() ? 1 : 0;
+}
