@@ -47,6 +47,8 @@ int check_end(void);
     }                                                                                   \
     static void body_##suite##_##name(void)
 #endif
+/* For tests that damage a block on purpose: what was damaged so far is no failure. */
+void check_forgive_damage(void);
 /* Calls body; not inlined, so that its stack is gone when leaks are looked for. */
 void check_run(void (*body)(void));
 
