@@ -94,11 +94,13 @@ static void *open_module(slot *s, const char *name) {
 }
 
 static bool take_module(slot *s, void *module) {
+    char file[sizeof s->file]; /* gcc sees an overlap between parts of a slot */
+    memcpy(file, s->file, sizeof file);
     terni_backend_entry_fn entry;
     void *symbol = dlsym(module, TERNI_BACKEND_ENTRY);
     memcpy(&entry, &symbol, sizeof entry);
     if (!entry) {
-        snprintf(s->reason, REASON_SIZE, "%.400s is no backend of Tern", s->file);
+        snprintf(s->reason, REASON_SIZE, "%.400s is no backend of Tern", file);
         return false;
     }
     s->reason[0] = 0;
@@ -106,7 +108,7 @@ static bool take_module(slot *s, void *module) {
     if (!b) return false;
     if (b->abi != TERNI_BACKEND_ABI || b->size != sizeof *b) {
         snprintf(s->reason, REASON_SIZE, "%.300s belongs to another build of Tern (ABI %u, size %u; expected %u, %zu)",
-                 s->file, b->abi, b->size, TERNI_BACKEND_ABI, sizeof *b);
+                 file, b->abi, b->size, TERNI_BACKEND_ABI, sizeof *b);
         return false;
     }
     s->devices = b->device_count(s->reason, REASON_SIZE);

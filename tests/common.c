@@ -4,14 +4,7 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ASAN 1
-#endif
-#endif
-#ifdef ASAN
+#if TEST_ASAN
 #include <sanitizer/lsan_interface.h>
 void __asan_on_error(void);
 #endif
@@ -33,7 +26,7 @@ static void show_case(void) {
     (void)n;
 }
 
-#ifdef ASAN
+#if TEST_ASAN
 void __asan_on_error(void) { show_case(); }
 #else
 static void on_signal(int sig) {
@@ -44,7 +37,7 @@ static void on_signal(int sig) {
 #endif
 
 static void catch_crashes(void) {
-#ifndef ASAN
+#if !TEST_ASAN
     const int list[] = {SIGSEGV, SIGABRT, SIGFPE, SIGBUS, SIGILL};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) signal(list[i], on_signal);
 #endif
@@ -79,7 +72,7 @@ int check_end(void) {
     if (tern_memory_damaged() != damaged_before)
         check_fail(test_name, 0, "%" PRId64 " blocks of memory were written to beyond their ends",
                    tern_memory_damaged() - damaged_before);
-#ifdef ASAN
+#if TEST_ASAN
     if (__lsan_do_recoverable_leak_check()) check_fail(test_name, 0, "LeakSanitizer found leaks (above)");
 #endif
     if (failures > SHOWN) fprintf(stderr, "%s: %d failures, %d shown\n", test_name, failures, SHOWN);

@@ -27,6 +27,17 @@
 #include "tern/random.h"
 #include "tern/tensor.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TEST_ASAN 1
+#endif
+#endif
+#ifndef TEST_ASAN
+#define TEST_ASAN 0
+#endif
+
 /* ---- tests ------------------------------------------------------------------------------------------------------ */
 
 /* Installs the quiet error handler, seeds the program's stream with 1, notes what is alive. */

@@ -175,7 +175,7 @@ TERN_TEST(memory, the_switch) {
 }
 
 /* The canaries are looked at. AddressSanitizer would stop at the write itself. */
-#if !defined(__SANITIZE_ADDRESS__) && !(defined(__clang__) && __has_feature(address_sanitizer))
+#if !TEST_ASAN
 TERN_TEST(memory, writing_beyond_a_block_is_noticed) {
     const int64_t before = tern_memory_damaged();
     CHECK(!tern_memory_guard(), "it must have been on from the start");

@@ -140,7 +140,7 @@ static tern_tensor *call(tern_tensor *const *in, const sweep_case *c) { return c
 
 static void reference(const array *in, const sweep_case *c, array *out) {
     const row *r = c->opts;
-    double (*one)(double), (*two)(double, double);
+    double (*one)(double) = NULL, (*two)(double, double) = NULL;
     reference_of(r, &one, &two);
     array_new(out, r->two ? array_broadcast(in[0].shape, in[1].shape) : in[0].shape);
     for (int64_t i = 0; i < out->n; i++) {
@@ -173,7 +173,7 @@ static const struct {
 };
 
 static void sweep_row(const row *r) {
-    double (*one)(double), (*two)(double, double);
+    double (*one)(double) = NULL, (*two)(double, double) = NULL;
     const sweep_op op = {.name = r->name,
                          .call = call,
                          .reference = reference_of(r, &one, &two) ? reference : NULL,
@@ -241,7 +241,7 @@ TERN_TEST(sweep, elementwise_dtypes_agree) {
 TERN_TEST(sweep, elementwise_integers_become_f32) {
     static const tern_dtype whole[] = {TERN_I64, TERN_I32, TERN_U8, TERN_BOOL};
     for (int i = 0; i < ROWS; i++) {
-        double (*one)(double), (*two)(double, double);
+        double (*one)(double) = NULL, (*two)(double, double) = NULL;
         if (rows[i].dtypes != 'F' || !reference_of(&rows[i], &one, &two)) continue;
         for (size_t d = 0; d < 4; d++) {
             check_case("%s %s", rows[i].name, tern_dtype_name(whole[d]));
@@ -290,7 +290,7 @@ enum { SPECIALS = sizeof specials / sizeof *specials };
 TERN_TEST(sweep, elementwise_special_values) {
     static const tern_dtype floats[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16};
     for (int i = 0; i < ROWS; i++) {
-        double (*one)(double), (*two)(double, double);
+        double (*one)(double) = NULL, (*two)(double, double) = NULL;
         if (!reference_of(&rows[i], &one, &two)) continue;
         for (size_t d = 0; d < 4; d++) {
             check_case("%s %s, special values", rows[i].name, tern_dtype_name(floats[d]));
