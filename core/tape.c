@@ -40,6 +40,8 @@ terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, 
     for (int i = 0; i < n_in; i++) {
         n->edge[i].node = NULL;
         n->edge[i].leaf = NULL;
+        n->edge[i].dtype = TERN_F32;
+        n->edge[i].shape.ndim = 0; /* what an absent input has */
     }
     if (opts_size) {
         if (opts)
