@@ -1,8 +1,10 @@
-# What Tern needs from the system, and how the README's two commands get it: sourced by examples/quickstart and tests/run.
+# What Tern needs from the system, and how the README's two commands get it: sourced by examples/quickstart, tests/run and
+# .ci/run.
 # POSIX sh. Debian 12 and Ubuntu 24.04 install what is missing; elsewhere the list is printed. TERN_SETUP=no skips it all.
 
 setup_build='gcc libc6-dev cmake ninja-build pkg-config libopenblas0-pthread libhdf5-dev zlib1g-dev'
 setup_tests='libcriterion-dev'
+setup_ci='git g++ clang clang-format-14 valgrind libc6-dbg binutils python3'
 
 # setup_packages PACKAGE...: returns when all of them are installed, else ends the script with code 1.
 setup_packages() {
