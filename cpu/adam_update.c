@@ -1,0 +1,18 @@
+#include "internal.h"
+#include "update.h"
+#include "widen.h"
+
+#define TERNI_TEMPLATE "adam_update.inc"
+#include "each_float.h"
+
+static void piece(const terni_call *c, int32_t t, int64_t begin, int64_t end) {
+    (c->in[t]->dtype == TERN_F64 ? piece_f64 : piece_f32)(c, t, begin, end);
+}
+
+static bool update(const terni_call *c) {
+    const terni_adam_opts *o = c->opts;
+    terni_cpu_update(c, o->n, piece);
+    return true;
+}
+
+bool terni_cpu_adam_update(const terni_call *c) { return terni_cpu_widen(c, update); }

@@ -1,0 +1,43 @@
+/* Compiles TERNI_TEMPLATE, a file name, for f32 and for f64. In it, T is the type, X(name) a name of that type's own, VEC a
+ * vector of LANES T (simd.h), and EXP, LOG, SQRT, FABS are T's functions. Included as often as there are templates. */
+#include <math.h>
+
+#include "simd.h"
+#include "vmath.h"
+
+#define T       float
+#define VEC     terni_vf
+#define VEC_U   terni_vf_u
+#define LANES   TERNI_LANES_F32
+#define X(name) name##_f32
+#define EXP     terni_exp_f32
+#define LOG     logf
+#define SQRT    sqrtf
+#include TERNI_TEMPLATE
+#undef T
+#undef VEC
+#undef VEC_U
+#undef LANES
+#undef X
+#undef EXP
+#undef LOG
+#undef SQRT
+
+#define T       double
+#define VEC     terni_vd
+#define VEC_U   terni_vd_u
+#define LANES   TERNI_LANES_F64
+#define X(name) name##_f64
+#define EXP     exp
+#define LOG     log
+#define SQRT    sqrt
+#include TERNI_TEMPLATE
+#undef T
+#undef VEC
+#undef VEC_U
+#undef LANES
+#undef X
+#undef EXP
+#undef LOG
+#undef SQRT
+#undef TERNI_TEMPLATE

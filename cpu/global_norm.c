@@ -1,0 +1,100 @@
+/* Sums of squares in double, chunk by chunk, so that the result does not depend on the threads. Only f64 can leave the
+ * range of its own squares; it is then scaled by its largest element. */
+#include <math.h>
+
+#include "half.h"
+#include "internal.h"
+#include "update.h"
+
+enum { CHUNK = 8192, LANES = 8 };
+
+typedef struct job {
+    const terni_call *c;
+    double *partial; /* one a chunk */
+    double scale;
+} job;
+
+static double value(const terni_view *v, int64_t i) {
+    switch (v->dtype) {
+        case TERN_F64: return ((const double *)v->data)[i];
+        case TERN_F16: return (double)terni_f16_to(((const uint16_t *)v->data)[i]);
+        case TERN_BF16: return (double)terni_bf16_to(((const uint16_t *)v->data)[i]);
+        default: return (double)((const float *)v->data)[i];
+    }
+}
+
+static double chunk_sum(const terni_view *v, int64_t begin, int64_t end, double scale) {
+    double lane[LANES] = {0}, s = 0;
+    int64_t i = begin;
+    if (v->dtype == TERN_F32) {
+        const float *x = v->data;
+        for (; end - i >= LANES; i += LANES)
+            for (int l = 0; l < LANES; l++) lane[l] += (double)x[i + l] * (double)x[i + l] * (scale * scale);
+    } else if (v->dtype == TERN_F64) {
+        const double *x = v->data;
+        for (; end - i >= LANES; i += LANES)
+            for (int l = 0; l < LANES; l++) lane[l] += (x[i + l] * scale) * (x[i + l] * scale);
+    }
+    for (int l = 0; l < LANES; l++) s += lane[l];
+    for (; i < end; i++) s += (value(v, i) * scale) * (value(v, i) * scale);
+    return s;
+}
+
+static int64_t chunks_of(const terni_view *v) { return (terni_cpu_count(v) + CHUNK - 1) / CHUNK; }
+
+static void sums(void *arg, int64_t begin, int64_t end) {
+    const job *j = arg;
+    int64_t first = 0;
+    for (int t = 0; t < j->c->n_in && first < end; t++) {
+        const terni_view *v = j->c->in[t];
+        const int64_t n = terni_cpu_count(v), stop = first + chunks_of(v);
+        for (int64_t k = begin > first ? begin : first; k < (end < stop ? end : stop); k++) {
+            const int64_t at = (k - first) * CHUNK;
+            j->partial[k] = chunk_sum(v, at, n - at < CHUNK ? n : at + CHUNK, j->scale);
+        }
+        first = stop;
+    }
+}
+
+static double total(job *j, int64_t chunks) {
+    terni_cpu_parallel(chunks, 4, sums, j);
+    double s = 0;
+    for (int64_t k = 0; k < chunks; k++) s += j->partial[k];
+    return s;
+}
+
+/* The largest magnitude; NaN if there is one. */
+static double largest(const terni_call *c) {
+    double m = 0;
+    for (int t = 0; t < c->n_in; t++)
+        for (int64_t i = 0, n = terni_cpu_count(c->in[t]); i < n; i++) {
+            const double a = fabs(value(c->in[t], i));
+            if (!(a <= m)) m = a;
+            if (m != m) return m;
+        }
+    return m;
+}
+
+bool terni_cpu_global_norm(const terni_call *c) {
+    int64_t chunks = 0;
+    for (int t = 0; t < c->n_in; t++) chunks += chunks_of(c->in[t]);
+    const size_t bytes = (size_t)(chunks + 1) * sizeof(double);
+    job j = {.c = c, .partial = terni_cpu_host->alloc(bytes), .scale = 1};
+    if (!j.partial) return false;
+    double s = total(&j, chunks), unit = 1;
+    if (s < 1e-250 || isinf(s)) {
+        const double m = largest(c);
+        if (m > 0 && isfinite(m)) {
+            unit = m > 0x1p-1000 ? m : 0x1p-1000;
+            j.scale = 1 / unit;
+            s = total(&j, chunks);
+        }
+    }
+    terni_cpu_host->free(j.partial, bytes);
+    const double norm = unit * sqrt(s);
+    if (c->out[0]->dtype == TERN_F64)
+        *(double *)c->out[0]->data = norm;
+    else
+        *(float *)c->out[0]->data = (float)norm;
+    return true;
+}
