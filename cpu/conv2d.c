@@ -67,8 +67,8 @@ void terni_conv_offsets(const terni_conv_sizes *z, const terni_conv_pad *pad, co
 
 void terni_conv_split(const terni_conv_sizes *z, int64_t rows, int64_t block, int64_t *slots, int64_t *chunks) {
     const int64_t images = z->n * z->groups, threads = terni_cpu_threads(), blocks = (rows + block - 1) / block;
-    const double work = (double)images * (double)z->o * (double)z->c * (double)(z->kh * z->kw) *
-                        ((double)z->oh * (double)z->ow);
+    const double work =
+        (double)images * (double)z->o * (double)z->c * (double)(z->kh * z->kw) * ((double)z->oh * (double)z->ow);
     *chunks = 4 * threads / (images ? images : 1);
     if (*chunks > blocks) *chunks = blocks;
     if (*chunks < 1) *chunks = 1;

@@ -1,15 +1,15 @@
-/* Convolution without im2col: with its image padded and laid out in rows of one pitch, the pixels that a kernel tap meets are
- * the image shifted by a constant, so a convolution is a matrix product whose right-hand rows are overlapping runs of the
- * padded image. A stride splits the image into phases, each of which is such a run again. The columns between the width
- * of the output and the pitch are computed and dropped. */
+/* Convolution without im2col: with its image padded and laid out in rows of one pitch, the pixels that a kernel tap
+ * meets are the image shifted by a constant, so a convolution is a matrix product whose right-hand rows are overlapping
+ * runs of the padded image. A stride splits the image into phases, each of which is such a run again. The columns
+ * between the width of the output and the pitch are computed and dropped. */
 #ifndef TERNI_CONV2D_H
 #define TERNI_CONV2D_H
 
 #include "backend.h"
 #include "simd.h"
 
-/* What one product writes: pixels (y, x), y < height, x < width, of the result stand at first + y row + x column in their
- * plane, and their sums over taps read source[offset[k] + y pitch + x]. */
+/* What one product writes: pixels (y, x), y < height, x < width, of the result stand at first + y row + x column in
+ * their plane, and their sums over taps read source[offset[k] + y pitch + x]. */
 typedef struct terni_conv_pass {
     int64_t taps; /* channels included */
     int64_t *offset;
@@ -48,8 +48,8 @@ typedef struct terni_conv_range {
 } terni_conv_range;
 terni_conv_range terni_conv_range_of(int64_t size, int64_t pad, int64_t phase, int64_t stride);
 
-/* What the convolution reads of a group of the image: the phase (0, 0), and the offsets of the taps [c][kh][kw] when all
- * phases follow each other. */
+/* What the convolution reads of a group of the image: the phase (0, 0), and the offsets of the taps [c][kh][kw] when
+ * all phases follow each other. */
 terni_conv_pad terni_conv_pad_of(const terni_conv_sizes *z, const terni_conv_axis *down, const terni_conv_axis *right);
 void terni_conv_offsets(const terni_conv_sizes *z, const terni_conv_pad *pad, const terni_conv_axis *down,
                         const terni_conv_axis *right, int64_t *offset);
@@ -57,8 +57,8 @@ void terni_conv_offsets(const terni_conv_sizes *z, const terni_conv_pad *pad, co
 /* How to divide a call: chunks of an image's rows (channels of the result, in blocks), slots for threads. */
 void terni_conv_split(const terni_conv_sizes *z, int64_t rows, int64_t block, int64_t *slots, int64_t *chunks);
 
-/* Scratch memory in one piece: take everything once to count, open, then take it again in the same order. take gives NULL
- * while counting. close is false if open failed. */
+/* Scratch memory in one piece: take everything once to count, open, then take it again in the same order. take gives
+ * NULL while counting. close is false if open failed. */
 typedef struct terni_conv_arena {
     char *base;
     size_t used, bytes;

@@ -58,10 +58,17 @@ void terni_cpu_get(const terni_view *v, int64_t first, int64_t n, terni_draw_buf
         return;
     }
     for (int64_t i = 0; i < n; i++) switch (v->dtype) {
-            case TERN_F64: b->f64[i] = ((const double *)v->data)[at[i]]; break;
-            case TERN_F16: b->f32[i] = terni_f16_to(((const uint16_t *)v->data)[at[i]]); break;
-            case TERN_BF16: b->f32[i] = terni_bf16_to(((const uint16_t *)v->data)[at[i]]); break;
-            default: b->f32[i] = ((const float *)v->data)[at[i]];
+            case TERN_F64:
+                b->f64[i] = ((const double *)v->data)[at[i]];
+                break;
+            case TERN_F16:
+                b->f32[i] = terni_f16_to(((const uint16_t *)v->data)[at[i]]);
+                break;
+            case TERN_BF16:
+                b->f32[i] = terni_bf16_to(((const uint16_t *)v->data)[at[i]]);
+                break;
+            default:
+                b->f32[i] = ((const float *)v->data)[at[i]];
         }
 }
 
@@ -73,9 +80,16 @@ void terni_cpu_put(const terni_view *v, int64_t first, int64_t n, const terni_dr
         return;
     }
     for (int64_t i = 0; i < n; i++) switch (v->dtype) {
-            case TERN_F64: ((double *)v->data)[at[i]] = b->f64[i]; break;
-            case TERN_F16: ((uint16_t *)v->data)[at[i]] = terni_f16_from((double)b->f32[i]); break;
-            case TERN_BF16: ((uint16_t *)v->data)[at[i]] = terni_bf16_from((double)b->f32[i]); break;
-            default: ((float *)v->data)[at[i]] = b->f32[i];
+            case TERN_F64:
+                ((double *)v->data)[at[i]] = b->f64[i];
+                break;
+            case TERN_F16:
+                ((uint16_t *)v->data)[at[i]] = terni_f16_from((double)b->f32[i]);
+                break;
+            case TERN_BF16:
+                ((uint16_t *)v->data)[at[i]] = terni_bf16_from((double)b->f32[i]);
+                break;
+            default:
+                ((float *)v->data)[at[i]] = b->f32[i];
         }
 }

@@ -1,7 +1,6 @@
 #include "draw.h"
 #include "internal.h"
 #include "philox.h"
-#include "update.h"
 
 enum { CHUNK = TERNI_DRAW_CHUNK };
 

@@ -1,5 +1,6 @@
-/* Compiles TERNI_TEMPLATE, a file name, for f32 and for f64. In it, T is the type, X(name) a name of that type's own, VEC a
- * vector of LANES T (simd.h), and EXP, LOG, SQRT, FABS are T's functions. Included as often as there are templates. */
+/* Compiles TERNI_TEMPLATE, a file name, for f32 and for f64. In it, T is the type, X(name) a name of that type's own,
+ * VEC a vector of LANES T (simd.h), and EXP, LOG, SQRT, FABS are T's functions. Included as often as there are
+ * templates. */
 #include <math.h>
 
 #include "simd.h"

@@ -2,9 +2,7 @@
  * range of its own squares; it is then scaled by its largest element. */
 #include <math.h>
 
-#include "half.h"
 #include "internal.h"
-#include "update.h"
 
 enum { CHUNK = 8192, LANES = 8 };
 
@@ -16,10 +14,14 @@ typedef struct job {
 
 static double value(const terni_view *v, int64_t i) {
     switch (v->dtype) {
-        case TERN_F64: return ((const double *)v->data)[i];
-        case TERN_F16: return (double)terni_f16_to(((const uint16_t *)v->data)[i]);
-        case TERN_BF16: return (double)terni_bf16_to(((const uint16_t *)v->data)[i]);
-        default: return (double)((const float *)v->data)[i];
+        case TERN_F64:
+            return ((const double *)v->data)[i];
+        case TERN_F16:
+            return (double)terni_f16_to(((const uint16_t *)v->data)[i]);
+        case TERN_BF16:
+            return (double)terni_bf16_to(((const uint16_t *)v->data)[i]);
+        default:
+            return (double)((const float *)v->data)[i];
     }
 }
 
@@ -40,14 +42,15 @@ static double chunk_sum(const terni_view *v, int64_t begin, int64_t end, double 
     return s;
 }
 
-static int64_t chunks_of(const terni_view *v) { return (terni_cpu_count(v) + CHUNK - 1) / CHUNK; }
+static int64_t count(const terni_view *v) { return v ? terni_cpu_count(v) : 0; }
+static int64_t chunks_of(const terni_view *v) { return (count(v) + CHUNK - 1) / CHUNK; }
 
 static void sums(void *arg, int64_t begin, int64_t end) {
     const job *j = arg;
     int64_t first = 0;
     for (int t = 0; t < j->c->n_in && first < end; t++) {
         const terni_view *v = j->c->in[t];
-        const int64_t n = terni_cpu_count(v), stop = first + chunks_of(v);
+        const int64_t n = count(v), stop = first + chunks_of(v);
         for (int64_t k = begin > first ? begin : first; k < (end < stop ? end : stop); k++) {
             const int64_t at = (k - first) * CHUNK;
             j->partial[k] = chunk_sum(v, at, n - at < CHUNK ? n : at + CHUNK, j->scale);
@@ -67,7 +70,7 @@ static double total(job *j, int64_t chunks) {
 static double largest(const terni_call *c) {
     double m = 0;
     for (int t = 0; t < c->n_in; t++)
-        for (int64_t i = 0, n = terni_cpu_count(c->in[t]); i < n; i++) {
+        for (int64_t i = 0, n = count(c->in[t]); i < n; i++) {
             const double a = fabs(value(c->in[t], i));
             if (!(a <= m)) m = a;
             if (m != m) return m;

@@ -2,7 +2,6 @@
 #include "draw.h"
 #include "internal.h"
 #include "philox.h"
-#include "update.h"
 
 typedef struct job {
     const terni_view *y;

@@ -10,19 +10,12 @@ typedef struct job {
     int32_t n;
 } job;
 
-int64_t terni_cpu_count(const terni_view *v) {
-    int64_t n = v ? 1 : 0;
-    for (int i = 0; v && i < v->ndim; i++) n *= v->shape[i];
-    return n;
-}
-
 static void run(void *arg, int64_t begin, int64_t end) {
     const job *j = arg;
     int64_t start = 0;
     for (int32_t i = 0; i < j->n && start < end; i++) {
-        const int64_t size = terni_cpu_count(j->c->in[i]), stop = start + size;
-        if (size && stop > begin)
-            j->piece(j->c, i, begin > start ? begin - start : 0, end < stop ? end - start : size);
+        const int64_t size = j->c->in[i] ? terni_cpu_count(j->c->in[i]) : 0, stop = start + size;
+        if (size && stop > begin) j->piece(j->c, i, begin > start ? begin - start : 0, end < stop ? end - start : size);
         start = stop;
     }
 }
@@ -30,6 +23,6 @@ static void run(void *arg, int64_t begin, int64_t end) {
 void terni_cpu_update(const terni_call *c, int32_t n, terni_update_piece piece) {
     job j = {c, piece, n};
     int64_t total = 0;
-    for (int32_t i = 0; i < n; i++) total += terni_cpu_count(c->in[i]);
+    for (int32_t i = 0; i < n; i++) total += c->in[i] ? terni_cpu_count(c->in[i]) : 0;
     terni_cpu_parallel(total, GRAIN, run, &j);
 }

@@ -1,4 +1,5 @@
-/* Updates of many tensors in one parallel region: the tensors' elements stand in one long line, which threads divide. */
+/* Updates of many tensors in one parallel region: the tensors' elements stand in one long line, which threads divide.
+ */
 #ifndef TERNI_UPDATE_H
 #define TERNI_UPDATE_H
 
@@ -9,7 +10,5 @@ typedef void (*terni_update_piece)(const terni_call *c, int32_t i, int64_t begin
 
 /* Calls piece for every element of the tensors in[0 .. n), those that are not NULL. */
 void terni_cpu_update(const terni_call *c, int32_t n, terni_update_piece piece);
-
-int64_t terni_cpu_count(const terni_view *v);
 
 #endif

@@ -9,7 +9,7 @@
  * x = n ln 2 + r with |r| <= ln 2 / 2; 2^n in two factors, so that neither over- nor underflows early. */
 static inline float terni_exp_f32(float x) {
     const float c = x < -110.0f ? -110.0f : (x > 100.0f ? 100.0f : x); /* NaN stays */
-    const float shifted = c * 0x1.715476p+0f + 0x1.8p23f;             /* rounds to the nearest integer */
+    const float shifted = c * 0x1.715476p+0f + 0x1.8p23f;              /* rounds to the nearest integer */
     const float n = shifted - 0x1.8p23f;
     float r = c - n * 0x1.62e4p-1f;
     r -= n * 0x1.7f7d1cp-20f;

@@ -2,18 +2,11 @@
 
 #include <string.h>
 
-#include "half.h"
 #include "internal.h"
 
 enum { INLINE_VIEWS = 16, GRAIN = 16384 };
 
-static bool is_half(const terni_view *v) { return v && (v->dtype == TERN_F16 || v->dtype == TERN_BF16); }
-
-static int64_t count(const terni_view *v) {
-    int64_t n = 1;
-    for (int i = 0; i < v->ndim; i++) n *= v->shape[i];
-    return n;
-}
+static bool is_half(const terni_view *v) { return v && terni_cpu_is_half(v->dtype); }
 
 typedef struct conversion {
     const terni_view *half, *wide;
@@ -21,22 +14,14 @@ typedef struct conversion {
 
 static void up(void *arg, int64_t begin, int64_t end) {
     const conversion *c = arg;
-    const uint16_t *h = c->half->data;
-    float *f = c->wide->data;
-    if (c->half->dtype == TERN_F16)
-        for (int64_t i = begin; i < end; i++) f[i] = terni_f16_to(h[i]);
-    else
-        for (int64_t i = begin; i < end; i++) f[i] = terni_bf16_to(h[i]);
+    terni_cpu_from_half(c->half->dtype, (const uint16_t *)c->half->data + begin, 1, (float *)c->wide->data + begin,
+                        end - begin);
 }
 
 static void down(void *arg, int64_t begin, int64_t end) {
     const conversion *c = arg;
-    uint16_t *h = c->half->data;
-    const float *f = c->wide->data;
-    if (c->half->dtype == TERN_F16)
-        for (int64_t i = begin; i < end; i++) h[i] = terni_f16_from((double)f[i]);
-    else
-        for (int64_t i = begin; i < end; i++) h[i] = terni_bf16_from((double)f[i]);
+    terni_cpu_to_half(c->half->dtype, (const float *)c->wide->data + begin, (uint16_t *)c->half->data + begin, 1,
+                      end - begin);
 }
 
 /* The views of one side; copies[] and list[] have room for them. Fails if memory does. */
@@ -44,7 +29,7 @@ static bool widen_views(const terni_view *const *v, int n, terni_view *copies, c
     for (int i = 0; i < n; i++) {
         list[i] = v[i];
         if (!is_half(v[i])) continue;
-        const int64_t elements = count(v[i]);
+        const int64_t elements = terni_cpu_count(v[i]);
         copies[i] = *v[i];
         copies[i].dtype = TERN_F32;
         copies[i].data = terni_cpu_host->alloc((size_t)(elements ? elements : 1) * sizeof(float));
@@ -59,7 +44,7 @@ static bool widen_views(const terni_view *const *v, int n, terni_view *copies, c
 static void free_copies(const terni_view *const *v, int n, terni_view *copies) {
     for (int i = 0; i < n; i++) {
         if (!is_half(v[i]) || !copies[i].data) continue;
-        const int64_t elements = count(v[i]);
+        const int64_t elements = terni_cpu_count(v[i]);
         terni_cpu_host->free(copies[i].data, (size_t)(elements ? elements : 1) * sizeof(float));
     }
 }
@@ -79,8 +64,8 @@ bool terni_cpu_widen(const terni_call *c, terni_kernel kernel) {
         list = (const terni_view **)(copies + n);
     }
     memset(copies, 0, (size_t)n * sizeof(terni_view));
-    bool ok = widen_views(c->in, c->n_in, copies, list) &&
-              widen_views(c->out, c->n_out, copies + c->n_in, list + c->n_in);
+    bool ok =
+        widen_views(c->in, c->n_in, copies, list) && widen_views(c->out, c->n_out, copies + c->n_in, list + c->n_in);
     if (ok) {
         const terni_call wide = {.in = list,
                                  .out = list + c->n_in,
@@ -93,7 +78,7 @@ bool terni_cpu_widen(const terni_call *c, terni_kernel kernel) {
     for (int i = 0; ok && i < c->n_out; i++) {
         if (!is_half(c->out[i])) continue;
         conversion v = {c->out[i], list[c->n_in + i]};
-        terni_cpu_parallel(count(c->out[i]), GRAIN, down, &v);
+        terni_cpu_parallel(terni_cpu_count(c->out[i]), GRAIN, down, &v);
     }
     free_copies(c->in, c->n_in, copies);
     free_copies(c->out, c->n_out, copies + c->n_in);
