@@ -5,40 +5,12 @@
 #include <stdatomic.h>
 
 #include "backend.h"
+#include "door.h"
 #include "tern/autograd.h"
 #include "tern/memory.h"
 #include "tern/ops.h"
 #include "tern/random.h"
 #include "tern/tensor.h"
-
-/* ---- the memory door (memory.c) --------------------------------------------------------------------------------- */
-
-/* Host memory, 64-byte aligned, not cleared; small blocks come from per-thread free lists. NULL after recording
- * TERN_ERR_MEMORY. terni_free needs the size that was asked for. */
-void *terni_alloc(size_t bytes);
-void *terni_calloc(size_t bytes); /* cleared */
-void terni_free(void *p, size_t bytes);
-/* For variable data whose size is not at hand at freeing: the size is kept in front. terni_resize keeps the content; p
- * may be NULL. */
-void *terni_malloc(size_t bytes);
-void *terni_resize(void *p, size_t bytes);
-void terni_mfree(void *p);
-char *terni_strdup(const char *s);
-/* Not counted as bookkeeping and silent on failure: for tensors' data, which is accounted by device. */
-void *terni_alloc_quiet(size_t bytes);
-void terni_free_quiet(void *p, size_t bytes);
-/* Counters and the switch, for device memory that a backend allocates: true if this request may go on. */
-bool terni_memory_request(tern_device d, size_t bytes);
-void terni_memory_account(tern_device d, int64_t bytes); /* negative when freed */
-
-/* ---- errors (error.c) -------------------------------------------------------------------------------------------- */
-
-bool terni_fail_at(tern_code code, const char *file, int line, const char *format, ...) TERN_PRINTF(4, 5);
-/* terni_fail(code, "matmul: ...", ...) records the error and gives false; terni_null does and gives NULL. */
-#define terni_fail(code, ...) terni_fail_at(code, __FILE__, __LINE__, __VA_ARGS__)
-#define terni_null(code, ...) (terni_fail_at(code, __FILE__, __LINE__, __VA_ARGS__) ? (void *)0 : (void *)0)
-/* True if an op may go on: no error pending, and p, the argument `what` of op, is not NULL. */
-bool terni_given(const void *p, const char *op, const char *what);
 
 /* ---- shapes (shape.c): the one place of overflow-checked shape arithmetic
  * --------------------------------------------- */

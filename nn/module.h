@@ -91,11 +91,16 @@ TERN_API bool tern_module_copy(tern_module *m, tern_module *src);
  * of `input`'s shape, in evaluation mode without recording; NULL leaves them out) and parameter counts. Returns buf. */
 TERN_API const char *tern_module_summary(tern_module *m, const tern_shape *input, char *buf, size_t size);
 
-/* Runs its modules in order, named "0", "1", ...; owns them. Ends with NULL. If one is NULL, frees the others.
- * Each module runs in a scope of its own, so what no tape saved dies early. */
+/* Runs its modules in order, named "0", "1", ...; owns them. The list ends with NULL. If another one is NULL (it could
+ * not be made), frees the rest. Each module runs in a scope of its own, so what no tape saved dies early. */
 TERN_API tern_module *tern_sequential(void *first, ...);
-/* The same for an array. */
-TERN_API tern_module *tern_sequential_of(tern_module *const *modules, int n);
+/* The same for an array; one NULL at its end is ignored. */
+TERN_API tern_module *tern_sequential_of(void *const *modules, int n);
+#ifndef __cplusplus
+/* In C the list becomes an array, so that modules behind a failed one are seen, and freed, too. */
+#define tern_sequential(...) \
+    tern_sequential_of((void *[]){__VA_ARGS__}, (int)(sizeof((void *[]){__VA_ARGS__}) / sizeof(void *)))
+#endif
 
 #ifdef __cplusplus
 }
