@@ -6,19 +6,21 @@
 #include "half.h"
 #include "internal.h"
 
-tern_tensor *tern_empty(tern_shape shape, tern_options o) {
-    if (!tern_ok() || !terni_shape_check("empty", &shape, o.dtype)) return NULL;
+static tern_tensor *fresh(const char *op, tern_shape shape, tern_options o) {
+    if (!tern_ok() || !terni_shape_check(op, &shape, o.dtype)) return NULL;
     if (!terni_backend_of(o.device)) return NULL;
     return terni_new(shape, o.dtype, o.device);
 }
 
-tern_tensor *tern_full(tern_shape shape, double value, tern_options o) {
-    tern_tensor *t = tern_empty(shape, o);
+static tern_tensor *filled(const char *op, tern_shape shape, double value, tern_options o) {
+    tern_tensor *t = fresh(op, shape, o);
     return t ? tern_fill_(t, value) : NULL;
 }
 
-tern_tensor *tern_zeros(tern_shape shape, tern_options o) { return tern_full(shape, 0, o); }
-tern_tensor *tern_ones(tern_shape shape, tern_options o) { return tern_full(shape, 1, o); }
+tern_tensor *tern_empty(tern_shape shape, tern_options o) { return fresh("empty", shape, o); }
+tern_tensor *tern_full(tern_shape shape, double value, tern_options o) { return filled("full", shape, value, o); }
+tern_tensor *tern_zeros(tern_shape shape, tern_options o) { return filled("zeros", shape, 0, o); }
+tern_tensor *tern_ones(tern_shape shape, tern_options o) { return filled("ones", shape, 1, o); }
 
 /* Writes value as dtype at p. */
 static void put(void *p, tern_dtype dtype, double v) {
@@ -83,7 +85,7 @@ tern_tensor *tern_arange(double start, double end, tern_options o) {
     const double n = ceil(end - start);
     if (!(n >= 0 && n < 0x1p52))
         return terni_null(TERN_ERR_ARGUMENT, "arange: %g to %g is no range of numbers going up", start, end);
-    tern_tensor *t = tern_empty(TERN_SHAPE((int64_t)n), o);
+    tern_tensor *t = fresh("arange", TERN_SHAPE((int64_t)n), o);
     const terni_arange_opts a = {start, 1};
     return t && terni_run(TERNI_OP_arange, NULL, 0, &t, 1, &a) ? t : NULL;
 }
@@ -112,7 +114,7 @@ static bool upload(tern_tensor *t, const void *data) {
 }
 
 tern_tensor *tern_from(const void *data, tern_shape shape, tern_options o) {
-    tern_tensor *t = tern_empty(shape, o);
+    tern_tensor *t = fresh("from", shape, o);
     if (!t || (t->numel && !terni_given(data, "from", "data"))) return NULL;
     if (o.dtype == TERN_BOOL) /* other bytes would break kernels that count bools */
         for (int64_t i = 0; i < t->numel; i++)

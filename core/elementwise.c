@@ -313,7 +313,7 @@ static tern_tensor *compare(int op, tern_tensor *a, tern_tensor *b) {
  * --------------------------------------------------------------------------------------------------------------- */
 
 bool terni_in_place_ok(const char *op, tern_tensor *t, tern_tensor *b) {
-    for (int i = 0; i < t->v.ndim; i++)
+    for (int i = 0; i < t->v.ndim && t->numel > 0; i++)
         if (t->v.strides[i] == 0 && t->v.shape[i] > 1)
             return terni_fail(TERN_ERR_ARGUMENT, "%s: %s is expanded: several elements share one place", op,
                               terni_describe(t));

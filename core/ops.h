@@ -44,7 +44,7 @@ TERN_API tern_tensor *tern_erf(tern_tensor *x);        /* error function */
 TERN_API tern_tensor *tern_leaky_relu(tern_tensor *x, double slope);
 
 /* ---- elementwise, two inputs, broadcast as in NumPy ------------------------------------------------------------ *
- * The result has the promoted dtype. */
+ * The result has the promoted dtype; arithmetic on two bools gives i64. */
 
 TERN_API tern_tensor *tern_add(tern_tensor *a, tern_tensor *b);
 TERN_API tern_tensor *tern_sub(tern_tensor *a, tern_tensor *b);

@@ -50,7 +50,7 @@ TERN_TEST(autograd, what_can_ask_for_gradients) {
                  "i64");
     tern_tensor *x = leaf(2), *y = tern_square(x);
     CHECK(tern_requires_grad(y) && !tern_is_leaf(y));
-    EXPECT_ERROR(tern_require_grad(y, true), TERN_ERR_AUTOGRAD, "leaf");
+    EXPECT_ERROR(tern_require_grad(y, true), TERN_ERR_AUTOGRAD, "leaves");
     CHECK(tern_require_grad(x, false) == x && !tern_requires_grad(x));
     CHECK(!tern_requires_grad(tern_square(x)));
     CHECK(!tern_requires_grad(tern_gt(leaf(1), leaf(2))));

@@ -79,6 +79,10 @@ TERN_TEST(inplace, dtypes_and_refusals) {
     EXPECT_ERROR(tern_add_(t, tern_ones(TERN_SHAPE(2, 3), F32)), TERN_ERR_SHAPE, "add_");
     EXPECT_ERROR(tern_add_(t, tern_ones(TERN_SHAPE(2), F32)), TERN_ERR_SHAPE, "add_");
     EXPECT_ERROR(tern_copy_(t, tern_ones(TERN_SHAPE(4), F32)), TERN_ERR_SHAPE, "copy_");
+    EXPECT_ERROR(tern_mul_scalar_(n, 0.5), TERN_ERR_DTYPE, "mul_scalar_");
+    EXPECT_ERROR(tern_add_scaled_(n, 0.5, n), TERN_ERR_DTYPE, "add_scaled_");
+    EXPECT_ERROR(tern_div_(n, n), TERN_ERR_DTYPE, "div_");
+    CHECK_VALUES(n, 1, 2, 3);
     EXPECT_ERROR(tern_add_(NULL, t), TERN_ERR_ARGUMENT, "add_");
     EXPECT_ERROR(tern_add_(t, NULL), TERN_ERR_ARGUMENT, "add_");
     EXPECT_ERROR(tern_add_(tern_expand(tern_ones(TERN_SHAPE(1), F32), TERN_SHAPE(3)), t), TERN_ERR_ARGUMENT, "add_");

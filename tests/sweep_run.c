@@ -125,7 +125,8 @@ static tern_tensor *call_on(const run *r, const inputs *in, tern_tensor *const *
         if (base[i] && !view[i]) return NULL;
         for (int d = 0; d < in->lay[i].shape.ndim && view[i]; d++)
             if (tern_size(view[i], d) != in->lay[i].shape.dim[d] ||
-                (tern_size(view[i], d) > 1 && tern_stride(view[i], d) != in->lay[i].strides[d]))
+                (tern_numel(view[i]) > 0 && tern_size(view[i], d) > 1 &&
+                 tern_stride(view[i], d) != in->lay[i].strides[d]))
                 FAIL("view of input %d: dimension %d has size %" PRId64 " and stride %" PRId64, i, d,
                      tern_size(view[i], d), tern_stride(view[i], d));
     }

@@ -1,4 +1,6 @@
 /* Copies: casts, moves between devices, dense forms, and filling in place. */
+#include <math.h>
+
 #include "internal.h"
 
 /* y = x, elementwise, on one device. */
@@ -121,7 +123,12 @@ static tern_tensor *like_target(tern_tensor *t, tern_tensor *b) {
     b = tern_detach(b);
     if (b && !tern_device_equal(t->device, b->device)) b = tern_to(b, t->device);
     if (b && b->storage == t->storage && b->numel) b = tern_clone(b); /* may overlap */
-    return b ? tern_expand(b, terni_shape(t)) : NULL;
+    if (!b) return NULL;
+    tern_shape shape;
+    if (!terni_broadcast("copy_", terni_shape(t), terni_shape(b), &shape)) return NULL;
+    if (!tern_shape_equal(shape, terni_shape(t)))
+        return terni_null(TERN_ERR_SHAPE, "copy_: %s does not broadcast to %s", terni_describe(b), terni_describe(t));
+    return tern_expand(b, shape);
 }
 
 tern_tensor *tern_copy_(tern_tensor *t, tern_tensor *b) {
@@ -148,8 +155,16 @@ tern_tensor *tern_fill_(tern_tensor *t, double value) {
 
 tern_tensor *tern_zero_(tern_tensor *t) { return tern_fill_(t, 0); }
 
+/* A fraction would silently be cut off in an integer. */
+static bool whole_enough(const char *op, const tern_tensor *t, double s) {
+    if (tern_dtype_is_float(terni_dtype(t)) || s == nearbyint(s)) return true;
+    return terni_fail(TERN_ERR_DTYPE, "%s: %g is no number for %s", op, s, terni_describe(t));
+}
+
 tern_tensor *tern_mul_scalar_(tern_tensor *t, double s) {
-    if (!terni_given(t, "mul_scalar_", "t")) return NULL;
+    if (!terni_given(t, "mul_scalar_", "t") || !terni_in_place_ok("mul_scalar_", t, NULL) ||
+        !whole_enough("mul_scalar_", t, s))
+        return NULL;
     const int scope = tern_scope_push();
     tern_tensor *r = tern_mul_(t, tern_scalar(s, (tern_options){terni_dtype(t), tern_cpu()}));
     tern_scope_pop(scope);
@@ -158,7 +173,7 @@ tern_tensor *tern_mul_scalar_(tern_tensor *t, double s) {
 
 tern_tensor *tern_add_scaled_(tern_tensor *t, double s, tern_tensor *b) {
     if (!terni_given(t, "add_scaled_", "t") || !terni_given(b, "add_scaled_", "b")) return NULL;
-    if (!terni_in_place_ok("add_scaled_", t, b)) return NULL;
+    if (!terni_in_place_ok("add_scaled_", t, b) || !whole_enough("add_scaled_", t, s)) return NULL;
     const int scope = tern_scope_push();
     const bool was = tern_grad_mode(false);
     tern_tensor *r = tern_add_(t, tern_mul_scalar(tern_cast(b, terni_dtype(t)), s));

@@ -60,6 +60,7 @@ static bool fused(tern_ctx *ctx, tern_tensor *gloss, tern_tensor **grad_in) {
 
 /* yes where target counts, else no. */
 static tern_tensor *where_counted(const options *o, tern_tensor *target, tern_tensor *yes, tern_tensor *no) {
+    if (!target) return NULL;
     const tern_options like = {.dtype = terni_dtype(target), .device = target->device};
     tern_tensor *t = tern_where(tern_ne(target, tern_scalar(ALWAYS_IGNORED, like)), yes, no);
     if (o->ignore_index == ALWAYS_IGNORED) return t;

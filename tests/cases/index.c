@@ -66,12 +66,12 @@ static void ref_index_add(const array *in, const sweep_case *c, array *out) {
 }
 
 static const sweep_case index_adds[] = {
-    {"rows, repeated", {REAL(4, 3), INDEX(4, 6), REAL(6, 3)}, .arg = {0}, .loosen = 8},
-    {"columns", {REAL(3, 4), INDEX(4, 2), REAL(3, 2)}, .arg = {1}, .loosen = 8},
-    {"middle, i32", {REAL(2, 4, 3), INDEX32(4, 3), REAL(2, 3, 3)}, .arg = {-2}, .loosen = 8},
-    {"no index", {REAL(4, 3), INDEX(4, 0), REAL(0, 3)}, .arg = {0}},
+    {"rows, repeated", {RANGE(0.5, 2, 4, 3), INDEX(4, 6), RANGE(0.5, 2, 6, 3)}, .arg = {0}, .loosen = 8},
+    {"columns", {RANGE(0.5, 2, 3, 4), INDEX(4, 2), RANGE(0.5, 2, 3, 2)}, .arg = {1}, .loosen = 8},
+    {"middle, i32", {RANGE(0.5, 2, 2, 4, 3), INDEX32(4, 3), RANGE(0.5, 2, 2, 3, 3)}, .arg = {-2}, .loosen = 8},
+    {"no index", {RANGE(0.5, 2, 4, 3), INDEX(4, 0), RANGE(0.5, 2, 0, 3)}, .arg = {0}},
     {"outside",
-     {REAL(4, 3), {.kind = IN_INDEX, .lo = 9, .hi = 9, .shape = SHAPE_OF(2)}, REAL(2, 3)},
+     {RANGE(0.5, 2, 4, 3), {.kind = IN_INDEX, .lo = 9, .hi = 9, .shape = SHAPE_OF(2)}, RANGE(0.5, 2, 2, 3)},
      .arg = {0},
      .code = TERN_ERR_INDEX},
     {"other shape", {REAL(4, 3), INDEX(4, 2), REAL(3, 3)}, .arg = {0}, .code = TERN_ERR_SHAPE},
@@ -128,12 +128,12 @@ static void ref_scatter_add(const array *in, const sweep_case *c, array *out) {
 }
 
 static const sweep_case scatter_adds[] = {
-    {"rows", {REAL(4, 3), INDEX(4, 5, 3), REAL(5, 3)}, .arg = {0}, .loosen = 8},
-    {"columns", {REAL(3, 4), INDEX(4, 3, 2), REAL(3, 2)}, .arg = {1}, .loosen = 8},
-    {"middle, i32", {REAL(2, 4, 3), INDEX32(4, 2, 3, 2), REAL(2, 3, 2)}, .arg = {1}, .loosen = 8},
-    {"empty", {REAL(3, 4), INDEX(4, 0, 4), REAL(0, 4)}, .arg = {0}},
+    {"rows", {RANGE(0.5, 2, 4, 3), INDEX(4, 5, 3), RANGE(0.5, 2, 5, 3)}, .arg = {0}, .loosen = 8},
+    {"columns", {RANGE(0.5, 2, 3, 4), INDEX(4, 3, 2), RANGE(0.5, 2, 3, 2)}, .arg = {1}, .loosen = 8},
+    {"middle, i32", {RANGE(0.5, 2, 2, 4, 3), INDEX32(4, 2, 3, 2), RANGE(0.5, 2, 2, 3, 2)}, .arg = {1}, .loosen = 8},
+    {"empty", {RANGE(0.5, 2, 3, 4), INDEX(4, 0, 4), RANGE(0.5, 2, 0, 4)}, .arg = {0}},
     {"outside",
-     {REAL(3, 4), {.kind = IN_INDEX, .lo = 4, .hi = 4, .shape = SHAPE_OF(3, 1)}, REAL(3, 1)},
+     {RANGE(0.5, 2, 3, 4), {.kind = IN_INDEX, .lo = 4, .hi = 4, .shape = SHAPE_OF(3, 1)}, RANGE(0.5, 2, 3, 1)},
      .arg = {1},
      .code = TERN_ERR_INDEX},
     {"other shape", {REAL(3, 4), INDEX(4, 3, 2), REAL(3, 1)}, .arg = {1}, .code = TERN_ERR_SHAPE},

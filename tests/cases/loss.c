@@ -95,6 +95,6 @@ static const sweep_case mse_losses[] = {
     {"sum", {REAL(3, 4), REAL(3, 4)}, .arg = {TERN_REDUCE_SUM}},
     {"none", {REAL(3, 4), REAL(3, 4)}, .arg = {TERN_REDUCE_NONE}},
     {"broadcast", {REAL(3, 1), REAL(4)}},
-    {"shapes", {REAL(3, 4), REAL(3, 5)}, .code = TERN_ERR_SHAPE},
+    {"shapes", {REAL(3, 4), REAL(3, 5)}, .code = TERN_ERR_SHAPE, .text = "[3, 4] and [3, 5]"},
 };
 SWEEP(mse_loss, mse_losses, call_mse_loss, ref_mse_loss, 0, 8)

@@ -80,7 +80,7 @@ static const sweep_case flattens[] = {
     {"all", {REAL(2, 3, 4)}, .arg = {0, -1}},
     {"first two", {REAL(2, 3, 4)}, .arg = {0, 1}},
     {"one", {REAL(2, 3)}, .arg = {1, 1}},
-    {"backwards", {REAL(2, 3)}, .arg = {1, 0}, .code = TERN_ERR_SHAPE},
+    {"backwards", {REAL(2, 3)}, .arg = {1, 0}, .code = TERN_ERR_ARGUMENT},
     {"out of range", {REAL(2, 3)}, .arg = {0, 2}, .code = TERN_ERR_SHAPE},
 };
 SWEEP(flatten, flattens, call_flatten, ref_flatten, SWEEP_INTS, 1)
@@ -155,8 +155,8 @@ static const sweep_case permutes[] = {
     {"reverse", {REAL(2, 3, 4)}, .arg = {3, -1, -2, -3}},
     {"channels", {REAL(2, 3, 2, 3)}, .arg = {4, 0, 3, 1, 2}},
     {"0-dim", {SCALAR}, .arg = {0}},
-    {"twice", {REAL(2, 3)}, .arg = {2, 0, 0}, .code = TERN_ERR_SHAPE},
-    {"too few", {REAL(2, 3)}, .arg = {1, 0}, .code = TERN_ERR_SHAPE},
+    {"twice", {REAL(2, 3)}, .arg = {2, 0, 0}, .code = TERN_ERR_ARGUMENT},
+    {"too few", {REAL(2, 3)}, .arg = {1, 0}, .code = TERN_ERR_ARGUMENT},
     {"out of range", {REAL(2, 3)}, .arg = {2, 0, 2}, .code = TERN_ERR_SHAPE},
 };
 SWEEP(permute, permutes, call_permute, ref_permute, SWEEP_INTS | SWEEP_BOOL, 1)
