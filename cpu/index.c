@@ -19,14 +19,14 @@ static int64_t locate(const terni_view *v, int64_t k, int64_t *at) {
     return o;
 }
 
-static bool check(const terni_view *index, int64_t size, int dim) {
+static bool check(const char *op, const terni_view *index, int64_t size, int dim) {
     const int64_t n = terni_cpu_count(index);
     int64_t at[TERN_MAX_DIMS];
     for (int64_t k = 0; k < n; k++) {
         const int64_t i = load_index(index, locate(index, k, at));
         if (i < 0 || i >= size)
             return terni_cpu_fail(TERN_ERR_INDEX,
-                                  "index: index %lld at position %lld is outside dimension %d of size %lld",
+                                  "%s: index %lld at position %lld is outside dimension %d of size %lld", op,
                                   (long long)i, (long long)k, dim, (long long)size);
     }
     return true;
@@ -77,7 +77,7 @@ static terni_view slice(const terni_view *v, int dim, int64_t i) {
 bool terni_cpu_index_select(const terni_call *c) {
     const int dim = ((const terni_dim_opts *)c->opts)->dim;
     const terni_view *x = c->in[0], *index = c->in[1], *y = c->out[0];
-    if (!check(index, x->shape[dim], dim)) return false;
+    if (!check("index_select", index, x->shape[dim], dim)) return false;
     for (int64_t k = 0; k < index->shape[0]; k++) {
         const terni_view from = slice(x, dim, load_index(index, k * index->strides[0])), to = slice(y, dim, k);
         const terni_view *const in = &from, *const out = &to;
@@ -102,7 +102,7 @@ static void add_run(int64_t n, char *const *p, const int64_t *s, const void *arg
 bool terni_cpu_index_add(const terni_call *c) {
     const int dim = ((const terni_dim_opts *)c->opts)->dim;
     const terni_view *index = c->in[0], *src = c->in[1], *y = c->out[0];
-    if (!check(index, y->shape[dim], dim)) return false;
+    if (!check("index_add", index, y->shape[dim], dim)) return false;
     for (int64_t k = 0; k < index->shape[0]; k++) {
         const terni_view to = slice(y, dim, load_index(index, k * index->strides[0])), from = slice(src, dim, k);
         const terni_view *const v[2] = {&to, &from};
@@ -117,7 +117,7 @@ bool terni_cpu_index_add(const terni_call *c) {
 bool terni_cpu_gather(const terni_call *c) {
     const int dim = ((const terni_dim_opts *)c->opts)->dim;
     const terni_view *x = c->in[0], *index = c->in[1], *y = c->out[0];
-    if (!check(index, x->shape[dim], dim)) return false;
+    if (!check("gather", index, x->shape[dim], dim)) return false;
     const int64_t n = terni_cpu_count(y);
     const size_t size = terni_cpu_size(x->dtype);
     int64_t at[TERN_MAX_DIMS];
@@ -134,7 +134,7 @@ bool terni_cpu_gather(const terni_call *c) {
 bool terni_cpu_scatter_add(const terni_call *c) {
     const int dim = ((const terni_dim_opts *)c->opts)->dim;
     const terni_view *index = c->in[0], *src = c->in[1], *y = c->out[0];
-    if (!check(index, y->shape[dim], dim)) return false;
+    if (!check("scatter_add", index, y->shape[dim], dim)) return false;
     const int64_t n = terni_cpu_count(index), size = (int64_t)terni_cpu_size(y->dtype);
     int64_t at[TERN_MAX_DIMS];
     for (int64_t k = 0; k < n; k++) {

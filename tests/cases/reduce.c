@@ -55,7 +55,7 @@ REDUCTION(min, MIN)
         {"8-dim", {REAL(2, 1, 2, 2, 1, 2, 2, 2)}, .arg = {4, 0, 0, 3, 4, 7}},                         \
         {"empty beside", {REAL(0, 3)}, .arg = {1, 0, 1}},                                             \
         {"dimension out of range", {REAL(2, 3)}, .arg = {1, 0, 2}, .code = TERN_ERR_SHAPE}, {         \
-        "dimension twice", {REAL(2, 3)}, .arg = {2, 0, 1, -1}, .code = TERN_ERR_SHAPE                 \
+        "dimension twice", {REAL(2, 3)}, .arg = {2, 0, 1, -1}, .code = TERN_ERR_ARGUMENT              \
     }
 
 static const sweep_case sums[] = {
