@@ -1,7 +1,7 @@
-/* One pool of threads for all kernels. Workers wait for a job by spinning for a moment (a kernel usually follows
- * another within microseconds), then sleep. A second thread of the program that computes meanwhile does its work alone.
- */
-#include <errno.h>
+/* One pool of threads for all kernels. A job is a few parts; workers, and the caller too, claim parts until none is
+ * left, so a worker that the system does not run just now (another process has its core) delays nothing: the caller
+ * does its part. Workers wait for a job by spinning for a moment (a kernel usually follows another within
+ * microseconds), then sleep. A second thread of the program that computes meanwhile does its work alone. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -16,10 +16,13 @@ static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_t workers[MAX_THREADS];
-static int started;            /* workers that run */
-static atomic_int wanted;      /* threads in all, the caller included */
-static atomic_uint generation; /* of the job; changes when there is a new one */
-static atomic_int left, sleepers, stop;
+static int started;       /* workers that run */
+static atomic_int wanted; /* threads in all, the caller included */
+/* The job's number (upper half), which of its parts is next and how many there are (16 bits each). A part is claimed by
+ * a compare-and-swap on this word; whoever holds a part keeps the job from ending, and so may read it. */
+static _Atomic uint64_t ticket;
+static atomic_int done; /* parts that are finished */
+static atomic_int sleepers, stop;
 /* initial-exec: no function call, and LeakSanitizer cannot follow the dynamic kind in a module opened at run time. */
 static _Thread_local bool inside __attribute__((tls_model("initial-exec")));
 
@@ -27,7 +30,6 @@ static struct {
     void (*fn)(void *arg, int64_t begin, int64_t end);
     void *arg;
     int64_t n;
-    int parts;
 } job;
 
 static inline void pause_cpu(void) {
@@ -36,42 +38,46 @@ static inline void pause_cpu(void) {
 #endif
 }
 
-static void run_part(int part) {
-    if (part >= job.parts) return;
-    const int64_t begin = job.n * part / job.parts, end = job.n * (part + 1) / job.parts;
-    if (begin < end) job.fn(job.arg, begin, end);
+/* Claims and runs parts of job number `number` until there are no more. */
+static void help(uint32_t number) {
+    uint64_t t = atomic_load_explicit(&ticket, memory_order_acquire);
+    for (;;) {
+        const int64_t next = (int64_t)(t >> 16 & 0xffff), parts = (int64_t)(t & 0xffff);
+        if ((uint32_t)(t >> 32) != number || next >= parts) return;
+        if (!atomic_compare_exchange_weak_explicit(&ticket, &t, t + 0x10000, memory_order_acq_rel,
+                                                   memory_order_acquire))
+            continue;
+        const int64_t begin = job.n * next / parts, end = job.n * (next + 1) / parts;
+        if (begin < end) job.fn(job.arg, begin, end);
+        atomic_fetch_add_explicit(&done, 1, memory_order_acq_rel);
+        t = atomic_load_explicit(&ticket, memory_order_acquire);
+    }
 }
 
-static unsigned wait_for_job(unsigned seen) {
+static uint32_t job_number(void) { return (uint32_t)(atomic_load(&ticket) >> 32); }
+
+static uint32_t wait_for_job(uint32_t seen) {
     for (int i = 0; i < SPIN; i++) {
-        const unsigned g = atomic_load_explicit(&generation, memory_order_acquire);
+        const uint32_t g = job_number();
         if (g != seen || atomic_load_explicit(&stop, memory_order_relaxed)) return g;
         pause_cpu();
     }
     pthread_mutex_lock(&sleep_lock);
     atomic_fetch_add(&sleepers, 1);
-    unsigned g;
-    while ((g = atomic_load(&generation)) == seen && !atomic_load(&stop)) pthread_cond_wait(&wake, &sleep_lock);
+    uint32_t g;
+    while ((g = job_number()) == seen && !atomic_load(&stop)) pthread_cond_wait(&wake, &sleep_lock);
     atomic_fetch_sub(&sleepers, 1);
     pthread_mutex_unlock(&sleep_lock);
     return g;
 }
 
-typedef struct start {
-    int part;
-    unsigned seen;
-} start;
-static start starts[MAX_THREADS];
-
 static void *work(void *p) {
-    const start s = *(const start *)p;
-    unsigned seen = s.seen;
+    uint32_t seen = (uint32_t)(uintptr_t)p;
     inside = true;
     for (;;) {
         seen = wait_for_job(seen);
         if (atomic_load(&stop)) return NULL;
-        run_part(s.part);
-        atomic_fetch_sub_explicit(&left, 1, memory_order_acq_rel);
+        help(seen);
     }
 }
 
@@ -121,8 +127,8 @@ static int start_workers(void) {
     const int n = atomic_load(&wanted) - 1;
     if (started > n) end_workers();
     while (started < n) {
-        starts[started] = (start){started + 1, atomic_load(&generation)};
-        if (pthread_create(&workers[started], NULL, work, &starts[started]) != 0) break; /* fewer will do */
+        if (pthread_create(&workers[started], NULL, work, (void *)(uintptr_t)job_number()) != 0)
+            break; /* fewer will do */
         started++;
     }
     return started + 1;
@@ -150,21 +156,22 @@ void terni_cpu_parallel(int64_t n, int64_t grain, void (*fn)(void *arg, int64_t 
     }
     const int threads = start_workers();
     const int64_t most = (n + grain - 1) / grain;
+    const int parts = most < threads ? (int)most : threads;
     job.fn = fn;
     job.arg = arg;
     job.n = n;
-    job.parts = most < threads ? (int)most : threads;
-    atomic_store_explicit(&left, threads - 1, memory_order_relaxed);
-    atomic_fetch_add(&generation, 1);
+    atomic_store_explicit(&done, 0, memory_order_relaxed);
+    const uint32_t number = job_number() + 1;
+    atomic_store(&ticket, (uint64_t)number << 32 | (uint64_t)parts);
     if (atomic_load(&sleepers) > 0) {
         pthread_mutex_lock(&sleep_lock);
         pthread_cond_broadcast(&wake);
         pthread_mutex_unlock(&sleep_lock);
     }
     inside = true;
-    run_part(0);
+    help(number);
     inside = false;
-    for (int i = 0; atomic_load_explicit(&left, memory_order_acquire) > 0; i++) {
+    for (int i = 0; atomic_load_explicit(&done, memory_order_acquire) < parts; i++) {
         if (i < SPIN)
             pause_cpu();
         else
