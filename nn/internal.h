@@ -1,44 +1,66 @@
-/* nn: modules and the bundled layers, written against core's public headers (and its memory door and errors). What
- * lives here is state and composition; arithmetic belongs in core's ops. This header is what nn's own files share. */
+/* What nn's own files share. Modules live here: the tree, its names, the bundled layers, the initialisers. Everything
+ * is written against core's public headers and its memory door and errors; what an op computes belongs into core.
+ * Private. */
 #ifndef TERNI_NN_INTERNAL_H
 #define TERNI_NN_INTERNAL_H
 
 #include "door.h"
 #include "tern/layers.h"
 #include "tern/module.h"
-#include "tern/random.h"
 
-typedef struct terni_entry {
+/* A parameter or buffer under its name in its own module. The tensor is kept. */
+typedef struct terni_slot {
     char *name;
-    tern_tensor *tensor; /* kept */
-    bool is_param;
-} terni_entry;
+    tern_tensor *tensor;
+} terni_slot;
 
 typedef struct terni_child {
     char *name;
-    tern_module *module; /* owned */
+    tern_module *module;
 } terni_child;
 
 struct tern_module_parts {
-    size_t size; /* of the module's struct */
-    bool failed;
+    size_t size; /* of the struct that starts with the module */
     tern_module *parent;
-    terni_entry *entry;
-    int n_entries, cap_entries;
-    terni_child *child;
-    int n_children, cap_children;
-    tern_named *list; /* the tree, flat, with names of its own; made when it is asked for */
-    int n_list;
+    bool failed; /* a part could not be made: tern_module_done frees all */
+
+    terni_slot *params, *buffers;
+    terni_child *children;
+    int n_params, n_buffers, n_children;
+    int cap_params, cap_buffers, cap_children;
+
+    /* All parameters and buffers of the tree below with their full names (names.c); made anew when it is asked for and
+     * the tree has changed. */
     bool listed;
+    tern_named *list;
+    bool *repeated; /* the same tensor came earlier in the list */
+    char *text;     /* the names */
+    int n_list;
+
+    /* The summary's dry run (summary.c): tern_forward notes the output's shape. */
+    bool was_training, noting, noted;
+    tern_shape output;
 };
 
-/* The flat list, up to date; false after an error. */
+/* Makes m's list if the tree has changed. From the root down it also gives the tensors their full names, so that error
+ * messages name them. False after an error. */
 bool terni_module_list(tern_module *m);
-void terni_module_unlist(tern_module *m);
-/* m's training flag and its descendants', by fn. */
-void terni_module_walk(tern_module *m, void (*fn)(tern_module *m, void *arg), void *arg);
-/* A module of a layer whose struct starts with a tern_module: forward and describe set. */
-void *terni_layer(size_t size, const char *type, tern_tensor *(*forward)(tern_module *, tern_tensor *),
-                  void (*describe)(const tern_module *, char *, size_t));
+/* Says that the tree below m has changed: m's list and its ancestors'. */
+void terni_module_changed(tern_module *m);
+
+/* A contiguous f32 parameter of this shape on the CPU, not initialised; NULL after an error. */
+tern_tensor *terni_param_new(tern_module *m, const char *name, tern_shape shape);
+/* As PyTorch initialises linear and conv2d: w uniform by kaiming_uniform of slope sqrt(5), b (may be NULL) uniform
+ * within 1/sqrt(fan_in). */
+bool terni_init_affine(tern_tensor *w, tern_tensor *b);
+
+/* Text into a buffer of a fixed size, cut; always closed by a 0 if size is not 0. */
+typedef struct terni_text {
+    char *buf;
+    size_t size, n; /* n: what was written, without the 0 */
+} terni_text;
+void terni_text_add(terni_text *t, const char *format, ...) TERN_PRINTF(2, 3);
+/* "3x3" */
+void terni_text_pair(terni_text *t, const char *before, const int64_t pair[2]);
 
 #endif

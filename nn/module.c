@@ -1,192 +1,221 @@
-/* Modules: making, owning and freeing the tree. */
-#include "tern/module.h"
-
+/* The tree of modules: making, joining and freeing it. */
 #include <string.h>
 
 #include "internal.h"
 
+/* ---- making ------------------------------------------------------------------------------------------------------ */
+
 void *tern_module_alloc(size_t size, const char *type) {
-    if (!tern_ok()) return NULL;
+    if (!terni_given(type, "module_alloc", "type")) return NULL;
     if (size < sizeof(tern_module))
-        return terni_null(TERN_ERR_ARGUMENT, "module: a struct of %zu bytes holds no tern_module", size);
+        return terni_null(TERN_ERR_ARGUMENT,
+                          "module_alloc: %s has %zu bytes; a struct that starts with a tern_module "
+                          "has %zu or more",
+                          type, size, sizeof(tern_module));
     tern_module *m = terni_calloc(size);
-    struct tern_module_parts *p = m ? terni_calloc(sizeof *p) : NULL;
-    if (!p) {
+    if (!m) return NULL;
+    m->parts = terni_calloc(sizeof *m->parts);
+    if (!m->parts) {
         terni_free(m, size);
         return NULL;
     }
-    p->size = size;
+    m->parts->size = size;
     m->type = type;
     m->training = true;
-    m->parts = p;
     return m;
 }
 
-void *terni_layer(size_t size, const char *type, tern_tensor *(*forward)(tern_module *, tern_tensor *),
-                  void (*describe)(const tern_module *, char *, size_t)) {
-    tern_module *m = tern_module_alloc(size, type);
-    if (!m) return NULL;
-    m->forward = forward;
-    m->describe = describe;
-    return m;
+static void drop_slots(terni_slot *slot, int n) {
+    for (int i = 0; i < n; i++) {
+        terni_mfree(slot[i].name);
+        tern_release(slot[i].tensor);
+    }
+    terni_mfree(slot);
 }
 
-void tern_module_free(void *module) {
-    tern_module *m = module;
-    if (!m) return;
-    struct tern_module_parts *p = m->parts;
+static void free_tree(tern_module *m) {
     if (m->drop) m->drop(m);
-    terni_module_unlist(m);
-    for (int i = 0; i < p->n_entries; i++) {
-        tern_release(p->entry[i].tensor);
-        terni_mfree(p->entry[i].name);
-    }
+    struct tern_module_parts *p = m->parts;
     for (int i = 0; i < p->n_children; i++) {
-        p->child[i].module->parts->parent = NULL;
-        tern_module_free(p->child[i].module);
-        terni_mfree(p->child[i].name);
+        terni_mfree(p->children[i].name);
+        free_tree(p->children[i].module);
     }
-    terni_mfree(p->entry);
-    terni_mfree(p->child);
+    terni_mfree(p->children);
+    drop_slots(p->params, p->n_params);
+    drop_slots(p->buffers, p->n_buffers);
+    terni_mfree(p->list);
+    terni_mfree(p->repeated);
+    terni_mfree(p->text);
     const size_t size = p->size;
     terni_free(p, sizeof *p);
     terni_free(m, size);
 }
 
+void tern_module_free(void *module) {
+    tern_module *m = module;
+    if (!m) return;
+    if (m->parts->parent) {
+        terni_fail(TERN_ERR_ARGUMENT, "module_free: this %s belongs to a %s, which frees it", m->type,
+                   m->parts->parent->type);
+        return;
+    }
+    free_tree(m);
+}
+
 void *tern_module_done(void *module) {
     tern_module *m = module;
     if (!m) return NULL;
-    if (!m->parts->failed && tern_ok()) return m;
-    if (tern_ok()) terni_fail(TERN_ERR_ARGUMENT, "module: a part of %s could not be made", m->type);
+    bool ok = tern_ok();
+    if (ok && m->parts->failed) ok = terni_fail(TERN_ERR_ARGUMENT, "module_done: a part of the %s failed", m->type);
+    if (ok && m->parts->n_children) ok = terni_module_list(m);
+    if (ok) return m;
     tern_module_free(m);
     return NULL;
 }
 
-/* ---- parts
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- joining ----------------------------------------------------------------------------------------------------- */
 
-static bool name_is_free(const tern_module *m, const char *name) {
-    const struct tern_module_parts *p = m->parts;
-    if (!name || !*name) return terni_fail(TERN_ERR_ARGUMENT, "module: a part of %s has no name", m->type);
-    if (strpbrk(name, "./"))
-        return terni_fail(TERN_ERR_ARGUMENT, "module: the name \"%.60s\" of a part of %s holds a dot or a slash", name,
-                          m->type);
-    bool taken = false;
-    for (int i = 0; i < p->n_entries; i++) taken |= strcmp(p->entry[i].name, name) == 0;
-    for (int i = 0; i < p->n_children; i++) taken |= strcmp(p->child[i].name, name) == 0;
-    return !taken || terni_fail(TERN_ERR_ARGUMENT, "module: %s has a part called \"%.60s\" already", m->type, name);
-}
-
-/* Room for one more in a growing array. */
-static bool room(void *array, int n, int *cap, size_t item) {
-    if (n < *cap) return true;
-    void *old;
-    memcpy(&old, array, sizeof old);
+/* Room for one more item; p or its replacement, NULL after an error. */
+static void *grown(void *p, int n, int *cap, size_t size) {
+    if (n < *cap) return p;
     const int more = *cap ? 2 * *cap : 4;
-    void *bigger = terni_resize(old, (size_t)more * item);
-    if (!bigger) return false;
-    memcpy(array, &bigger, sizeof bigger);
-    *cap = more;
-    return true;
+    p = terni_resize(p, (size_t)more * size);
+    if (p) *cap = more;
+    return p;
 }
 
-static bool may_join(const tern_module *parent, const tern_module *child) {
-    if (!child) return !tern_ok() || terni_fail(TERN_ERR_ARGUMENT, "module: a part of %s is NULL", parent->type);
-    if (child->parts->parent)
-        return terni_fail(TERN_ERR_ARGUMENT, "module: %s is a part of a module already", child->type);
-    for (const tern_module *a = parent; a; a = a->parts->parent)
-        if (a == child) return terni_fail(TERN_ERR_ARGUMENT, "module: %s cannot be a part of itself", child->type);
+static bool slot_taken(const terni_slot *slot, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (strcmp(slot[i].name, name) == 0) return true;
+    return false;
+}
+
+static bool name_free(tern_module *m, const char *op, const char *name) {
+    if (!terni_given(name, op, "name")) return false;
+    if (!name[0] || strpbrk(name, "./"))
+        return terni_fail(TERN_ERR_ARGUMENT, "%s: \"%s\" in %s: a name is not empty and has no '.' and no '/'", op,
+                          name, m->type);
+    const struct tern_module_parts *p = m->parts;
+    bool taken = slot_taken(p->params, p->n_params, name) || slot_taken(p->buffers, p->n_buffers, name);
+    for (int i = 0; i < p->n_children; i++) taken |= strcmp(p->children[i].name, name) == 0;
+    return !taken || terni_fail(TERN_ERR_ARGUMENT, "%s: %s already has a part named \"%s\"", op, m->type, name);
+}
+
+void terni_module_changed(tern_module *m) {
+    for (; m; m = m->parts->parent) m->parts->listed = false;
+}
+
+/* Records the error and returns true if child cannot be anybody's new child but has an owner who frees it. */
+static bool owned_elsewhere(const tern_module *parent, const tern_module *child, const char *name) {
+    if (child->parts->parent) {
+        terni_fail(TERN_ERR_ARGUMENT, "module_add: \"%s\" belongs to a %s already", name ? name : "",
+                   child->parts->parent->type);
+        return true;
+    }
+    for (const tern_module *m = parent; m; m = m->parts->parent) {
+        if (m != child) continue;
+        terni_fail(TERN_ERR_ARGUMENT, "module_add: \"%s\" would be a part of itself", name ? name : "");
+        return true;
+    }
+    return false;
+}
+
+static bool child_register(tern_module *m, const char *name, tern_module *c) {
+    if (!name_free(m, "module_add", name)) return false;
+    if (c->parts->failed) return terni_fail(TERN_ERR_ARGUMENT, "module_add: a part of \"%s\" failed", name);
+    struct tern_module_parts *p = m->parts;
+    terni_child *items = grown(p->children, p->n_children, &p->cap_children, sizeof *items);
+    if (!items) return false;
+    p->children = items;
+    char *copy = terni_strdup(name);
+    if (!copy) return false;
+    items[p->n_children++] = (terni_child){copy, c};
+    c->parts->parent = m;
+    terni_module_changed(m);
     return true;
 }
 
 void *tern_module_add(tern_module *parent, const char *name, void *child) {
     tern_module *c = child;
-    if (!parent) {
-        tern_module_free(c);
-        return NULL;
-    }
-    struct tern_module_parts *p = parent->parts;
-    if (!may_join(parent, c)) { /* not ours to free: it has an owner, or is none */
-        p->failed = true;
-        return NULL;
-    }
-    char *copy = NULL;
-    const bool ok = c && tern_ok() && name_is_free(parent, name) && (copy = terni_strdup(name)) &&
-                    room(&p->child, p->n_children, &p->cap_children, sizeof *p->child);
-    if (!ok) {
-        terni_mfree(copy);
-        tern_module_free(c);
-        p->failed = true;
-        return NULL;
-    }
-    p->child[p->n_children++] = (terni_child){copy, c};
-    c->parts->parent = parent;
-    terni_module_unlist(parent);
-    return child;
+    bool ok = terni_given(parent, "module_add", "parent");
+    ok = ok && (c || terni_fail(TERN_ERR_ARGUMENT, "module_add: the child for \"%s\" of %s is NULL", name ? name : "",
+                                parent->type));
+    const bool foreign = c && owned_elsewhere(parent, c, name);
+    ok = ok && !foreign && child_register(parent, name, c);
+    if (ok) return c;
+    if (parent) parent->parts->failed = true;
+    if (!foreign) tern_module_free(c);
+    return NULL;
 }
 
-static tern_tensor *add_tensor(tern_module *m, const char *name, tern_tensor *t, bool is_param) {
-    if (!m) return NULL;
-    struct tern_module_parts *p = m->parts;
-    if (!t && tern_ok())
-        terni_fail(TERN_ERR_ARGUMENT, "module: tensor \"%.60s\" of %s is NULL", name ? name : "?", m->type);
-    char *copy = NULL;
-    const bool ok = t && tern_ok() && name_is_free(m, name) && (!is_param || tern_require_grad(t, true)) &&
-                    (copy = terni_strdup(name)) && room(&p->entry, p->n_entries, &p->cap_entries, sizeof *p->entry);
-    if (!ok) {
+static bool slot_register(tern_module *m, const char *op, const char *name, tern_tensor *t, terni_slot **slots, int *n,
+                          int *cap) {
+    if (!terni_given(t, op, name ? name : "name") || !name_free(m, op, name)) return false;
+    terni_slot *items = grown(*slots, *n, cap, sizeof *items);
+    if (!items) return false;
+    *slots = items;
+    char *copy = terni_strdup(name);
+    if (!copy) return false;
+    if (!tern_name(t)[0] && !tern_set_name(t, name)) {
         terni_mfree(copy);
-        p->failed = true;
-        return NULL;
+        return false;
     }
-    p->entry[p->n_entries++] = (terni_entry){copy, tern_keep(t), is_param};
-    terni_module_unlist(m);
-    return t;
+    items[(*n)++] = (terni_slot){copy, tern_keep(t)};
+    terni_module_changed(m);
+    return true;
 }
 
 tern_tensor *tern_module_param(tern_module *m, const char *name, tern_tensor *t) {
-    return add_tensor(m, name, t, true);
-}
-tern_tensor *tern_module_buffer(tern_module *m, const char *name, tern_tensor *t) {
-    return add_tensor(m, name, t, false);
+    if (!terni_given(m, "module_param", "m")) {
+        if (m) m->parts->failed = true;
+        return NULL;
+    }
+    struct tern_module_parts *p = m->parts;
+    if (t && tern_require_grad(t, true) &&
+        slot_register(m, "module_param", name, t, &p->params, &p->n_params, &p->cap_params))
+        return t;
+    if (!t) (void)terni_given(t, "module_param", name ? name : "name");
+    p->failed = true;
+    return NULL;
 }
 
-/* ---- use
- * ---------------------------------------------------------------------------------------------------------------------
- */
+tern_tensor *tern_module_buffer(tern_module *m, const char *name, tern_tensor *t) {
+    if (!terni_given(m, "module_buffer", "m")) {
+        if (m) m->parts->failed = true;
+        return NULL;
+    }
+    struct tern_module_parts *p = m->parts;
+    if (slot_register(m, "module_buffer", name, t, &p->buffers, &p->n_buffers, &p->cap_buffers)) return t;
+    p->failed = true;
+    return NULL;
+}
+
+tern_tensor *terni_param_new(tern_module *m, const char *name, tern_shape shape) {
+    return tern_module_param(m, name, tern_empty(shape, (tern_options){0}));
+}
+
+/* ---- using ------------------------------------------------------------------------------------------------------- */
 
 tern_tensor *tern_forward(tern_module *m, tern_tensor *x) {
-    if (!terni_given(m, "forward", "module") || !terni_given(x, "forward", "x")) return NULL;
+    if (!terni_given(m, "forward", "m") || !terni_given(x, "forward", "x")) return NULL;
     if (!m->forward)
-        return terni_null(TERN_ERR_UNSUPPORTED, "forward: %s has no forward of one tensor; call its own function",
-                          m->type);
-    return m->forward(m, x);
+        return terni_null(TERN_ERR_UNSUPPORTED, "forward: %s has no forward of one tensor to one tensor", m->type);
+    tern_tensor *y = m->forward(m, x);
+    if (m->parts->noting && y) {
+        m->parts->output = tern_shape_get(y);
+        m->parts->noted = true;
+    }
+    return y;
 }
-
-void terni_module_walk(tern_module *m, void (*fn)(tern_module *m, void *arg), void *arg) {
-    fn(m, arg);
-    for (int i = 0; i < m->parts->n_children; i++) terni_module_walk(m->parts->child[i].module, fn, arg);
-}
-
-static void set_training(tern_module *m, void *arg) { m->training = *(const bool *)arg; }
 
 void tern_module_train(tern_module *m, bool training) {
-    if (m) terni_module_walk(m, set_training, &training);
+    if (!m) return;
+    m->training = training;
+    for (int i = 0; i < m->parts->n_children; i++) tern_module_train(m->parts->children[i].module, training);
 }
 
-tern_module *tern_module_child(tern_module *m, const char *name) {
-    if (!terni_given(m, "module_child", "module") || !terni_given(name, "module_child", "name")) return NULL;
-    const char *at = name;
-    while (*at) {
-        const size_t n = strcspn(at, ".");
-        tern_module *next = NULL;
-        for (int i = 0; i < m->parts->n_children && !next; i++) {
-            const terni_child *c = &m->parts->child[i];
-            if (strlen(c->name) == n && memcmp(c->name, at, n) == 0) next = c->module;
-        }
-        if (!next)
-            return terni_null(TERN_ERR_ARGUMENT, "module_child: there is no \"%.100s\" (at \"%.60s\")", name, at);
-        m = next;
-        at += n + (at[n] == '.');
-    }
-    return m;
+void tern_module_zero_grad(tern_module *m) {
+    if (!m) return;
+    for (int i = 0; i < m->parts->n_params; i++) tern_grad_set(m->parts->params[i].tensor, NULL);
+    for (int i = 0; i < m->parts->n_children; i++) tern_module_zero_grad(m->parts->children[i].module);
 }

@@ -3,6 +3,7 @@
  *     typedef struct { tern_module m; tern_module *a, *b; } net;             (m first)
  *     net *net_new(int64_t in, int64_t out) {
  *         net *s = TERN_MODULE_NEW(net);
+ *         if (!s) return NULL;
  *         s->a = tern_module_add(&s->m, "a", tern_linear_new(in, 64, (tern_linear_opts){0}));
  *         s->b = tern_module_add(&s->m, "b", tern_linear_new(64, out, (tern_linear_opts){0}));
  *         return tern_module_done(s);                                        (NULL if any part failed; frees the rest)
@@ -40,20 +41,25 @@ struct tern_module {
  */
 
 /* A cleared struct of type T whose first member is the tern_module; training mode. To be given back with
- * tern_module_free. NULL on errors, which all functions here pass on. */
+ * tern_module_free. NULL on errors, and while one is pending: look before writing into it. */
 #define TERN_MODULE_NEW(T) ((T *)tern_module_alloc(sizeof(T), #T))
 TERN_API void *tern_module_alloc(size_t size, const char *type);
 /* Registers child (a tern_module * or a struct that starts with one) under name; parent owns it from now on. Returns
- * child. If child is NULL or the name is taken, empty or holds a dot, records an error, frees child, marks parent as
- * failed and returns NULL. void *, so that structs of one's own need no cast. */
+ * child. If parent or child is NULL, an error is pending, or the name is taken, empty or holds a '.' or '/', records an
+ * error, frees child, marks parent as failed and returns NULL. (A child that has another parent already, or that parent
+ * is itself part of, is an error too, but is not freed: it has its owner.) void *, so that structs of one's own need no
+ * cast. */
 TERN_API void *tern_module_add(tern_module *parent, const char *name, void *child);
-/* Registers a parameter: t is kept, named and asked for gradients. Returns t. Errors as above. */
+/* Registers a parameter: t, a float leaf, is kept, named and asked for gradients. Returns t. Errors as above. The same
+ * tensor may be registered in several places (tied weights): it has a name in each, is named in messages by the first,
+ * is counted once and updated once. */
 TERN_API tern_tensor *tern_module_param(tern_module *m, const char *name, tern_tensor *t);
 /* Registers a buffer: state without gradient that is saved with the module. Returns t. Errors as above. */
 TERN_API tern_tensor *tern_module_buffer(tern_module *m, const char *name, tern_tensor *t);
 /* The end of every _new: returns m, or frees it all and returns NULL if a part failed or an error is pending. */
 TERN_API void *tern_module_done(void *m);
-/* Frees m with its children. NULL does nothing. */
+/* Frees m with its children. NULL does nothing. m must be a root: freeing a part of another module is the caller's
+ * mistake; it records TERN_ERR_ARGUMENT and frees nothing. */
 TERN_API void tern_module_free(void *m);
 
 /* ---- using modules --------------------------------------------------------------------------------------------------
@@ -64,14 +70,15 @@ TERN_API tern_tensor *tern_forward(tern_module *m, tern_tensor *x);
 /* Sets training mode (dropout drops, batch_norm uses the batch) or evaluation mode in the whole tree. */
 TERN_API void tern_module_train(tern_module *m, bool training);
 /* Moves, or converts the float parts of, all parameters and buffers. References from tern_module_get stay valid: the
- * tensors themselves change. Gradients are dropped. */
+ * tensors themselves change. Gradients are dropped. On failure nothing was changed. Errors: TERN_ERR_DEVICE,
+ * TERN_ERR_MEMORY, TERN_ERR_DTYPE for a dtype that is no float. */
 TERN_API bool tern_module_to(tern_module *m, tern_device device);
 TERN_API bool tern_module_cast(tern_module *m, tern_dtype dtype);
 /* Drops the gradients of all parameters. */
 TERN_API void tern_module_zero_grad(tern_module *m);
 /* A parameter or buffer by its full name ("features.0.weight"). Owner: m. Errors: TERN_ERR_ARGUMENT, naming it. */
 TERN_API tern_tensor *tern_module_get(tern_module *m, const char *name);
-/* A descendant by name ("features.0"; "" is m). */
+/* A descendant by name ("features.0"; "" is m). Owner: m. Errors: TERN_ERR_ARGUMENT, naming it. */
 TERN_API tern_module *tern_module_child(tern_module *m, const char *name);
 
 typedef struct tern_named {
@@ -79,25 +86,30 @@ typedef struct tern_named {
     tern_tensor *tensor;
     bool is_param; /* else a buffer */
 } tern_named;
-/* The i-th parameter or buffer in the tree: each module's parameters, then its buffers, then its children's. false past
- * the end. For loops:  tern_named e; for (int i = 0; tern_module_each(m, i, &e); i++) ... */
+/* The i-th parameter or buffer in the tree: each module's parameters, then its buffers, then its children's; a shared
+ * tensor comes under each of its names. false past the end and while an error is pending. A call costs no more than an
+ * array access unless the tree has changed. For loops:  tern_named e; for (int i = 0; tern_module_each(m, i, &e); i++)
+ * ... */
 TERN_API bool tern_module_each(tern_module *m, int i, tern_named *out);
-/* Elements of all parameters that ask for gradients (trainable), or of all. */
+/* Elements of all parameters that ask for gradients (trainable), or of all; shared ones count once. 0 on errors. */
 TERN_API int64_t tern_module_count(tern_module *m, bool trainable_only);
-/* Copies values from src into m by name. Errors: TERN_ERR_SHAPE, listing the missing, unexpected and mis-shaped names;
- * nothing is changed then. */
+/* Copies values from src into m by name; dtypes and devices may differ. Errors: TERN_ERR_SHAPE, listing the missing,
+ * unexpected and mis-shaped names; nothing is changed then. */
 TERN_API bool tern_module_copy(tern_module *m, tern_module *src);
-/* Writes a table of the tree into buf (size bytes, cut): names, types, settings, output shapes (from a dry run on zeros
- * of `input`'s shape, in evaluation mode without recording; NULL leaves them out) and parameter counts. Returns buf. */
+/* Writes a table of the tree into buf (size bytes, cut): full names, types, settings, output shapes (from a dry run on
+ * zeros of `input`'s shape, in evaluation mode without recording; NULL leaves them out) and parameter counts. Returns
+ * buf. Only what is called through tern_forward shows an output. The dry run leaves modes, the random stream and the
+ * scope as they were. If it fails, its error is pending afterwards, and the table has the shapes as far as it came. */
 TERN_API const char *tern_module_summary(tern_module *m, const tern_shape *input, char *buf, size_t size);
 
-/* Runs its modules in order, named "0", "1", ...; owns them. The list ends with NULL. If another one is NULL (it could
- * not be made), frees the rest. Each module runs in a scope of its own, so what no tape saved dies early. */
+/* tern_sequential(a, b, c, NULL): runs its modules in order, named "0", "1", ...; owns them. If one is NULL (its _new
+ * failed), frees the others and returns NULL. What a step made dies with it unless the tape saved it. */
 TERN_API tern_module *tern_sequential(void *first, ...);
 /* The same for an array; one NULL at its end is ignored. */
 TERN_API tern_module *tern_sequential_of(void *const *modules, int n);
 #ifndef __cplusplus
-/* In C the list becomes an array, so that modules behind a failed one are seen, and freed, too. */
+/* In C the list becomes an array. So a module that failed does not look like the list's end, and the others are freed;
+ * and the modules are made, and draw their weights, from left to right, where arguments have no order. */
 #define tern_sequential(...) \
     tern_sequential_of((void *[]){__VA_ARGS__}, (int)(sizeof((void *[]){__VA_ARGS__}) / sizeof(void *)))
 #endif

@@ -1,146 +1,151 @@
-/* The summary: a table of the tree. */
+/* A tree of modules as a table. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "internal.h"
+#include "tern/random.h"
 
-typedef struct table {
-    char *buf;
-    size_t size, at;
-    int name_width;
-    bool with_shapes;
-} table;
+/* ---- the dry run ------------------------------------------------------------------------------------------------- */
 
-static void put(table *t, const char *text) {
-    if (t->at + 1 >= t->size) return;
-    const int n = snprintf(t->buf + t->at, t->size - t->at, "%s", text);
-    if (n > 0) t->at += (size_t)n;
-    if (t->at >= t->size) t->at = t->size - 1;
-}
-
-/* ---- output shapes: each module's forward is replaced during a dry run by one that writes down the shape
- * --------------- */
-
-typedef struct probe {
-    tern_module *module;
-    tern_tensor *(*forward)(tern_module *, tern_tensor *);
-    bool training, reached;
-    tern_shape shape;
-} probe;
-
-typedef struct probes {
-    probe *p;
-    int n;
-} probes;
-
-static _Thread_local probes now; /* of the dry run under way */
-
-static tern_tensor *probed_forward(tern_module *m, tern_tensor *x) {
-    probe *p = NULL;
-    for (int i = 0; i < now.n && !p; i++)
-        if (now.p[i].module == m) p = &now.p[i];
-    tern_tensor *y = p ? p->forward(m, x) : NULL;
-    if (y) {
-        p->reached = true;
-        p->shape = tern_shape_get(y);
-    }
-    return y;
-}
-
-static void count_one(tern_module *m, void *arg) {
-    (void)m;
-    ++*(int *)arg;
-}
-
-static void install(tern_module *m, void *arg) {
-    probes *s = arg;
-    s->p[s->n++] = (probe){.module = m, .forward = m->forward, .training = m->training};
-    if (m->forward) m->forward = probed_forward;
+static void note_begin(tern_module *m) {
+    struct tern_module_parts *p = m->parts;
+    p->was_training = m->training;
     m->training = false;
+    p->noting = true;
+    p->noted = false;
+    for (int i = 0; i < p->n_children; i++) note_begin(p->children[i].module);
 }
 
-static void dry_run(tern_module *m, const tern_shape *input, probes *s) {
-    const probes before = now;
-    terni_module_walk(m, install, s);
-    now = *s;
+static void note_end(tern_module *m) {
+    struct tern_module_parts *p = m->parts;
+    m->training = p->was_training;
+    p->noting = false;
+    for (int i = 0; i < p->n_children; i++) note_end(p->children[i].module);
+}
+
+/* dtype and device of m's first float parameter: what its input is likely to be. */
+static tern_options input_options(const tern_module *m) {
+    const struct tern_module_parts *p = m->parts;
+    for (int i = 0; i < p->n_list; i++)
+        if (tern_dtype_is_float(tern_dtype_of(p->list[i].tensor)))
+            return (tern_options){tern_dtype_of(p->list[i].tensor), tern_device_of(p->list[i].tensor)};
+    return (tern_options){0};
+}
+
+static void dry_run(tern_module *m, tern_shape input) {
+    const tern_random stream = tern_random_get();
     const bool was = tern_grad_mode(false);
     const int scope = tern_scope_push();
-    tern_named e;
-    tern_options o = {TERN_F32, tern_cpu()};
-    for (int i = 0; tern_module_each(m, i, &e); i++)
-        if (tern_dtype_is_float(tern_dtype_of(e.tensor))) {
-            o = (tern_options){tern_dtype_of(e.tensor), tern_device_of(e.tensor)};
-            break;
-        }
-    (void)tern_forward(m, tern_zeros(*input, o));
+    note_begin(m);
+    (void)tern_forward(m, tern_zeros(input, input_options(m)));
+    note_end(m);
     tern_scope_pop(scope);
     tern_grad_mode(was);
-    now = before;
-    for (int i = 0; i < s->n; i++) {
-        s->p[i].module->forward = s->p[i].forward;
-        s->p[i].module->training = s->p[i].training;
+    tern_random_set(stream);
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------------- */
+
+enum { COLUMNS = 5, CELL = 160 };
+
+typedef struct table {
+    terni_text *out; /* NULL while widths are measured */
+    int width[COLUMNS];
+    bool shapes; /* with the column of output shapes */
+} table;
+
+static bool shown(const table *t, int column) { return column != 3 || t->shapes; }
+
+static void row(table *t, char cell[COLUMNS][CELL]) {
+    if (!t->out) {
+        for (int i = 0; i < COLUMNS; i++)
+            if ((int)strlen(cell[i]) > t->width[i]) t->width[i] = (int)strlen(cell[i]);
+        return;
+    }
+    for (int i = 0; i < COLUMNS - 1; i++)
+        if (shown(t, i)) terni_text_add(t->out, "%-*s  ", t->width[i], cell[i]);
+    terni_text_add(t->out, "%*s\n", t->width[COLUMNS - 1], cell[COLUMNS - 1]);
+}
+
+static void line(table *t) {
+    int n = -2;
+    for (int i = 0; i < COLUMNS; i++)
+        if (shown(t, i)) n += t->width[i] + 2;
+    for (int i = 0; i < n; i++) terni_text_add(t->out, "-");
+    terni_text_add(t->out, "\n");
+}
+
+/* 1234567 as "1,234,567". */
+static void grouped(char *buf, size_t size, int64_t n) {
+    char digits[32];
+    const int len = snprintf(digits, sizeof digits, "%" PRId64, n);
+    terni_text t = {buf, size, 0};
+    for (int i = 0; i < len; i++) terni_text_add(&t, i && (len - i) % 3 == 0 ? ",%c" : "%c", digits[i]);
+}
+
+/* m's row, then its children's. name is where m's full name stands, name_end its end; the buffer holds CELL. */
+static void rows(table *t, const tern_module *m, char *name, size_t n) {
+    const struct tern_module_parts *p = m->parts;
+    char cell[COLUMNS][CELL] = {{0}};
+    snprintf(cell[0], CELL, "%s", n ? name : "(root)");
+    snprintf(cell[1], CELL, "%s", m->type);
+    if (m->describe) m->describe(m, cell[2], CELL);
+    if (p->noted) tern_shape_text(p->output, cell[3], CELL);
+    int64_t own = 0;
+    for (int i = 0; i < p->n_params; i++) own += tern_numel(p->params[i].tensor);
+    if (p->n_params) grouped(cell[4], CELL, own);
+    row(t, cell);
+    for (int i = 0; i < p->n_children; i++) {
+        const int k = snprintf(name + n, CELL - n, n ? ".%s" : "%s", p->children[i].name);
+        const size_t end = n + (k > 0 ? (size_t)k : 0);
+        rows(t, p->children[i].module, name, end < CELL - 1 ? end : CELL - 1);
+        name[n] = 0;
     }
 }
 
-/* ---- the table
- * --------------------------------------------------------------------------------------------------------------- */
-
-static int64_t own_parameters(const tern_module *m) {
-    int64_t n = 0;
-    for (int i = 0; i < m->parts->n_entries; i++)
-        if (m->parts->entry[i].is_param) n += tern_numel(m->parts->entry[i].tensor);
-    return n;
+static void whole(table *t, const tern_module *m) {
+    char head[COLUMNS][CELL] = {"name", "type", "settings", "output", "parameters"};
+    char name[CELL] = "";
+    row(t, head);
+    if (t->out) line(t);
+    rows(t, m, name, 0);
+    if (t->out) line(t);
 }
 
-static void row(table *t, const tern_module *m, const char *name, int depth, const probes *s) {
-    char settings[160] = "", what[200], label[200], shape[120] = "", line[900];
-    if (m->describe) m->describe(m, settings, sizeof settings);
-    snprintf(what, sizeof what, "%.60s%s%.120s", m->type, settings[0] ? " " : "", settings);
-    snprintf(label, sizeof label, "%*s%.100s", 2 * depth, "", name);
-    for (int i = 0; i < s->n; i++)
-        if (s->p[i].module == m && s->p[i].reached) tern_shape_text(s->p[i].shape, shape, sizeof shape);
-    const int64_t own = own_parameters(m);
-    char number[32] = "";
-    if (own) snprintf(number, sizeof number, "%lld", (long long)own);
-    if (t->with_shapes)
-        snprintf(line, sizeof line, "%-*s %-44s %-20s %12s\n", t->name_width, label, what, shape, number);
-    else
-        snprintf(line, sizeof line, "%-*s %-44s %12s\n", t->name_width, label, what, number);
-    put(t, line);
-    for (int i = 0; i < m->parts->n_children; i++)
-        row(t, m->parts->child[i].module, m->parts->child[i].name, depth + 1, s);
-}
-
-static int widest(const tern_module *m, const char *name, int depth) {
-    int w = 2 * depth + (int)strlen(name);
-    for (int i = 0; i < m->parts->n_children; i++) {
-        const int c = widest(m->parts->child[i].module, m->parts->child[i].name, depth + 1);
-        if (c > w) w = c;
+static void totals(terni_text *out, tern_module *m) {
+    const struct tern_module_parts *p = m->parts;
+    int64_t all = 0, trainable = 0, buffers = 0, bytes = 0;
+    bool shared = false;
+    for (int i = 0; i < p->n_list; i++) {
+        tern_tensor *t = p->list[i].tensor;
+        if (p->repeated[i]) {
+            shared = true;
+            continue;
+        }
+        bytes += tern_numel(t) * (int64_t)tern_dtype_size(tern_dtype_of(t));
+        if (!p->list[i].is_param) buffers += tern_numel(t);
+        if (p->list[i].is_param) all += tern_numel(t);
+        if (p->list[i].is_param && tern_requires_grad(t)) trainable += tern_numel(t);
     }
-    return w < 100 ? w : 100;
+    char a[32], b[32], c[32], d[32];
+    grouped(a, sizeof a, all);
+    grouped(b, sizeof b, trainable);
+    grouped(c, sizeof c, buffers);
+    grouped(d, sizeof d, bytes);
+    terni_text_add(out, "%s parameters, %s of them trainable; %s elements in buffers; %s bytes%s\n", a, b, c, d,
+                   shared ? "; shared ones counted once" : "");
 }
 
 const char *tern_module_summary(tern_module *m, const tern_shape *input, char *buf, size_t size) {
-    if (!buf || size == 0) return buf;
-    buf[0] = 0;
-    if (!terni_given(m, "module_summary", "module")) return buf;
-    int modules = 0;
-    terni_module_walk(m, count_one, &modules);
-    probes s = {terni_malloc((size_t)modules * sizeof(probe)), 0};
-    if (!s.p) return buf;
-    if (input) dry_run(m, input, &s);
-    table t = {.buf = buf, .size = size, .name_width = widest(m, "(model)", 0), .with_shapes = input != NULL};
-    char line[900];
-    if (input)
-        snprintf(line, sizeof line, "%-*s %-44s %-20s %12s\n", t.name_width, "name", "module", "output", "parameters");
-    else
-        snprintf(line, sizeof line, "%-*s %-44s %12s\n", t.name_width, "name", "module", "parameters");
-    put(&t, line);
-    row(&t, m, "(model)", 0, &s);
-    const int64_t all = tern_module_count(m, false), trainable = tern_module_count(m, true);
-    snprintf(line, sizeof line, "parameters: %lld, trainable: %lld, fixed: %lld\n", (long long)all,
-             (long long)trainable, (long long)(all - trainable));
-    put(&t, line);
-    terni_mfree(s.p);
+    if (buf && size) buf[0] = 0;
+    if (!terni_given(buf, "module_summary", "buf") || !terni_module_list(m)) return buf;
+    if (input) dry_run(m, *input);
+    terni_text out = {buf, size, 0};
+    table t = {.shapes = input != NULL};
+    whole(&t, m);
+    t.out = &out;
+    whole(&t, m);
+    totals(&out, m);
     return buf;
 }

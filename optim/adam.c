@@ -1,38 +1,45 @@
-/* Adam and AdamW. */
+/* Adam, and AdamW, which decays the parameters themselves. */
 #include "internal.h"
 
-static bool update(tern_optim *o, const terni_group *g, tern_tensor *const *param, tern_tensor *const *grad,
-                   tern_tensor *const *const *slot, int n, int64_t step) {
-    return tern_adam_update(param, grad, slot[0], slot[1], n,
-                            (tern_adam_update_opts){.lr = o->lr * g->lr_scale,
-                                                    .beta1 = o->adam.beta1,
-                                                    .beta2 = o->adam.beta2,
-                                                    .eps = o->adam.eps,
-                                                    .weight_decay = g->weight_decay,
-                                                    .decoupled = o->decoupled,
-                                                    .step = step});
+static bool run(const tern_optim *o, const terni_bucket *b, bool decoupled) {
+    const tern_adam_opts *a = &o->opts.adam;
+    return tern_adam_update(b->param, b->grad, b->slot[0], b->slot[1], b->n,
+                            (tern_adam_update_opts){.lr = b->lr,
+                                                    .beta1 = a->beta1,
+                                                    .beta2 = a->beta2,
+                                                    .eps = a->eps,
+                                                    .weight_decay = b->weight_decay,
+                                                    .decoupled = decoupled,
+                                                    .step = b->step});
 }
 
-static const terni_rule adam = {"adam", {"exp_avg", "exp_avg_sq"}, update};
-static const terni_rule adamw = {"adamw", {"exp_avg", "exp_avg_sq"}, update};
+static bool adam_update(const tern_optim *o, const terni_bucket *b) { return run(o, b, false); }
+static bool adamw_update(const tern_optim *o, const terni_bucket *b) { return run(o, b, true); }
 
-static tern_optim *make(const terni_rule *rule, tern_module *m, double lr, tern_adam_opts opts, double usual_decay) {
+static const terni_rule adam = {"adam", {"exp_avg", "exp_avg_sq"}, adam_update};
+static const terni_rule adamw = {"adamw", {"exp_avg", "exp_avg_sq"}, adamw_update};
+
+/* Zero means the default, a negative number zero. */
+static double setting(double given, double usual) { return given > 0 ? given : given < 0 ? 0 : usual; }
+
+static tern_optim *adam_new(const terni_rule *rule, tern_module *m, double lr, tern_adam_opts a, double decay) {
     if (!tern_ok()) return NULL;
-    if (opts.beta1 == 0) opts.beta1 = 0.9;
-    if (opts.beta2 == 0) opts.beta2 = 0.999;
-    if (opts.eps == 0) opts.eps = 1e-8;
-    if (!(opts.beta1 > 0 && opts.beta1 < 1 && opts.beta2 > 0 && opts.beta2 < 1 && opts.eps > 0))
-        return terni_null(TERN_ERR_ARGUMENT,
-                          "%s: beta1 %g, beta2 %g, eps %g; expected betas between 0 and 1, eps above 0", rule->type,
-                          opts.beta1, opts.beta2, opts.eps);
-    if (opts.weight_decay == 0) opts.weight_decay = usual_decay;
-    if (opts.weight_decay < 0) opts.weight_decay = 0;
-    tern_optim *o = terni_optim_new(rule, m, lr, opts.weight_decay);
+    if (!(a.beta1 < 1) || !(a.beta2 < 1) || a.eps != a.eps || a.weight_decay != a.weight_decay)
+        return terni_null(TERN_ERR_ARGUMENT, "%s: beta1 %g, beta2 %g, eps %g, weight_decay %g; betas below 1 expected",
+                          rule->type, a.beta1, a.beta2, a.eps, a.weight_decay);
+    a.beta1 = setting(a.beta1, 0.9);
+    a.beta2 = setting(a.beta2, 0.999);
+    a.eps = setting(a.eps, 1e-8);
+    a.weight_decay = setting(a.weight_decay, decay);
+    tern_optim *o = terni_optim_new(m, rule->type, lr, a.weight_decay);
     if (!o) return NULL;
-    o->adam = opts;
-    o->decoupled = rule == &adamw;
+    o->rule = rule;
+    o->n_slots = 2;
+    o->opts.adam = a;
     return o;
 }
 
-tern_optim *tern_adam_new(tern_module *m, double lr, tern_adam_opts opts) { return make(&adam, m, lr, opts, 0); }
-tern_optim *tern_adamw_new(tern_module *m, double lr, tern_adamw_opts opts) { return make(&adamw, m, lr, opts, 0.01); }
+tern_optim *tern_adam_new(tern_module *m, double lr, tern_adam_opts opts) { return adam_new(&adam, m, lr, opts, 0); }
+tern_optim *tern_adamw_new(tern_module *m, double lr, tern_adamw_opts opts) {
+    return adam_new(&adamw, m, lr, opts, 0.01);
+}

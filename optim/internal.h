@@ -1,54 +1,70 @@
-/* optim: optimizers and schedules, written against public headers (and core's memory door and errors). The arithmetic
- * of an update is a fused op of core; what lives here is which tensors take part, their state, and settings. */
+/* What the optimizers share. An optimizer is a list of parameters with their state, in groups, and a rule (sgd.c,
+ * adam.c) that updates many of them in one call. Schedules are plain functions of the step. Written against public
+ * headers and core's memory door and errors. Private. */
 #ifndef TERNI_OPTIM_INTERNAL_H
 #define TERNI_OPTIM_INTERNAL_H
 
 #include "door.h"
 #include "tern/optim.h"
-#include "tern/random.h"
 
-enum { TERNI_SLOTS = 2 };
+enum { TERNI_MAX_SLOTS = 2 };
 
-typedef struct terni_param {
-    char *name;
-    tern_tensor *tensor;
-    int group;
-    tern_tensor *step;              /* 0-dim i64 on the CPU: updates of this parameter, counted as PyTorch does */
-    tern_tensor *slot[TERNI_SLOTS]; /* like tensor; NULL until the first step */
-} terni_param;
+/* Parameters that are alike in all that a fused update has once: group, dtype, device, updates so far. */
+typedef struct terni_bucket {
+    int n;
+    tern_tensor **param, **grad, **slot[TERNI_MAX_SLOTS];
+    double lr, weight_decay;
+    int64_t step; /* of this update: 1 at the first */
+} terni_bucket;
 
-typedef struct terni_group {
-    double lr_scale, weight_decay;
-} terni_group;
-
-/* What differs between optimizers. */
 typedef struct terni_rule {
     const char *type;
-    const char *slots[TERNI_SLOTS]; /* PyTorch's names; NULL: not used */
-    /* One fused update of n tensors of one group, dtype, device and step count (1 at the first update). */
-    bool (*update)(tern_optim *o, const terni_group *g, tern_tensor *const *param, tern_tensor *const *grad,
-                   tern_tensor *const *const *slot, int n, int64_t step);
+    const char *slot[TERNI_MAX_SLOTS]; /* PyTorch's names of the state tensors, which are like the parameter */
+    bool (*update)(const tern_optim *o, const terni_bucket *b);
 } terni_rule;
+
+typedef struct terni_optim_param {
+    char *name;
+    tern_tensor *tensor; /* kept */
+    int group;
+    bool done;                               /* in this step */
+    tern_tensor *state[TERNI_MAX_SLOTS + 1]; /* slots, then the count of updates (i64, 0-dim, on the CPU); kept */
+} terni_optim_param;
+
+typedef struct terni_optim_group {
+    bool frozen;
+    double lr_scale, weight_decay;
+} terni_optim_group;
 
 struct tern_optim {
     const terni_rule *rule;
+    int n_slots; /* of this optimizer: SGD without momentum has none; with slots, a parameter counts its updates too */
+    union {
+        tern_sgd_opts sgd;
+        tern_adam_opts adam;
+    } opts;
     double lr, weight_decay;
-    bool keep_grad;
     int64_t steps;
-    tern_sgd_opts sgd;
-    tern_adam_opts adam;
-    bool decoupled;
-    terni_param *param;
+    bool keep_grad;
+    terni_optim_param *params;
     int n_params;
-    terni_group *group;
+    terni_optim_group *groups;
     int n_groups;
-    tern_tensor **row; /* room for one call's arrays: parameters, gradients, slots */
-    bool *done;
+    tern_tensor **work; /* (2 + TERNI_MAX_SLOTS) x n_params, for buckets */
+
+    /* The list that tern_optim_each shows (state.c); NULL until it is asked for. */
+    tern_optim_state *list;
+    char *text;
+    int n_list;
 };
 
-/* The parts that are alike for all. NULL after an error. */
-tern_optim *terni_optim_new(const terni_rule *rule, tern_module *m, double lr, double weight_decay);
-/* Makes the state of parameter i. */
-bool terni_optim_state(tern_optim *o, int i);
+/* An optimizer over m's parameters, without rule; NULL after an error. op is the function's name for messages. */
+tern_optim *terni_optim_new(tern_module *m, const char *op, double lr, double weight_decay);
+/* Makes what state the parameter lacks, and lets state follow a parameter that was moved or cast. */
+bool terni_state_ready(const tern_optim *o, terni_optim_param *p);
+/* The parameter's count of updates, in place; NULL if there is none. */
+int64_t *terni_state_count(const tern_optim *o, const terni_optim_param *p);
+/* Forgets the list of tern_optim_each. */
+void terni_state_unlist(tern_optim *o);
 
 #endif

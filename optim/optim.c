@@ -1,150 +1,136 @@
-/* Optimizers: parameters, steps, gradients. */
+/* Optimizers: making them, and the step. */
 #include <math.h>
 #include <string.h>
 
 #include "internal.h"
 
-static bool add_params(tern_optim *o, tern_module *m) {
+/* ---- making ------------------------------------------------------------------------------------------------------ */
+
+static bool has(const tern_optim *o, const tern_tensor *t) {
+    for (int i = 0; i < o->n_params; i++)
+        if (o->params[i].tensor == t) return true;
+    return false;
+}
+
+/* A tensor that is registered in several places is there once, by its first name. */
+static bool collect(tern_optim *o, tern_module *m) {
     tern_named e;
-    int n = 0;
-    while (tern_module_each(m, n, &e)) n++;
-    if (!tern_ok()) return false;
-    o->param = terni_malloc((size_t)(n + 1) * sizeof *o->param);
-    if (!o->param) return false;
-    for (int i = 0; i < n && tern_module_each(m, i, &e); i++) {
-        bool take = e.is_param && tern_requires_grad(e.tensor);
-        for (int k = 0; take && k < o->n_params; k++) take = o->param[k].tensor != e.tensor; /* shared ones once */
-        if (!take) continue;
+    for (int i = 0; tern_module_each(m, i, &e); i++) {
+        if (!e.is_param || !tern_requires_grad(e.tensor) || has(o, e.tensor)) continue;
         char *name = terni_strdup(e.name);
         if (!name) return false;
-        o->param[o->n_params++] = (terni_param){.name = name, .tensor = tern_keep(e.tensor)};
+        o->params[o->n_params++] = (terni_optim_param){.name = name, .tensor = tern_keep(e.tensor)};
     }
     return tern_ok();
 }
 
-tern_optim *terni_optim_new(const terni_rule *rule, tern_module *m, double lr, double weight_decay) {
-    if (!terni_given(m, rule->type, "module")) return NULL;
-    if (!(lr >= 0) || !isfinite(lr))
-        return terni_null(TERN_ERR_ARGUMENT, "%s: a learning rate of %g; expected 0 or more", rule->type, lr);
+static bool fill(tern_optim *o, tern_module *m, const char *op) {
+    tern_named e;
+    int n = 0;
+    while (tern_module_each(m, n, &e)) n++;
+    if (!tern_ok()) return false;
+    o->params = terni_malloc((size_t)n * sizeof *o->params);
+    o->groups = terni_malloc(sizeof *o->groups);
+    if (!o->params || !o->groups || !collect(o, m)) return false;
+    if (o->n_params == 0)
+        return terni_fail(TERN_ERR_ARGUMENT, "%s: the %s has no parameters that ask for gradients", op, m->type);
+    o->groups[0] = (terni_optim_group){.lr_scale = 1, .weight_decay = o->weight_decay};
+    o->n_groups = 1;
+    o->work = terni_malloc((size_t)o->n_params * (2 + TERNI_MAX_SLOTS) * sizeof *o->work);
+    return o->work != NULL;
+}
+
+tern_optim *terni_optim_new(tern_module *m, const char *op, double lr, double weight_decay) {
+    if (!terni_given(m, op, "m")) return NULL;
+    if (!(lr >= 0 && isfinite(lr)))
+        return terni_null(TERN_ERR_ARGUMENT, "%s: the rate is %g; a number of 0 or more expected", op, lr);
+    if (!(weight_decay >= 0 && isfinite(weight_decay)))
+        return terni_null(TERN_ERR_ARGUMENT, "%s: weight_decay is %g; a number of 0 or more expected", op,
+                          weight_decay);
     tern_optim *o = terni_calloc(sizeof *o);
     if (!o) return NULL;
-    o->rule = rule;
     o->lr = lr;
     o->weight_decay = weight_decay;
-    bool ok = add_params(o, m);
-    if (ok && o->n_params == 0)
-        ok = terni_fail(TERN_ERR_ARGUMENT, "%s: %s has no parameter that asks for a gradient", rule->type, m->type);
-    ok = ok && (o->row = terni_malloc((size_t)o->n_params * (2 + TERNI_SLOTS) * sizeof *o->row)) &&
-         (o->done = terni_malloc((size_t)o->n_params)) && (o->group = terni_malloc(sizeof *o->group));
-    if (!ok) {
-        tern_optim_free(o);
-        return NULL;
-    }
-    o->group[0] = (terni_group){1, weight_decay};
-    o->n_groups = 1;
-    return o;
+    if (fill(o, m, op)) return o;
+    tern_optim_free(o);
+    return NULL;
 }
 
 void tern_optim_free(tern_optim *o) {
     if (!o) return;
     for (int i = 0; i < o->n_params; i++) {
-        terni_mfree(o->param[i].name);
-        tern_release(o->param[i].tensor);
-        tern_release(o->param[i].step);
-        for (int k = 0; k < TERNI_SLOTS; k++) tern_release(o->param[i].slot[k]);
+        terni_mfree(o->params[i].name);
+        tern_release(o->params[i].tensor);
+        for (int k = 0; k <= TERNI_MAX_SLOTS; k++) tern_release(o->params[i].state[k]);
     }
-    terni_mfree(o->param);
-    terni_mfree(o->group);
-    terni_mfree(o->row);
-    terni_mfree(o->done);
+    terni_mfree(o->params);
+    terni_mfree(o->groups);
+    terni_mfree(o->work);
+    terni_state_unlist(o);
     terni_free(o, sizeof *o);
 }
 
-/* ---- state
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- steps ---------------------------------------------------------------------------------------------------------
+ */
 
-bool terni_optim_state(tern_optim *o, int i) {
-    terni_param *p = &o->param[i];
-    if (!o->rule->slots[0] || p->step) return true;
-    const bool was = tern_grad_mode(false);
-    const int scope = tern_scope_push();
-    tern_tensor *slot[TERNI_SLOTS] = {NULL};
-    bool ok = true;
-    for (int k = 0; ok && k < TERNI_SLOTS && o->rule->slots[k]; k++)
-        ok = (slot[k] = tern_zeros_like(p->tensor)) != NULL;
-    tern_tensor *step = ok ? tern_zeros(tern_shape_scalar(), (tern_options){.dtype = TERN_I64}) : NULL;
-    if (step) {
-        p->step = tern_keep(step);
-        for (int k = 0; k < TERNI_SLOTS; k++) p->slot[k] = tern_keep(slot[k]);
+static tern_tensor *grad_of(const tern_optim *o, const terni_optim_param *p) {
+    return o->groups[p->group].frozen ? NULL : tern_grad_get(p->tensor);
+}
+
+static int64_t updates(const tern_optim *o, const terni_optim_param *p) {
+    const int64_t *count = terni_state_count(o, p);
+    return count ? *count : 0;
+}
+
+static bool together(const tern_optim *o, const terni_optim_param *p, const terni_optim_param *q) {
+    return p->group == q->group && tern_dtype_of(p->tensor) == tern_dtype_of(q->tensor) &&
+           tern_device_equal(tern_device_of(p->tensor), tern_device_of(q->tensor)) && updates(o, p) == updates(o, q);
+}
+
+/* Updates params[first] and all later ones that go with it, in one call. */
+static bool update_bucket(tern_optim *o, int first) {
+    const terni_optim_param *p = &o->params[first];
+    const terni_optim_group *g = &o->groups[p->group];
+    terni_bucket b = {.lr = o->lr * g->lr_scale, .weight_decay = g->weight_decay, .step = updates(o, p) + 1};
+    b.param = o->work;
+    b.grad = b.param + o->n_params;
+    for (int k = 0; k < o->n_slots; k++) b.slot[k] = o->work + (2 + k) * o->n_params;
+    for (int i = first; i < o->n_params; i++) {
+        terni_optim_param *q = &o->params[i];
+        tern_tensor *grad = q->done ? NULL : grad_of(o, q);
+        if (!grad || !together(o, p, q)) continue;
+        b.param[b.n] = q->tensor;
+        b.grad[b.n] = grad;
+        for (int k = 0; k < o->n_slots; k++) b.slot[k][b.n] = q->state[k];
+        b.n++;
+        q->done = true;
     }
-    tern_scope_pop(scope);
-    tern_grad_mode(was);
-    return step != NULL;
-}
-
-static int64_t steps_of(const terni_param *p) {
-    int64_t n = 0;
-    if (p->step) memcpy(&n, tern_data(p->step), sizeof n);
-    return n;
-}
-
-static void count_step(terni_param *p) {
-    if (!p->step) return;
-    const int64_t n = steps_of(p) + 1;
-    memcpy(tern_data(p->step), &n, sizeof n);
-    tern_touch(p->step);
-}
-
-/* ---- the step
- * ------------------------------------------------------------------------------------------------------------- */
-
-static bool alike(const terni_param *a, const terni_param *b) {
-    return a->group == b->group && tern_dtype_of(a->tensor) == tern_dtype_of(b->tensor) &&
-           tern_device_equal(tern_device_of(a->tensor), tern_device_of(b->tensor)) && steps_of(a) == steps_of(b);
-}
-
-/* Updates, in one call, parameter i and all later ones that are like it. */
-static bool update_alike(tern_optim *o, int i) {
-    tern_tensor **row[2 + TERNI_SLOTS];
-    for (int k = 0; k < 2 + TERNI_SLOTS; k++) row[k] = o->row + (size_t)k * (size_t)o->n_params;
-    int n = 0;
-    for (int j = i; j < o->n_params; j++) {
-        terni_param *p = &o->param[j];
-        if (o->done[j] || !alike(&o->param[i], p)) continue;
-        o->done[j] = true;
-        row[0][n] = p->tensor;
-        row[1][n] = tern_grad_get(p->tensor);
-        for (int k = 0; k < TERNI_SLOTS; k++) row[2 + k][n] = p->slot[k];
+    if (!o->rule->update(o, &b)) return false;
+    for (int i = first, n = 0; n < b.n; i++) { /* the bucket's tensors stand in the parameters' order */
+        if (o->params[i].tensor != b.param[n]) continue;
+        int64_t *count = terni_state_count(o, &o->params[i]);
+        if (count) *count = b.step;
         n++;
     }
-    const terni_group *g = &o->group[o->param[i].group];
-    tern_tensor *const *const slots[TERNI_SLOTS] = {row[2], row[3]};
-    return g->lr_scale < 0 || o->rule->update(o, g, row[0], row[1], slots, n, steps_of(&o->param[i]) + 1);
+    return true;
 }
 
 bool tern_optim_step(tern_optim *o) {
-    if (!terni_given(o, "optim_step", "optimizer")) return false;
-    for (int i = 0; i < o->n_params; i++) { /* first all that can fail */
-        o->done[i] = tern_grad_get(o->param[i].tensor) == NULL;
-        if (!o->done[i] && !terni_optim_state(o, i)) return false;
+    if (!terni_given(o, "optim_step", "o")) return false;
+    for (int i = 0; i < o->n_params; i++) {
+        terni_optim_param *p = &o->params[i];
+        p->done = false;
+        if (grad_of(o, p) && !terni_state_ready(o, p)) return false;
     }
-    const bool was = tern_grad_mode(false);
-    const int scope = tern_scope_push();
-    bool ok = true;
-    for (int i = 0; ok && i < o->n_params; i++)
-        if (!o->done[i]) ok = update_alike(o, i);
-    tern_scope_pop(scope);
-    tern_grad_mode(was);
-    if (!ok) return false;
     for (int i = 0; i < o->n_params; i++)
-        if (tern_grad_get(o->param[i].tensor)) count_step(&o->param[i]);
+        if (!o->params[i].done && grad_of(o, &o->params[i]) && !update_bucket(o, i)) return false;
     o->steps++;
     if (!o->keep_grad) tern_optim_zero_grad(o);
     return true;
 }
 
 void tern_optim_zero_grad(tern_optim *o) {
-    for (int i = 0; o && i < o->n_params; i++) tern_grad_set(o->param[i].tensor, NULL);
+    for (int i = 0; o && i < o->n_params; i++) tern_grad_set(o->params[i].tensor, NULL);
 }
 
 void tern_optim_keep_grad(tern_optim *o, bool keep) {
@@ -152,37 +138,43 @@ void tern_optim_keep_grad(tern_optim *o, bool keep) {
 }
 
 tern_tensor *tern_optim_clip_norm(tern_optim *o, double max_norm) {
-    if (!terni_given(o, "optim_clip_norm", "optimizer")) return NULL;
-    if (!(max_norm > 0)) return terni_null(TERN_ERR_ARGUMENT, "optim_clip_norm: %g; expected more than 0", max_norm);
-    const bool was = tern_grad_mode(false);
+    if (!terni_given(o, "optim_clip_norm", "o")) return NULL;
+    if (!(max_norm > 0))
+        return terni_null(TERN_ERR_ARGUMENT, "optim_clip_norm: max_norm is %g; above 0 expected", max_norm);
+    int n = 0;
+    for (int i = 0; i < o->n_params; i++) {
+        tern_tensor *grad = grad_of(o, &o->params[i]);
+        if (grad) o->work[n++] = grad;
+    }
     const int scope = tern_scope_push();
-    for (int i = 0; i < o->n_params; i++) o->row[i] = tern_grad_get(o->param[i].tensor);
-    tern_tensor *norm = tern_global_norm(o->row, o->n_params);
-    tern_tensor *scale = norm ? tern_clamp(tern_rdiv_scalar(tern_add_scalar(norm, 1e-6), max_norm), 0, 1) : NULL;
-    for (int i = 0; scale && i < o->n_params; i++)
-        if (o->row[i] && !tern_mul_(o->row[i], scale)) scale = NULL;
+    const bool was = tern_grad_mode(false);
+    tern_tensor *norm = tern_global_norm(o->work, n);
+    /* min(1, max / (norm + 1e-6)), on the device, as PyTorch has it */
+    tern_tensor *scale = n ? tern_clamp(tern_rdiv_scalar(tern_add_scalar(norm, 1e-6), max_norm), 0, 1) : NULL;
+    for (int i = 0; scale && i < n; i++) (void)tern_mul_(o->work[i], scale);
     tern_grad_mode(was);
-    return tern_scope_return(scope, scale ? norm : NULL);
+    return tern_scope_return(scope, norm);
 }
 
-/* ---- settings
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- settings ---------------------------------------------------------------------------------------------------- */
 
 double tern_optim_lr(const tern_optim *o) { return o ? o->lr : 0; }
-int64_t tern_optim_steps(const tern_optim *o) { return o ? o->steps : 0; }
-const char *tern_optim_type(const tern_optim *o) { return o ? o->rule->type : ""; }
 
 bool tern_optim_set_lr(tern_optim *o, double lr) {
-    if (!terni_given(o, "optim_set_lr", "optimizer")) return false;
-    if (!(lr >= 0) || !isfinite(lr))
-        return terni_fail(TERN_ERR_ARGUMENT, "optim_set_lr: a learning rate of %g; expected 0 or more", lr);
+    if (!terni_given(o, "optim_set_lr", "o")) return false;
+    if (!(lr >= 0 && isfinite(lr)))
+        return terni_fail(TERN_ERR_ARGUMENT, "optim_set_lr: the rate is %g; a number of 0 or more expected", lr);
     o->lr = lr;
     return true;
 }
 
+int64_t tern_optim_steps(const tern_optim *o) { return o ? o->steps : 0; }
+
 bool tern_optim_set_steps(tern_optim *o, int64_t steps) {
-    if (!terni_given(o, "optim_set_steps", "optimizer")) return false;
-    if (steps < 0) return terni_fail(TERN_ERR_ARGUMENT, "optim_set_steps: %lld; expected 0 or more", (long long)steps);
+    if (!terni_given(o, "optim_set_steps", "o")) return false;
+    if (steps < 0) return terni_fail(TERN_ERR_ARGUMENT, "optim_set_steps: %lld; 0 or more expected", (long long)steps);
     o->steps = steps;
     return true;
 }
+
+const char *tern_optim_type(const tern_optim *o) { return o ? o->rule->type : ""; }

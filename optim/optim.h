@@ -1,4 +1,5 @@
-/* Optimizers and learning-rate schedules. An optimizer refers to a module's parameters: free it before the module. */
+/* Optimizers and learning-rate schedules. An optimizer keeps references to a module's parameters, so either may be
+ * freed first. */
 #ifndef TERN_OPTIM_H
 #define TERN_OPTIM_H
 
@@ -17,15 +18,16 @@ typedef struct tern_sgd_opts {
     bool nesterov; /* needs momentum > 0 and no dampening */
 } tern_sgd_opts;
 typedef struct tern_adam_opts {
-    double beta1;        /* 0.9 if zero */
+    double beta1;        /* 0.9 if zero; here and below, an explicit zero is any negative number */
     double beta2;        /* 0.999 if zero */
     double eps;          /* 1e-8 if zero */
-    double weight_decay; /* adamw: 0.01 if zero, none if negative */
+    double weight_decay; /* adamw: 0.01 if zero; adam: none if zero */
 } tern_adam_opts;
 typedef tern_adam_opts tern_adamw_opts;
 
-/* Optimizers over all parameters of m that ask for gradients; state is made at the first step, on the parameters'
- * device. To be given back with tern_optim_free. Errors: TERN_ERR_ARGUMENT. */
+/* Optimizers over all parameters of m that ask for gradients now (a tied one once, by its first name); state is made at
+ * a parameter's first update, in its dtype and on its device, and follows it if it is moved or cast. To be given back
+ * with tern_optim_free. Errors: TERN_ERR_ARGUMENT, also if there is no such parameter. */
 TERN_API tern_optim *tern_sgd_new(tern_module *m, double lr, tern_sgd_opts opts);
 TERN_API tern_optim *tern_adam_new(tern_module *m, double lr, tern_adam_opts opts);
 TERN_API tern_optim *tern_adamw_new(tern_module *m, double lr, tern_adamw_opts opts);
@@ -48,8 +50,10 @@ TERN_API int tern_optim_group_of(const tern_optim *o, const char *name);
 /* ---- steps
  * ---------------------------------------------------------------------------------------------------------------- */
 
-/* Updates every parameter that has a gradient, then drops the gradients (unless keep_grad was set). While an error is
- * pending nothing changes and the result is false. */
+/* Updates every parameter that has a gradient, then drops the gradients (unless keep_grad was set). A parameter without
+ * one is left alone, and its momentum, moments and count of updates with it: Adam's bias correction, and the start of
+ * SGD's momentum, go by that parameter's own count, as in PyTorch. While an error is pending nothing changes and the
+ * result is false; after TERN_ERR_MEMORY some parameters may have been updated. */
 TERN_API bool tern_optim_step(tern_optim *o);
 TERN_API void tern_optim_zero_grad(tern_optim *o);
 TERN_API void tern_optim_keep_grad(tern_optim *o, bool keep);
@@ -58,7 +62,7 @@ TERN_API void tern_optim_keep_grad(tern_optim *o, bool keep);
 TERN_API tern_tensor *tern_optim_clip_norm(tern_optim *o, double max_norm);
 TERN_API double tern_optim_lr(const tern_optim *o);
 TERN_API bool tern_optim_set_lr(tern_optim *o, double lr);
-/* Steps taken. */
+/* Steps taken: calls of tern_optim_step that succeeded. */
 TERN_API int64_t tern_optim_steps(const tern_optim *o);
 /* "adamw". */
 TERN_API const char *tern_optim_type(const tern_optim *o);
@@ -67,12 +71,16 @@ TERN_API const char *tern_optim_type(const tern_optim *o);
  * ------------------------------------------------------------------------------------------------- */
 
 typedef struct tern_optim_state {
-    const char *name; /* "conv1.weight/exp_avg": the parameter's full name and PyTorch's name of the slot */
+    const char *name; /* "conv1.weight/exp_avg": the parameter's full name and PyTorch's name of the slot; owned by the
+                         optimizer until its groups change */
     tern_tensor *tensor;
 } tern_optim_state;
-/* The i-th state tensor; makes all that are missing (zeros) first. false past the end or on errors. */
+/* The i-th state tensor; makes all that are missing (zeros) first. Slots are momentum_buffer (SGD with momentum),
+ * exp_avg and exp_avg_sq (Adam, AdamW), each followed by step: the parameter's count of updates, i64, 0-dim, on the
+ * CPU. Frozen parameters have none. false past the end or on errors. */
 TERN_API bool tern_optim_each(tern_optim *o, int i, tern_optim_state *out);
-/* Sets the count of steps taken, after the state tensors were filled. */
+/* Sets the count of steps taken, which schedules go by, after the state tensors were filled. Errors: TERN_ERR_ARGUMENT
+ * for a negative one. */
 TERN_API bool tern_optim_set_steps(tern_optim *o, int64_t steps);
 
 /* ---- schedules
@@ -93,9 +101,11 @@ typedef struct tern_schedule {
     int64_t step_size; /* step: the rate is multiplied by gamma every step_size steps after the warm-up */
     double gamma;
 } tern_schedule;
-/* The rate for step 0, 1, ... Source of the cosine: Loshchilov and Hutter, arXiv 1608.03983. */
+/* The rate for step 0, 1, ...; NaN for settings that make no sense. Source of the cosine: Loshchilov and Hutter, arXiv
+ * 1608.03983. */
 TERN_API double tern_schedule_lr(const tern_schedule *s, int64_t step);
-/* Sets o's rate for its next step. Errors: TERN_ERR_ARGUMENT for settings that make no sense. */
+/* Sets o's rate for its next step, by the steps that it has taken. Errors: TERN_ERR_ARGUMENT for settings that make no
+ * sense. */
 TERN_API bool tern_schedule_apply(const tern_schedule *s, tern_optim *o);
 
 #ifdef __cplusplus
