@@ -1,35 +1,42 @@
-/* One pool of threads for all kernels. A job is a few parts; workers, and the caller too, claim parts until none is
- * left, so a worker that the system does not run just now (another process has its core) delays nothing: the caller
- * does its part. Workers wait for a job by spinning for a moment (a kernel usually follows another within
- * microseconds), then sleep. A second thread of the program that computes meanwhile does its work alone. */
+/* One pool of threads for all kernels. A job is cut into parts by the number of threads alone, so results do not depend
+ * on timing; who does a part is settled by claiming it. A worker tries the part of its own number first, which keeps
+ * caches warm, and the caller takes every part that no worker has begun: a worker that sleeps, or that the system has
+ * taken off its core, holds nobody up. Workers wait for a job by spinning for a moment (a kernel usually follows
+ * another within microseconds), then sleep. A second thread of the program that computes meanwhile does its parts
+ * alone. */
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "internal.h"
 
-enum { MAX_THREADS = 256, SPIN = 4000 };
+enum { MAX_THREADS = 256, SPIN = 4000, PART_BITS = 16 };
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held while a job runs */
 static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER; /* of workers */
+static pthread_cond_t done = PTHREAD_COND_INITIALIZER; /* of the caller */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_t workers[MAX_THREADS];
-static int started;       /* workers that run */
-static atomic_int wanted; /* threads in all, the caller included */
-/* The job's number (upper half), which of its parts is next and how many there are (16 bits each). A part is claimed by
- * a compare-and-swap on this word; whoever holds a part keeps the job from ending, and so may read it. */
-static _Atomic uint64_t ticket;
-static atomic_int done; /* parts that are finished */
-static atomic_int sleepers, stop;
+static int started;             /* workers that run */
+static atomic_int wanted, spin; /* threads in all, the caller included; how long to spin */
+static atomic_int left, sleepers, stop;
+static atomic_bool caller_sleeps;
+/* The job's number and, in the low PART_BITS, its parts. claimed[i] is the number of the last job whose part i somebody
+ * took. Once a job is done all its parts carry its number or a later one, so a worker that comes late gets nothing. */
+static atomic_ullong ticket;
+static struct { alignas(64) atomic_ullong job; } claimed[MAX_THREADS];
 /* initial-exec: no function call, and LeakSanitizer cannot follow the dynamic kind in a module opened at run time. */
 static _Thread_local bool inside __attribute__((tls_model("initial-exec")));
 
+/* Written by the owner while no part of an earlier job is unfinished; read by who has claimed a part. */
 static struct {
     void (*fn)(void *arg, int64_t begin, int64_t end);
     void *arg;
     int64_t n;
+    int parts;
 } job;
 
 static inline void pause_cpu(void) {
@@ -38,46 +45,54 @@ static inline void pause_cpu(void) {
 #endif
 }
 
-/* Claims and runs parts of job number `number` until there are no more. */
-static void help(uint32_t number) {
-    uint64_t t = atomic_load_explicit(&ticket, memory_order_acquire);
-    for (;;) {
-        const int64_t next = (int64_t)(t >> 16 & 0xffff), parts = (int64_t)(t & 0xffff);
-        if ((uint32_t)(t >> 32) != number || next >= parts) return;
-        if (!atomic_compare_exchange_weak_explicit(&ticket, &t, t + 0x10000, memory_order_acq_rel,
-                                                   memory_order_acquire))
-            continue;
-        const int64_t begin = job.n * next / parts, end = job.n * (next + 1) / parts;
-        if (begin < end) job.fn(job.arg, begin, end);
-        atomic_fetch_add_explicit(&done, 1, memory_order_acq_rel);
-        t = atomic_load_explicit(&ticket, memory_order_acquire);
+/* Part i of [0, n), without a product that could overflow. */
+static void run_part(void (*fn)(void *, int64_t, int64_t), void *arg, int64_t n, int parts, int i) {
+    const int64_t each = n / parts, rest = n % parts;
+    const int64_t begin = each * i + (i < rest ? i : rest);
+    fn(arg, begin, begin + each + (i < rest));
+}
+
+static bool claim(unsigned long long number, int part) {
+    unsigned long long was = atomic_load_explicit(&claimed[part].job, memory_order_relaxed);
+    return was < number && atomic_compare_exchange_strong(&claimed[part].job, &was, number);
+}
+
+static void take(unsigned long long number, int part) {
+    if (!claim(number, part)) return;
+    run_part(job.fn, job.arg, job.n, job.parts, part);
+    if (atomic_fetch_sub(&left, 1) == 1 && atomic_load(&caller_sleeps)) {
+        pthread_mutex_lock(&sleep_lock);
+        pthread_cond_signal(&done);
+        pthread_mutex_unlock(&sleep_lock);
     }
 }
 
-static uint32_t job_number(void) { return (uint32_t)(atomic_load(&ticket) >> 32); }
-
-static uint32_t wait_for_job(uint32_t seen) {
-    for (int i = 0; i < SPIN; i++) {
-        const uint32_t g = job_number();
-        if (g != seen || atomic_load_explicit(&stop, memory_order_relaxed)) return g;
+static unsigned long long wait_for_job(unsigned long long seen) {
+    unsigned long long t;
+    for (int i = atomic_load_explicit(&spin, memory_order_relaxed); i > 0; i--) {
+        t = atomic_load_explicit(&ticket, memory_order_acquire);
+        if (t != seen || atomic_load_explicit(&stop, memory_order_relaxed)) return t;
         pause_cpu();
     }
     pthread_mutex_lock(&sleep_lock);
     atomic_fetch_add(&sleepers, 1);
-    uint32_t g;
-    while ((g = job_number()) == seen && !atomic_load(&stop)) pthread_cond_wait(&wake, &sleep_lock);
+    while ((t = atomic_load(&ticket)) == seen && !atomic_load(&stop)) pthread_cond_wait(&wake, &sleep_lock);
     atomic_fetch_sub(&sleepers, 1);
     pthread_mutex_unlock(&sleep_lock);
-    return g;
+    return t;
 }
 
+static int numbers[MAX_THREADS];
+
 static void *work(void *p) {
-    uint32_t seen = (uint32_t)(uintptr_t)p;
+    const int own = *(const int *)p;
+    unsigned long long seen = 0;
     inside = true;
     for (;;) {
         seen = wait_for_job(seen);
         if (atomic_load(&stop)) return NULL;
-        help(seen);
+        const int parts = (int)(seen & ((1u << PART_BITS) - 1));
+        for (int i = 0; i < parts; i++) take(seen >> PART_BITS, (own + i) % parts);
     }
 }
 
@@ -86,8 +101,11 @@ static void after_fork(void) {
     pthread_mutex_init(&owner, NULL);
     pthread_mutex_init(&sleep_lock, NULL);
     pthread_cond_init(&wake, NULL);
+    pthread_cond_init(&done, NULL);
     started = 0;
     atomic_store(&sleepers, 0);
+    atomic_store(&stop, 0);
+    atomic_store(&caller_sleeps, false);
 }
 
 static int available(void) {
@@ -97,10 +115,16 @@ static int available(void) {
     return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
 }
 
+/* Where there are more threads than processors, spinning only keeps others from their work. */
+static void want(int threads) {
+    atomic_store(&spin, threads > available() ? 0 : SPIN);
+    atomic_store(&wanted, threads);
+}
+
 static void init(void) {
     const char *env = getenv("TERN_THREADS");
     const long n = env ? strtol(env, NULL, 10) : 0;
-    atomic_store(&wanted, n >= 1 && n <= MAX_THREADS ? (int)n : available());
+    want(n >= 1 && n <= MAX_THREADS ? (int)n : available());
     (void)pthread_atfork(NULL, NULL, after_fork);
 }
 
@@ -123,22 +147,21 @@ __attribute__((destructor)) static void at_exit(void) {
 }
 
 /* Owner only: as many workers as can be had, up to wanted - 1. */
-static int start_workers(void) {
+static void start_workers(void) {
     const int n = atomic_load(&wanted) - 1;
     if (started > n) end_workers();
     while (started < n) {
-        if (pthread_create(&workers[started], NULL, work, (void *)(uintptr_t)job_number()) != 0)
-            break; /* fewer will do */
+        numbers[started] = started + 1;
+        if (pthread_create(&workers[started], NULL, work, &numbers[started]) != 0) break; /* fewer will do */
         started++;
     }
-    return started + 1;
 }
 
 bool terni_cpu_set_threads(int threads) {
     pthread_once(&once, init);
     if (threads > MAX_THREADS)
         return terni_cpu_fail(TERN_ERR_ARGUMENT, "set_threads: %d; at most %d", threads, MAX_THREADS);
-    atomic_store(&wanted, threads == 0 ? available() : threads);
+    want(threads <= 0 ? available() : threads);
     return true;
 }
 
@@ -147,35 +170,53 @@ int terni_cpu_threads(void) {
     return atomic_load(&wanted);
 }
 
-void terni_cpu_parallel(int64_t n, int64_t grain, void (*fn)(void *arg, int64_t begin, int64_t end), void *arg) {
-    if (n <= 0) return;
-    if (grain < 1) grain = 1;
-    if (n <= grain || inside || terni_cpu_threads() == 1 || pthread_mutex_trylock(&owner) != 0) {
-        fn(arg, 0, n);
-        return;
+/* Owner only: until all parts are done. */
+static void wait_for_parts(void) {
+    for (int i = atomic_load_explicit(&spin, memory_order_relaxed); i > 0; i--) {
+        if (atomic_load_explicit(&left, memory_order_acquire) == 0) return;
+        pause_cpu();
     }
-    const int threads = start_workers();
-    const int64_t most = (n + grain - 1) / grain;
-    const int parts = most < threads ? (int)most : threads;
-    job.fn = fn;
-    job.arg = arg;
-    job.n = n;
-    atomic_store_explicit(&done, 0, memory_order_relaxed);
-    const uint32_t number = job_number() + 1;
-    atomic_store(&ticket, (uint64_t)number << 32 | (uint64_t)parts);
+    pthread_mutex_lock(&sleep_lock);
+    atomic_store(&caller_sleeps, true);
+    while (atomic_load(&left) > 0) pthread_cond_wait(&done, &sleep_lock);
+    atomic_store(&caller_sleeps, false);
+    pthread_mutex_unlock(&sleep_lock);
+}
+
+static void run_job(void) {
+    const unsigned long long number = (atomic_load_explicit(&ticket, memory_order_relaxed) >> PART_BITS) + 1;
+    atomic_store_explicit(&left, job.parts, memory_order_relaxed);
+    atomic_store(&ticket, number << PART_BITS | (unsigned)job.parts);
     if (atomic_load(&sleepers) > 0) {
         pthread_mutex_lock(&sleep_lock);
         pthread_cond_broadcast(&wake);
         pthread_mutex_unlock(&sleep_lock);
     }
-    inside = true;
-    help(number);
-    inside = false;
-    for (int i = 0; atomic_load_explicit(&done, memory_order_acquire) < parts; i++) {
-        if (i < SPIN)
-            pause_cpu();
-        else
-            sched_yield();
+    for (int i = 0; i < job.parts; i++) take(number, i);
+    wait_for_parts();
+}
+
+void terni_cpu_parallel(int64_t n, int64_t grain, void (*fn)(void *arg, int64_t begin, int64_t end), void *arg) {
+    if (n <= 0) return;
+    if (grain < 1) grain = 1;
+    const int threads = n <= grain || inside ? 1 : terni_cpu_threads();
+    const int64_t most = n / grain + (n % grain != 0);
+    const int parts = most < threads ? (int)most : threads;
+    if (parts == 1) {
+        fn(arg, 0, n);
+        return;
     }
+    if (pthread_mutex_trylock(&owner) != 0) {
+        for (int i = 0; i < parts; i++) run_part(fn, arg, n, parts, i);
+        return;
+    }
+    start_workers();
+    job.fn = fn;
+    job.arg = arg;
+    job.n = n;
+    job.parts = parts;
+    inside = true;
+    run_job();
+    inside = false;
     pthread_mutex_unlock(&owner);
 }
