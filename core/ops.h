@@ -210,6 +210,7 @@ TERN_API tern_tensor *tern_layer_norm(tern_tensor *x, int n_dims, tern_tensor *w
 /* ---- softmax, losses, dropout
  * ------------------------------------------------------------------------------------------ */
 
+/* exp(x) / sum(exp(x)) over dim, and its logarithm; stable. Floats; x's shape and dtype. Grad: x. */
 TERN_API tern_tensor *tern_softmax(tern_tensor *x, int dim);
 TERN_API tern_tensor *tern_log_softmax(tern_tensor *x, int dim);
 

@@ -37,6 +37,7 @@ TERN_API tern_module *tern_dropout_new(double p);
 /* [N, ...] -> [N, everything else]. */
 TERN_API tern_module *tern_flatten_new(void);
 
+/* Activations: the op of the same name in ops.h as a module, without parameters. */
 TERN_API tern_module *tern_relu_new(void);
 TERN_API tern_module *tern_leaky_relu_new(double slope);
 TERN_API tern_module *tern_gelu_new(bool tanh_form);

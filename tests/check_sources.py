@@ -90,7 +90,7 @@ SEES = {
     "tests": set(FOLDERS),
 }
 # What of core's own is seen from outside of it: the memory door and the errors by nn, optim and io; views by backends.
-INTERNAL = {"nn": {"core/internal.h"}, "optim": {"core/internal.h"}, "io": {"core/internal.h"},
+INTERNAL = {"nn": {"core/door.h"}, "optim": {"core/door.h"}, "io": {"core/door.h"},
             "cpu": {"core/backend.h", "core/base.h", "core/ops.h", "core/half.h", "core/philox.h",
                     "core/elementwise.def", "core/ops.def"},
             "benchmarks": {"core/elementwise.def"}}
