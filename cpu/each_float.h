@@ -1,12 +1,13 @@
-/* Compiles TERNI_TEMPLATE, a file name, for f32 and for f64. In it, T is the type, X(name) a name of that type's own,
- * VEC a vector of LANES T (simd.h), and EXP, LOG, SQRT, FABS are T's functions. Included as often as there are
- * templates. */
+/* Compiles TERNI_TEMPLATE, a file name, for f32 and for f64. In it, T is the type, INT an integer of its size, X(name)
+ * a name of that type's own, VEC a vector of LANES T (simd.h), and EXP, LOG and SQRT are T's functions. Included as
+ * often as there are templates. */
 #include <math.h>
 
 #include "simd.h"
 #include "vmath.h"
 
 #define T       float
+#define INT     int32_t
 #define VEC     terni_vf
 #define VEC_U   terni_vf_u
 #define LANES   TERNI_LANES_F32
@@ -16,6 +17,7 @@
 #define SQRT    sqrtf
 #include TERNI_TEMPLATE
 #undef T
+#undef INT
 #undef VEC
 #undef VEC_U
 #undef LANES
@@ -25,6 +27,7 @@
 #undef SQRT
 
 #define T       double
+#define INT     int64_t
 #define VEC     terni_vd
 #define VEC_U   terni_vd_u
 #define LANES   TERNI_LANES_F64
@@ -34,6 +37,7 @@
 #define SQRT    sqrt
 #include TERNI_TEMPLATE
 #undef T
+#undef INT
 #undef VEC
 #undef VEC_U
 #undef LANES
