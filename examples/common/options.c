@@ -47,7 +47,8 @@ static bool real_number(const char *text, double *out) {
 }
 
 bool option_is_choice(const option *o, const char *word) {
-    const size_t len = strlen(word);
+    const size_t len = strcspn(word, "|");
+    if (word[len]) return false;
     for (const char *w = o->argument; w; w = strchr(w, '|') ? strchr(w, '|') + 1 : NULL) {
         if (len && strncmp(w, word, len) == 0 && (w[len] == '|' || w[len] == '\0')) return true;
     }
@@ -92,12 +93,33 @@ static bool set_value(const char *program, option *o, const char *text) {
     return true;
 }
 
-static bool unknown(const char *program, option *rows, size_t n, const char *arg, size_t len) {
-    for (size_t i = 0; i < n; i++) {
-        const size_t full = strlen(rows[i].name), shorter = full < len ? full : len;
-        if (shorter >= 2 && strncmp(rows[i].name, arg + 2, shorter) == 0) {
-            return wrong(program, "unknown option \"%.*s\", did you mean --%s?", (int)len + 2, arg, rows[i].name);
+/* How many characters must be changed, added or left out to make one word of the other (Levenshtein's distance). */
+static size_t distance(const char *a, size_t len, const char *b) {
+    enum { MAX = 32 };
+    size_t row[MAX + 1];
+    const size_t n = strlen(b);
+    if (len > MAX || n > MAX) return MAX;
+    for (size_t k = 0; k <= n; k++) row[k] = k;
+    for (size_t i = 1; i <= len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t k = 1; k <= n; k++) {
+            const size_t changed = diagonal + (a[i - 1] == b[k - 1] ? 0 : 1);
+            const size_t skipped = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
+            diagonal = row[k];
+            row[k] = changed < skipped ? changed : skipped;
         }
+    }
+    return row[n];
+}
+
+static bool unknown(const char *program, option *rows, size_t n, const char *arg, size_t len) {
+    const option *nearest = &rows[0];
+    for (size_t i = 1; i < n; i++) {
+        if (distance(arg + 2, len, rows[i].name) < distance(arg + 2, len, nearest->name)) nearest = &rows[i];
+    }
+    if (distance(arg + 2, len, nearest->name) <= 2) {
+        return wrong(program, "unknown option \"%.*s\", did you mean --%s?", (int)len + 2, arg, nearest->name);
     }
     return wrong(program, "unknown option \"%.*s\"", (int)len + 2, arg);
 }
@@ -132,7 +154,8 @@ static const char *value_text(const option *o, char *buf, size_t size) {
     buf[0] = '\0';
     if (o->kind == OPTION_INT) snprintf(buf, size, "%" PRId64, *(const int64_t *)o->value);
     if (o->kind == OPTION_REAL) snprintf(buf, size, "%.17g", *(const double *)o->value);
-    if (o->kind == OPTION_TEXT || o->kind == OPTION_CHOICE) shell_quote(*(char *const *)o->value, buf, size);
+    const bool text = o->kind == OPTION_TEXT || o->kind == OPTION_CHOICE;
+    if (text && *(char *const *)o->value) shell_quote(*(char *const *)o->value, buf, size);
     return buf;
 }
 
@@ -144,7 +167,7 @@ const char *option_text(const option *o, char *buf, size_t size) {
 }
 
 void options_help(const option *rows, size_t n) {
-    enum { COLUMN = 27 };
+    enum { COLUMN = 31 };
     for (size_t i = 0; i < n; i++) {
         char left[64];
         const option *o = &rows[i];

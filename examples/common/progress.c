@@ -73,7 +73,7 @@ void progress_draw(progress *p, progress_state s) {
     clock_text(run_rate > 0 ? (double)togo / run_rate : 0, left, sizeof left);
     const double part = p->samples ? (double)s.seen / (double)p->samples : 1;
     snprintf(head, sizeof head, "epoch %" PRId64 "/%" PRId64 " %3.0f %%", s.epoch + 1, p->epochs, 100 * part);
-    snprintf(tail, sizeof tail, "loss %.4f  accuracy %.2f %%  %.0f images/s  %s left", s.loss, 100 * s.accuracy,
+    snprintf(tail, sizeof tail, "loss %.4f  acc %.2f %%  %.0f images/s  %s left", s.loss, 100 * s.accuracy,
              epoch_rate(p, s.seen), run_rate > 0 ? left : "?");
     if (!p->bar) {
         printf("%s  %s\n", head, tail);
@@ -88,7 +88,7 @@ void progress_draw(progress *p, progress_state s) {
     int width = columns - (int)(strlen(head) + strlen(tail)) - 6;
     if (width > BAR_MAX) width = BAR_MAX;
     if (width >= BAR_MIN) {
-        const int full = (int)(part * width + 0.5);
+        const int full = (int)(part * width);
         bar[0] = ' ';
         bar[1] = '[';
         for (int i = 0; i < width; i++) bar[2 + i] = "=>."[i < full - 1 || full == width ? 0 : i < full ? 1 : 2];

@@ -129,8 +129,13 @@ static bool train_epoch(run *r, progress *p, tern_dataset *test) {
     while (train_batch(r, p)) {
     }
     if (!tern_ok() || !meter_read(r, &state)) return false;
-    if (r->meter.seen < r->samples) { /* a signal came */
-        run_save(r);
+    if (r->meter.seen < r->samples) {
+        if (interrupt_seen()) {
+            run_save(r);
+        } else {
+            tern_error_set(TERN_ERR_FORMAT, "the epoch ended after %" PRId64 " of %" PRId64 " images", r->meter.seen,
+                           r->samples);
+        }
         return false;
     }
     progress_epoch_end(p, state);
@@ -146,14 +151,10 @@ train_end run_train(run *r, tern_dataset *test) {
     char line[8192];
     progress p;
     progress_begin(&p, s->epochs, r->samples, r->epoch * r->samples + r->meter.seen);
-    while (r->epoch < s->epochs) {
-        if (train_epoch(r, &p, test)) {
-            if (interrupt_seen() || (s->stop_after && r->epoch >= s->stop_after)) break;
-            continue;
-        }
+    while (r->epoch < s->epochs && !interrupt_seen() && !(s->stop_after && r->epoch >= s->stop_after)) {
+        if (train_epoch(r, &p, test)) continue;
         progress_clear(&p);
         if (!tern_ok()) return TRAIN_FAILED;
-        break;
     }
     if (r->epoch >= s->epochs && !interrupt_seen()) return TRAIN_DONE;
     if (interrupt_seen()) printf("%s: stopped", interrupt_name());
