@@ -31,6 +31,8 @@ bool terni_fail_at(tern_code code, const char *file, int line, const char *forma
 /* terni_fail(code, "matmul: ...", ...) records the error and gives false; terni_null does and gives NULL. */
 #define terni_fail(code, ...) terni_fail_at(code, __FILE__, __LINE__, __VA_ARGS__)
 #define terni_null(code, ...) (terni_fail_at(code, __FILE__, __LINE__, __VA_ARGS__) ? (void *)0 : (void *)0)
+/* The calling thread's errors no longer reach the handler: for workers whose errors another thread reports. */
+void terni_error_mute(bool mute);
 /* True if an op may go on: no error pending, and p, the argument `what` of op, is not NULL. */
 bool terni_given(const void *p, const char *op, const char *what);
 

@@ -27,6 +27,10 @@ void tern_on_error(tern_error_handler h, void *user) {
     pthread_mutex_unlock(&lock);
 }
 
+static _Thread_local bool muted;
+
+void terni_error_mute(bool mute) { muted = mute; }
+
 static void record(tern_code code, const char *file, int line, const char *format, va_list args) {
     if (terni_self.error != TERN_OK) return;
     int n = vsnprintf(message, MESSAGE_SIZE, format, args);
@@ -34,6 +38,7 @@ static void record(tern_code code, const char *file, int line, const char *forma
     if (n >= MESSAGE_SIZE) n = MESSAGE_SIZE - 1;
     if (file && n < MESSAGE_SIZE - 1) snprintf(message + n, (size_t)(MESSAGE_SIZE - n), " (%s:%d)", file, line);
     terni_self.error = code == TERN_OK ? TERN_ERR_INTERNAL : code;
+    if (muted) return;
     pthread_mutex_lock(&lock);
     const tern_error_handler h = handler;
     void *const user = handler_user;

@@ -1,0 +1,36 @@
+/* The HDF5 library, as checkpoints use it: one thread at a time, silent, on images in memory. Private. */
+#ifndef TERNI_H5_H
+#define TERNI_H5_H
+
+#include <hdf5.h>
+
+#include "internal.h"
+
+/* Takes the library for this thread and silences its own printing; gives it back. */
+void terni_h5_enter(void);
+void terni_h5_leave(void);
+/* Records "checkpoint: PATH: WHAT: HDF5's own words"; returns false. */
+bool terni_h5_fail(tern_code code, const char *path, const char *what);
+
+/* The type of a dtype in files and memory; for H5Tclose. Negative on errors. */
+hid_t terni_h5_type(tern_dtype dtype);
+/* The dtype of a dataset; false if it is none of Tern's. */
+bool terni_h5_dtype(hid_t dataset, tern_dtype *out);
+
+/* Attributes of an object. Putting returns false, getting too if there is none of that name and kind. */
+bool terni_h5_put_text(hid_t at, const char *name, const char *text);
+bool terni_h5_put_i64(hid_t at, const char *name, int64_t v);
+bool terni_h5_put_u64(hid_t at, const char *name, uint64_t v);
+bool terni_h5_put_f64(hid_t at, const char *name, double v);
+bool terni_h5_get_i64(hid_t at, const char *name, int64_t *v);
+bool terni_h5_get_u64(hid_t at, const char *name, uint64_t *v);
+bool terni_h5_get_f64(hid_t at, const char *name, double *v);
+/* For terni_mfree; NULL if there is none. */
+char *terni_h5_get_text(hid_t at, const char *name);
+
+/* Writes t (on any device) as a dataset with a checksum; groups in the name are made. */
+bool terni_h5_put_tensor(hid_t at, const char *name, tern_tensor *t, const char *kind);
+/* Shape and dtype of a dataset. */
+bool terni_h5_look(hid_t dataset, tern_shape *shape, tern_dtype *dtype);
+
+#endif

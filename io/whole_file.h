@@ -1,0 +1,19 @@
+/* Whole files: written so that at every moment a complete one stands under the name, and read only if every byte is as
+ * it was written. Private.
+ *
+ * A file is its content and then 24 bytes: "TERN-CRC", the content's length (u64) and its CRC-32 (u32) with four bytes
+ * of zero, little-endian. HDF5 ignores what stands behind its own end, so h5py and h5dump read such a file. The sum is
+ * there because the HDF5 library cannot be trusted with damaged files: it crashes on some. */
+#ifndef TERNI_WHOLE_FILE_H
+#define TERNI_WHOLE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Writes to a temporary file beside path, with the sum; fsync; rename; fsync of the folder. On failure the old file is
+ * intact and the temporary one is gone. Also removes what processes that no longer live left there. */
+bool terni_whole_file_write(const char *path, const void *data, size_t bytes);
+/* Reads path and checks the sum. *data (for terni_mfree) and *bytes are the content without it. */
+bool terni_whole_file_read(const char *path, void **data, size_t *bytes);
+
+#endif
