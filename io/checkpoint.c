@@ -1,5 +1,5 @@
 /* Saving a checkpoint. The HDF5 file is made in memory, and whole_file.c brings it to the disk: HDF5 reports a full
- * disk late or never, and crashes at exit after one; write() tells at once. Costs the file's size in memory, twice. */
+ * disk late or never, and crashes at exit after one; write() tells at once. Costs the file's size in memory. */
 #include "tern/checkpoint.h"
 
 #include <stdio.h>
@@ -68,36 +68,72 @@ static bool fill(hid_t file, const tern_checkpoint *c) {
            save_user(file, c) && (!c->model || save_model(file, c->model)) && (!c->optim || save_optim(file, c->optim));
 }
 
-/* The finished file's bytes, for terni_mfree. */
-static void *image(hid_t file, size_t *bytes) {
-    if (H5Fflush(file, H5F_SCOPE_LOCAL) < 0) return NULL;
-    const ssize_t n = H5Fget_file_image(file, NULL, 0);
-    void *p = n > 0 ? terni_malloc((size_t)n) : NULL;
-    if (p && H5Fget_file_image(file, p, (size_t)n) != n) {
+/* ---- the file in memory ---------------------------------------------------------------------------------------------
+ * * HDF5's memory driver asks these for its buffer and, when the file is closed, gives it to us instead of freeing it.
+ * (Its other way, H5Fget_file_image, leaves a wrong checksum in the superblock of the latest format.) */
+
+typedef struct buffer {
+    void *data; /* for terni_mfree, once the file is closed */
+} buffer;
+
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *udata) {
+    (void)op, (void)udata;
+    return terni_malloc(size);
+}
+static void *image_memcpy(void *dst, const void *src, size_t size, H5FD_file_image_op_t op, void *udata) {
+    (void)op, (void)udata;
+    return memcpy(dst, src, size);
+}
+static void *image_realloc(void *p, size_t size, H5FD_file_image_op_t op, void *udata) {
+    (void)op, (void)udata;
+    return terni_resize(p, size);
+}
+static herr_t image_free(void *p, H5FD_file_image_op_t op, void *udata) {
+    buffer *b = udata;
+    if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE && !b->data)
+        b->data = p;
+    else
         terni_mfree(p);
-        p = NULL;
-    }
-    *bytes = n > 0 ? (size_t)n : 0;
-    return p;
+    return 0;
+}
+static void *same_udata(void *udata) { return udata; }
+static herr_t keep_udata(void *udata) {
+    (void)udata;
+    return 0;
 }
 
+static hid_t memory_access(buffer *b) {
+    H5FD_file_image_callbacks_t calls = {
+        image_malloc, image_memcpy, image_realloc, image_free, same_udata, keep_udata, b};
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access >= 0 && H5Pset_fapl_core(access, 1 << 20, false) >= 0 &&
+        H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) >= 0 &&
+        H5Pset_file_image_callbacks(access, &calls) >= 0)
+        return access;
+    if (access >= 0) H5Pclose(access);
+    return -1;
+}
+
+/* The finished file's bytes, for terni_mfree. */
 static void *build(const char *path, const tern_checkpoint *c, size_t *bytes) {
-    void *p = NULL;
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
-    const bool ok = access >= 0 && create >= 0 && H5Pset_fapl_core(access, 1 << 24, false) >= 0 &&
-                    H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) >= 0 &&
-                    H5Pset_obj_track_times(create, false) >= 0;
-    const hid_t file = ok ? H5Fcreate("tern-checkpoint-in-memory", H5F_ACC_TRUNC, create, access) : -1;
-    if (file >= 0) {
-        if (fill(file, c)) p = image(file, bytes);
-        if (!p && tern_ok()) terni_h5_fail(TERN_ERR_IO, path, "the HDF5 file could not be made");
-        H5Fclose(file);
-    } else if (tern_ok()) {
-        terni_h5_fail(TERN_ERR_IO, path, "the HDF5 library cannot make a file");
-    }
+    buffer b = {NULL};
+    const hid_t access = memory_access(&b), create = H5Pcreate(H5P_FILE_CREATE);
+    const bool ready = access >= 0 && create >= 0 && H5Pset_obj_track_times(create, false) >= 0;
+    const hid_t file = ready ? H5Fcreate("tern-checkpoint-in-memory", H5F_ACC_TRUNC, create, access) : -1;
+    ssize_t size = -1;
+    bool ok = file >= 0 && fill(file, c) && H5Fflush(file, H5F_SCOPE_LOCAL) >= 0 &&
+              (size = H5Fget_file_image(file, NULL, 0)) > 0;
+    if (!ok && tern_ok()) terni_h5_fail(TERN_ERR_IO, path, "the HDF5 file could not be made");
+    if (file >= 0 && H5Fclose(file) < 0 && ok)
+        ok = terni_h5_fail(TERN_ERR_IO, path, "the HDF5 file could not be closed");
     if (create >= 0) H5Pclose(create);
     if (access >= 0) H5Pclose(access);
-    return p;
+    if (!ok || !b.data) {
+        terni_mfree(b.data);
+        return NULL;
+    }
+    *bytes = (size_t)size;
+    return b.data;
 }
 
 bool tern_checkpoint_save(const char *path, const tern_checkpoint *c) {

@@ -167,7 +167,7 @@ tern_tensor *tern_idx_load(const char *path) {
     file f;
     if (!open_file(&f, path)) return NULL;
     const int scope = tern_scope_push();
-    header h;
+    header h = {0};
     tern_tensor *t = NULL;
     if (read_header(&f, &h)) t = tern_empty(h.shape, (tern_options){.dtype = h.dtype});
     if (t && read_data(&f, &h, t))
