@@ -49,11 +49,13 @@ TERN_API tern_module *tern_softmax_new(int dim);
 /* Any op of one tensor as a module: tern_op_new(tern_exp, "exp"). */
 TERN_API tern_module *tern_op_new(tern_tensor *(*op)(tern_tensor *), const char *type);
 
-/* ---- initialisers: in place, outside of autograd, from the program's random stream; false on errors
- * ------------------ * fan_in and fan_out are those of a weight [out, in, kernel...]; it needs 2 or more dimensions. */
+/* ---- initialisers ------------------------------------------------------------------------------------------------ */
+/* In place, outside of autograd, drawn from the program's random stream; false on errors. fan_in and fan_out are those
+ * of a weight [out, in, kernel...]; what uses them needs 2 or more dimensions. */
 
 typedef enum tern_fan { TERN_FAN_IN = 0, TERN_FAN_OUT } tern_fan;
 
+/* Every element 0, 1 or value; uniform in [lo, hi); normal. Any shape. */
 TERN_API bool tern_init_zeros(tern_tensor *t);
 TERN_API bool tern_init_ones(tern_tensor *t);
 TERN_API bool tern_init_constant(tern_tensor *t, double value);

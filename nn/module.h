@@ -37,8 +37,7 @@ struct tern_module {
     struct tern_module_parts *parts; /* names, parameters, buffers and children; private */
 };
 
-/* ---- making modules -------------------------------------------------------------------------------------------------
- */
+/* ---- making modules ---------------------------------------------------------------------------------------------- */
 
 /* A cleared struct of type T whose first member is the tern_module; training mode. To be given back with
  * tern_module_free. NULL on errors, and while one is pending: look before writing into it. */
@@ -62,8 +61,7 @@ TERN_API void *tern_module_done(void *m);
  * mistake; it records TERN_ERR_ARGUMENT and frees nothing. */
 TERN_API void tern_module_free(void *m);
 
-/* ---- using modules --------------------------------------------------------------------------------------------------
- */
+/* ---- using modules ----------------------------------------------------------------------------------------------- */
 
 /* m->forward(m, x). Errors: TERN_ERR_UNSUPPORTED if m has none. */
 TERN_API tern_tensor *tern_forward(tern_module *m, tern_tensor *x);

@@ -33,8 +33,7 @@ TERN_API tern_optim *tern_adam_new(tern_module *m, double lr, tern_adam_opts opt
 TERN_API tern_optim *tern_adamw_new(tern_module *m, double lr, tern_adamw_opts opts);
 TERN_API void tern_optim_free(tern_optim *o);
 
-/* ---- parameter groups: settings that differ by parameter
- * --------------------------------------------------------------- */
+/* ---- parameter groups: settings that differ by parameter --------------------------------------------------------- */
 
 typedef struct tern_group_opts {
     double lr_scale;     /* the group's rate is lr x lr_scale; 1 if zero; freezes the group if negative */
@@ -47,8 +46,7 @@ TERN_API int tern_optim_groups(const tern_optim *o);
 /* Which group a parameter is in, by full name; -1 if it is not there (no error). */
 TERN_API int tern_optim_group_of(const tern_optim *o, const char *name);
 
-/* ---- steps
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
 
 /* Updates every parameter that has a gradient, then drops the gradients (unless keep_grad was set). A parameter without
  * one is left alone, and its momentum, moments and count of updates with it: Adam's bias correction, and the start of
@@ -57,8 +55,9 @@ TERN_API int tern_optim_group_of(const tern_optim *o, const char *name);
 TERN_API bool tern_optim_step(tern_optim *o);
 TERN_API void tern_optim_zero_grad(tern_optim *o);
 TERN_API void tern_optim_keep_grad(tern_optim *o, bool keep);
-/* Scales all gradients so that their Euclidean norm is at most max_norm. Returns the norm before, as a 0-dim tensor on
- * the parameters' device (no waiting); NULL on errors. Source: Pascanu et al., arXiv 1211.5063. */
+/* Scales the gradients of all parameters that are not frozen so that their Euclidean norm is at most max_norm. Returns
+ * the norm before, as a 0-dim tensor on the parameters' device (no waiting); NULL on errors. Source: Pascanu et al.,
+ * arXiv 1211.5063. */
 TERN_API tern_tensor *tern_optim_clip_norm(tern_optim *o, double max_norm);
 TERN_API double tern_optim_lr(const tern_optim *o);
 TERN_API bool tern_optim_set_lr(tern_optim *o, double lr);
@@ -67,8 +66,7 @@ TERN_API int64_t tern_optim_steps(const tern_optim *o);
 /* "adamw". */
 TERN_API const char *tern_optim_type(const tern_optim *o);
 
-/* ---- state, for checkpoints
- * ------------------------------------------------------------------------------------------------- */
+/* ---- state, for checkpoints -------------------------------------------------------------------------------------- */
 
 typedef struct tern_optim_state {
     const char *name; /* "conv1.weight/exp_avg": the parameter's full name and PyTorch's name of the slot; owned by the
@@ -83,9 +81,8 @@ TERN_API bool tern_optim_each(tern_optim *o, int i, tern_optim_state *out);
  * for a negative one. */
 TERN_API bool tern_optim_set_steps(tern_optim *o, int64_t steps);
 
-/* ---- schedules
- * ---------------------------------------------------------------------------------------------------------------- A
- * plain value and a function of the step, so there is no state but the optimizer's own step count. */
+/* ---- schedules --------------------------------------------------------------------------------------------------- */
+/* A plain value and a function of the step, so there is no state but the optimizer's own step count. */
 
 typedef enum tern_schedule_kind {
     TERN_SCHEDULE_CONSTANT = 0,
