@@ -77,7 +77,7 @@ bool terni_h5_dtype(hid_t dataset, tern_dtype *out) {
     for (int d = 0; d < TERN_DTYPE_COUNT && !found; d++) {
         const bool needs_mark = d == TERN_BF16 || d == TERN_BOOL;
         const bool has_mark = marked && strcmp(marked, tern_dtype_name((tern_dtype)d)) == 0;
-        if (needs_mark != has_mark || !same_type(t, (tern_dtype)d)) continue;
+        if ((needs_mark ? !has_mark : marked != NULL) || !same_type(t, (tern_dtype)d)) continue;
         *out = (tern_dtype)d;
         found = true;
     }

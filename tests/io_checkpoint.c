@@ -12,7 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- a small training program ----------------------------------------------------------------------------------------- */
+/* ---- a small training program
+ * ----------------------------------------------------------------------------------------- */
 
 typedef struct run {
     tern_dataset *d;
@@ -25,10 +26,14 @@ typedef struct run {
 
 static tern_optim *optimizer(int kind, tern_module *m) {
     switch (kind) {
-        case 0: return tern_sgd_new(m, 0.05, (tern_sgd_opts){0});
-        case 1: return tern_sgd_new(m, 0.05, (tern_sgd_opts){.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3});
-        case 2: return tern_adam_new(m, 1e-3, (tern_adam_opts){.weight_decay = 1e-3});
-        default: return tern_adamw_new(m, 1e-3, (tern_adamw_opts){0});
+        case 0:
+            return tern_sgd_new(m, 0.05, (tern_sgd_opts){0});
+        case 1:
+            return tern_sgd_new(m, 0.05, (tern_sgd_opts){.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3});
+        case 2:
+            return tern_adam_new(m, 1e-3, (tern_adam_opts){.weight_decay = 1e-3});
+        default:
+            return tern_adamw_new(m, 1e-3, (tern_adamw_opts){0});
     }
 }
 
@@ -36,9 +41,9 @@ static bool run_start(run *r, int kind, int workers, uint64_t seed) {
     *r = (run){0};
     tern_seed(seed);
     r->d = tern_digits_new(false);
-    r->net = tern_sequential(tern_conv2d_new(1, 4, 3, (tern_conv2d_opts){0}), tern_batch_norm_new(4, (tern_norm_opts){0}),
-                             tern_relu_new(), tern_flatten_new(), tern_dropout_new(0.3),
-                             tern_linear_new(4 * 6 * 6, 10, (tern_linear_opts){0}), NULL);
+    r->net = tern_sequential(tern_conv2d_new(1, 4, 3, (tern_conv2d_opts){0}),
+                             tern_batch_norm_new(4, (tern_norm_opts){0}), tern_relu_new(), tern_flatten_new(),
+                             tern_dropout_new(0.3), tern_linear_new(4 * 6 * 6, 10, (tern_linear_opts){0}), NULL);
     r->opt = optimizer(kind, r->net);
     r->loader = tern_loader_new(
         r->d, (tern_loader_opts){.batch = 50, .shuffle = true, .seed = seed, .workers = workers, .prefetch = 2});
@@ -107,7 +112,8 @@ TERN_TEST(io_checkpoint, straight_and_resumed_training_agree_bit_for_bit) {
         }
 }
 
-/* ---- round trips --------------------------------------------------------------------------------------------------------- */
+/* ---- round trips
+ * --------------------------------------------------------------------------------------------------------- */
 
 typedef struct holder {
     tern_module m;
@@ -144,7 +150,8 @@ TERN_TEST(io_checkpoint, every_dtype_and_shape) {
 TERN_TEST(io_checkpoint, counters_random_state_and_the_program_s_own) {
     const char *path = test_path("user.h5");
     tern_random_set((tern_random){UINT64_MAX - 1, (uint64_t)1 << 63});
-    tern_checkpoint_user u[] = {{.name = "text", .text = "a \"quoted\" \xc3\xa4"}, {.name = "number", .number = 0.1},
+    tern_checkpoint_user u[] = {{.name = "text", .text = "a \"quoted\" \xc3\xa4"},
+                                {.name = "number", .number = 0.1},
                                 {.name = "empty", .text = ""}};
     tern_checkpoint c = {.epoch = 5, .step = (int64_t)1 << 40, .user = u, .n_user = 3};
     REQUIRE(tern_checkpoint_save(path, &c));
@@ -167,12 +174,14 @@ TERN_TEST(io_checkpoint, counters_random_state_and_the_program_s_own) {
     tern_module_free(m);
 }
 
-/* ---- what does not fit --------------------------------------------------------------------------------------------------- */
+/* ---- what does not fit
+ * --------------------------------------------------------------------------------------------------- */
 
 static tern_module *net(int64_t hidden, bool third) {
-    return tern_sequential(tern_linear_new(5, hidden, (tern_linear_opts){0}), tern_relu_new(),
-                           tern_linear_new(hidden, 3, (tern_linear_opts){0}),
-                           third ? tern_linear_new(3, 3, (tern_linear_opts){0}) : NULL, NULL);
+    tern_module *parts[] = {tern_linear_new(5, hidden, (tern_linear_opts){0}), tern_relu_new(),
+                            tern_linear_new(hidden, 3, (tern_linear_opts){0}),
+                            third ? tern_linear_new(3, 3, (tern_linear_opts){0}) : NULL};
+    return tern_sequential_of((void *const *)parts, third ? 4 : 3);
 }
 
 TERN_TEST(io_checkpoint, names_that_do_not_fit_are_listed_and_nothing_changes) {
@@ -214,7 +223,8 @@ TERN_TEST(io_checkpoint, another_optimizer_or_loader) {
     run_stop(&b);
 }
 
-/* ---- damaged files -------------------------------------------------------------------------------------------------------- */
+/* ---- damaged files
+ * -------------------------------------------------------------------------------------------------------- */
 
 static unsigned char *slurp(const char *path, size_t *n) {
     struct stat st;
@@ -285,8 +295,8 @@ TERN_TEST(io_checkpoint, foreign_files_and_bad_paths) {
 
 /* Files in path's folder whose name goes on after path's. */
 static int temporaries(const char *path) {
-    char folder[300];
-    snprintf(folder, sizeof folder, "%s", path);
+    char folder[400];
+    snprintf(folder, sizeof folder, "%.399s", path);
     char *slash = strrchr(folder, '/');
     *slash = 0;
     int n = 0;
@@ -337,7 +347,9 @@ TERN_TEST(io_checkpoint, a_full_disk) {
     CHECK(umount(folder) == 0);
 }
 
-/* ---- kills ------------------------------------------------------------------------------------------------------------------- */
+/* ---- kills
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Saves without end; the step counts the saves. */
 static void save_for_ever(const char *path) {
@@ -367,19 +379,23 @@ TERN_TEST(io_checkpoint, killed_at_random_moments, .timeout = 600) {
         kill(child, SIGKILL);
         int status;
         waitpid(child, &status, 0);
-        if (!CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the child ended by itself, status %x", status)) break;
+        if (!CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the child ended by itself, status %x", status))
+            break;
         r.c.step = 0;
         if (CHECK(tern_checkpoint_load(path, &r.c)) && CHECK(r.c.step >= 1)) loads++;
         CHECK_OK();
         last += r.c.step;
     }
-    fprintf(stderr, "io_checkpoint: %d of %d checkpoints loaded after a kill, %" PRId64 " saves in all\n", loads, kills, last);
+    fprintf(stderr, "io_checkpoint: %d of %d checkpoints loaded after a kill, %" PRId64 " saves in all\n", loads, kills,
+            last);
     REQUIRE(tern_checkpoint_save(path, &r.c));
     CHECK(temporaries(path) == 0, "what killed processes left is not swept up");
     run_stop(&r);
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Also inside the HDF5 library's buffer for the file, which comes through the same door. */
 TERN_TEST(io_checkpoint, every_allocation_failing_once) {
