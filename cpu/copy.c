@@ -255,13 +255,19 @@ bool terni_cpu_arange(const terni_call *c) {
  * ------------------------------------------------------------------------------------------------------------------------
  */
 
-#define WHERE(name, T)                                                                              \
-    static void name(int64_t n, char *const *q, const int64_t *s, const void *arg) {                \
-        (void)arg;                                                                                  \
-        T *out = (T *)(void *)q[0];                                                                 \
-        const uint8_t *cond = (const uint8_t *)q[1];                                                \
-        const T *a = (const T *)(const void *)q[2], *b = (const T *)(const void *)q[3];             \
-        for (int64_t k = 0; k < n; k++) out[k * s[0]] = cond[k * s[1]] ? a[k * s[2]] : b[k * s[3]]; \
+#define WHERE(name, T)                                                                                  \
+    static void name(int64_t n, char *const *q, const int64_t *s, const void *arg) {                    \
+        (void)arg;                                                                                      \
+        T *out = (T *)(void *)q[0];                                                                     \
+        const uint8_t *cond = (const uint8_t *)q[1];                                                    \
+        const T *a = (const T *)(const void *)q[2], *b = (const T *)(const void *)q[3];                 \
+        if (s[0] == 1 && s[1] == 1 && s[2] == 1 && s[3] == 1)                                           \
+            for (int64_t k = 0; k < n; k++) {                                                           \
+                const T x = a[k], y = b[k];                                                             \
+                out[k] = cond[k] ? x : y;                                                               \
+            }                                                                                           \
+        else                                                                                            \
+            for (int64_t k = 0; k < n; k++) out[k * s[0]] = cond[k * s[1]] ? a[k * s[2]] : b[k * s[3]]; \
     }
 WHERE(where8, uint8_t)
 WHERE(where16, uint16_t)

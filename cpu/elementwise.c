@@ -23,6 +23,7 @@ VECTOR_FN(double, cos, double)
 #endif
 
 #include <math.h>
+#include <stdalign.h>
 
 #include "internal.h"
 
@@ -36,60 +37,49 @@ enum { GRAIN = 16384, BLOCK = 512 };
 #define FN(name)      SUFFIX(name, TYPE_NAME)
 #define K(v)          ((T)(v))
 
-/* The body once for contiguous runs, so that it vectorises, and once for any strides. Inputs x_0 .. at q[0] .. */
-#define LOOP1(body)                              \
-    (void)arg;                                   \
-    T *out = (T *)(void *)q[0];                  \
-    const T *i0 = (const T *)(const void *)q[1]; \
-    if (s[0] == 1 && s[1] == 1) {                \
-        for (int64_t k = 0; k < n; k++) {        \
-            const T v0 = i0[k];                  \
-            out[k] = (T)(body);                  \
-        }                                        \
-    } else {                                     \
-        for (int64_t k = 0; k < n; k++) {        \
-            const T v0 = i0[k * s[1]];           \
-            out[k * s[0]] = (T)(body);           \
-        }                                        \
+/* The loop over a contiguous run. The output may be an input, element for element, so nothing is carried. */
+#if defined(__clang__)
+#define EACH(k) for (int64_t k = 0; k < n; k++)
+#else
+#define EACH(k) _Pragma("GCC ivdep") for (int64_t k = 0; k < n; k++)
+#endif
+#define IN(i) ((const T *)(const void *)q[1 + (i)])
+#define OUT   ((T *)(void *)q[0])
+
+#define LOOP1(body)         \
+    (void)arg;              \
+    T *out = OUT;           \
+    const T *i0 = IN(0);    \
+    EACH(k) {               \
+        const T v0 = i0[k]; \
+        out[k] = (T)(body); \
     }
-#define LOOP2(body)                                                                   \
-    (void)arg;                                                                        \
-    T *out = (T *)(void *)q[0];                                                       \
-    const T *i0 = (const T *)(const void *)q[1], *i1 = (const T *)(const void *)q[2]; \
-    if (s[0] == 1 && s[1] == 1 && s[2] == 1) {                                        \
-        for (int64_t k = 0; k < n; k++) {                                             \
-            const T v0 = i0[k], v1 = i1[k];                                           \
-            out[k] = (T)(body);                                                       \
-        }                                                                             \
-    } else if (s[0] == 1 && s[1] == 1 && s[2] == 0) {                                 \
-        const T v1 = i1[0];                                                           \
-        for (int64_t k = 0; k < n; k++) {                                             \
-            const T v0 = i0[k];                                                       \
-            out[k] = (T)(body);                                                       \
-        }                                                                             \
-    } else {                                                                          \
-        for (int64_t k = 0; k < n; k++) {                                             \
-            const T v0 = i0[k * s[1]], v1 = i1[k * s[2]];                             \
-            out[k * s[0]] = (T)(body);                                                \
-        }                                                                             \
+#define LOOP2(body)                     \
+    (void)arg;                          \
+    T *out = OUT;                       \
+    const T *i0 = IN(0), *i1 = IN(1);   \
+    EACH(k) {                           \
+        const T v0 = i0[k], v1 = i1[k]; \
+        out[k] = (T)(body);             \
     }
-#define LOOP3(body)                                                                   \
-    (void)arg;                                                                        \
-    T *out = (T *)(void *)q[0];                                                       \
-    const T *i0 = (const T *)(const void *)q[1], *i1 = (const T *)(const void *)q[2]; \
-    const T *i2 = (const T *)(const void *)q[3];                                      \
-    if (s[0] == 1 && s[1] == 1 && s[2] == 1 && s[3] == 1) {                           \
-        for (int64_t k = 0; k < n; k++) {                                             \
-            const T v0 = i0[k], v1 = i1[k], v2 = i2[k];                               \
-            out[k] = (T)(body);                                                       \
-        }                                                                             \
-    } else {                                                                          \
-        for (int64_t k = 0; k < n; k++) {                                             \
-            const T v0 = i0[k * s[1]], v1 = i1[k * s[2]], v2 = i2[k * s[3]];          \
-            out[k * s[0]] = (T)(body);                                                \
-        }                                                                             \
+#define LOOP3(body)                                 \
+    (void)arg;                                      \
+    T *out = OUT;                                   \
+    const T *i0 = IN(0), *i1 = IN(1), *i2 = IN(2);  \
+    EACH(k) {                                       \
+        const T v0 = i0[k], v1 = i1[k], v2 = i2[k]; \
+        out[k] = (T)(body);                         \
     }
-#define RUN_ARGS int64_t n, char *const *q, const int64_t *s, const void *arg
+/* Bytes out. */
+#define COMPARE(value)                \
+    (void)arg;                        \
+    uint8_t *out = (uint8_t *)q[0];   \
+    const T *i0 = IN(0), *i1 = IN(1); \
+    EACH(k) {                         \
+        const T a = i0[k], b = i1[k]; \
+        out[k] = (uint8_t)(value);    \
+    }
+#define RUN_ARGS int64_t n, char *const *q, const void *arg
 
 #define T         float
 #define TYPE_NAME f32
@@ -145,71 +135,104 @@ enum { GRAIN = 16384, BLOCK = 512 };
 /* ---- kernels
  * ---------------------------------------------------------------------------------------------------------------- */
 
-typedef struct half_run {
-    terni_run_fn run; /* on f32 */
-    const void *arg;
-    int dtype, n_in;
-    bool to_bool; /* compare: the output is bytes */
-} half_run;
+/* n contiguous elements: out, inputs */
+typedef void (*body_fn)(RUN_ARGS);
 
-/* A run of f16 or bf16, in blocks that are converted to f32 and back. */
-static void run_half(int64_t n, char *const *p, const int64_t *s, const void *arg) {
-    const half_run *h = arg;
-    static const int64_t unit[TERNI_LOOP_VIEWS] = {1, 1, 1, 1};
-    float buf[TERNI_LOOP_VIEWS][BLOCK];
+typedef struct work {
+    body_fn body;
+    const void *arg;
+    int n_in, in, out; /* dtypes */
+    bool half_in, half_out;
+} work;
+
+#define STRIDED(T, to, ts, from, fs) \
+    for (int64_t k = 0; k < n; k++) ((T *)(void *)(to))[k * (ts)] = ((const T *)(const void *)(from))[k * (fs)]
+
+static void spread(size_t size, int64_t n, char *to, int64_t ts, const char *from, int64_t fs) {
+    if (size == 1)
+        STRIDED(uint8_t, to, ts, from, fs);
+    else if (size == 4)
+        STRIDED(uint32_t, to, ts, from, fs);
+    else
+        STRIDED(uint64_t, to, ts, from, fs);
+}
+
+static void load(const work *w, int64_t n, char *to, const char *from, int64_t s) {
+    if (w->half_in)
+        terni_cpu_from_half(w->in, (const uint16_t *)(const void *)from, s, (float *)(void *)to, n);
+    else
+        spread(terni_cpu_size(w->in), n, to, 1, from, s);
+}
+
+static void store(const work *w, int64_t n, char *to, int64_t s, const char *from) {
+    if (w->half_out)
+        terni_cpu_to_half(w->out, (const float *)(const void *)from, (uint16_t *)(void *)to, s, n);
+    else
+        spread(terni_cpu_size(w->out), n, to, s, from, 1);
+}
+
+/* What is not contiguous, or is f16 or bf16, goes through blocks that are contiguous f32, f64, ... */
+static void run_blocks(int64_t n, char *const *p, const int64_t *s, const work *w) {
+    alignas(64) char buf[TERNI_LOOP_VIEWS][BLOCK * sizeof(double)];
+    const int64_t in_size = (int64_t)terni_cpu_size(w->in), out_size = (int64_t)terni_cpu_size(w->out);
+    for (int i = 1; i <= w->n_in; i++)
+        if (s[i] == 0) load(w, n < BLOCK ? n : BLOCK, buf[i], p[i], 0);
     for (int64_t at = 0; at < n; at += BLOCK) {
         const int64_t m = n - at < BLOCK ? n - at : BLOCK;
-        char *q[TERNI_LOOP_VIEWS] = {(char *)buf[0]};
-        int64_t stride[TERNI_LOOP_VIEWS] = {1, 1, 1, 1};
-        for (int i = 1; i <= h->n_in; i++) {
-            terni_cpu_from_half(h->dtype, (const uint16_t *)(const void *)p[i] + at * s[i], s[i], buf[i], m);
-            q[i] = (char *)buf[i];
+        char *q[TERNI_LOOP_VIEWS];
+        for (int i = 1; i <= w->n_in; i++) {
+            char *from = p[i] + at * s[i] * in_size;
+            q[i] = s[i] == 1 && !w->half_in ? from : buf[i];
+            if (q[i] != from && s[i] != 0) load(w, m, buf[i], from, s[i]);
         }
-        if (h->to_bool) {
-            q[0] = p[0] + at * s[0];
-            stride[0] = s[0];
-        }
-        h->run(m, q, h->to_bool ? stride : unit, h->arg);
-        if (!h->to_bool) terni_cpu_to_half(h->dtype, buf[0], (uint16_t *)(void *)p[0] + at * s[0], s[0], m);
+        char *to = p[0] + at * s[0] * out_size;
+        q[0] = s[0] == 1 && !w->half_out ? to : buf[0];
+        w->body(m, q, w->arg);
+        if (q[0] != to) store(w, m, to, s[0], buf[0]);
     }
 }
 
+static void run(int64_t n, char *const *p, const int64_t *s, const void *arg) {
+    const work *w = arg;
+    bool plain = s[0] == 1 && !w->half_in;
+    for (int i = 1; i <= w->n_in; i++) plain = plain && s[i] == 1;
+    if (plain)
+        w->body(n, p, w->arg);
+    else
+        run_blocks(n, p, s, w);
+}
+
 typedef struct runs { /* by dtype of the inputs; NULL where the row does not take it */
-    terni_run_fn f32, f64, i64, i32, u8;
+    body_fn f32, f64, i64, i32, u8;
 } runs;
+
+static body_fn body_of(const runs *r, int dtype) {
+    switch (dtype) {
+        case TERN_F32:
+        case TERN_F16:
+        case TERN_BF16:
+            return r->f32;
+        case TERN_F64:
+            return r->f64;
+        case TERN_I64:
+            return r->i64;
+        case TERN_I32:
+            return r->i32;
+        default:
+            return r->u8; /* and bool */
+    }
+}
 
 static const char *const names[TERN_DTYPE_COUNT] = {
     [TERN_I64] = "i64", [TERN_I32] = "i32", [TERN_U8] = "u8", [TERN_BOOL] = "bool"};
 
 static bool launch(const terni_call *c, const char *name, const runs *r, const void *arg) {
+    const int in = c->in[0]->dtype, out = c->out[0]->dtype;
+    const work w = {body_of(r, in), arg, c->n_in, in, out, terni_cpu_is_half(in), terni_cpu_is_half(out)};
+    if (!w.body) return terni_cpu_fail(TERN_ERR_DTYPE, "%s: not for %s", name, names[in]);
     const terni_view *v[TERNI_LOOP_VIEWS] = {c->out[0]};
     for (int i = 0; i < c->n_in; i++) v[1 + i] = c->in[i];
-    const int dtype = c->in[0]->dtype;
-    if (terni_cpu_is_half(dtype)) {
-        const half_run h = {r->f32, arg, dtype, c->n_in, c->out[0]->dtype == TERN_BOOL};
-        terni_cpu_loop(v, 1 + c->n_in, run_half, &h, GRAIN);
-        return true;
-    }
-    terni_run_fn fn = NULL;
-    switch (dtype) {
-        case TERN_F32:
-            fn = r->f32;
-            break;
-        case TERN_F64:
-            fn = r->f64;
-            break;
-        case TERN_I64:
-            fn = r->i64;
-            break;
-        case TERN_I32:
-            fn = r->i32;
-            break;
-        default:
-            fn = r->u8;
-            break; /* u8 and bool */
-    }
-    if (!fn) return terni_cpu_fail(TERN_ERR_DTYPE, "%s: not for %s", name, names[dtype]);
-    terni_cpu_loop(v, 1 + c->n_in, fn, arg, GRAIN);
+    terni_cpu_loop(v, 1 + c->n_in, run, &w, GRAIN);
     return true;
 }
 

@@ -39,9 +39,14 @@ static bool merge(loop *l, const terni_view *const *v, int n) {
     return true;
 }
 
-/* A part of a single run. */
+enum { UNIT = 64 };
+
+/* A part of a single run, in units of UNIT elements: how far a run's vectors reach, and so what its last elements are
+ * computed by, does not depend on the number of threads. */
 static void part_of_run(void *arg, int64_t begin, int64_t end) {
     const loop *l = arg;
+    begin *= UNIT;
+    end = end * UNIT < l->shape[0] ? end * UNIT : l->shape[0];
     char *p[TERNI_LOOP_VIEWS];
     for (int i = 0; i < l->n_views; i++) p[i] = l->base[i] + begin * l->inner[i] * l->size[i];
     l->fn(end - begin, p, l->inner, l->arg);
@@ -80,7 +85,7 @@ void terni_cpu_loop(const terni_view *const *views, int n_views, terni_run_fn fn
         if (l.shape[0] <= grain)
             fn(l.shape[0], l.base, l.inner, arg);
         else
-            terni_cpu_parallel(l.shape[0], grain, part_of_run, &l);
+            terni_cpu_parallel((l.shape[0] - 1) / UNIT + 1, grain / UNIT + 1, part_of_run, &l);
         return;
     }
     int64_t runs = 1;
