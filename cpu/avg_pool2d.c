@@ -18,6 +18,10 @@ static inline span span_of(const terni_pool2d_opts *o, int d, int64_t i, int64_t
     return s;
 }
 
+static bool is_2x2(const terni_pool2d_opts *o) {
+    return o->kernel[0] == 2 && o->kernel[1] == 2 && o->stride[0] == 2 && o->stride[1] == 2 && !o->pad[0] && !o->pad[1];
+}
+
 #define TERNI_TEMPLATE "avg_pool2d.inc"
 #include "each_float.h"
 

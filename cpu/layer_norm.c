@@ -1,7 +1,7 @@
 #include "internal.h"
 #include "widen.h"
 
-enum { GRAIN = 4096 };
+enum { GRAIN = 4096, ROWS = 32 }; /* ROWS: summed in x's type before they go into a double */
 
 #define TERNI_TEMPLATE "layer_norm.inc"
 #include "each_float.h"
