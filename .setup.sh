@@ -22,7 +22,6 @@ setup_packages() {
     done
     [ -n "$setup_missing" ] || return 0
     setup_install="apt-get install -y --no-install-recommends$setup_missing"
-    echo "Installing:$setup_missing"
     if [ "$(id -u)" = 0 ]; then
         setup_do='env DEBIAN_FRONTEND=noninteractive'
     elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
@@ -30,6 +29,7 @@ setup_packages() {
     else
         setup_stop "Neither root nor sudo here. Have somebody run this as root, then start again:"
     fi
+    echo "Installing:$setup_missing"
     # The lists are brought up to date only where they do not do: a fresh system has none.
     # shellcheck disable=SC2086
     $setup_do $setup_install -qq >/dev/null 2>&1 || { $setup_do apt-get update -qq && $setup_do $setup_install -qq; } ||

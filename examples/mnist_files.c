@@ -28,8 +28,11 @@ static bool join(char out[MNIST_PATH_MAX], const char *folder, const char *name,
 
 static bool folder_of(const settings *s, char out[MNIST_PATH_MAX]) {
     const char *root = getenv("TERN_DATA");
-    if (s->data) return join(out, s->data, "", "");
-    return join(out, root && *root ? root : "data", "mnist", "");
+    if (!s->data) return join(out, root && *root ? root : "data", "mnist", "");
+    const size_t n = strlen(s->data);
+    if (n >= MNIST_PATH_MAX) return tern_error_set(TERN_ERR_ARGUMENT, "%s: the path is too long", s->data);
+    memcpy(out, s->data, n + 1);
+    return true;
 }
 
 static const char *url(void) {
