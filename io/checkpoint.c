@@ -11,7 +11,7 @@
 
 static bool save_model(hid_t file, tern_module *m) {
     tern_named e;
-    const hid_t g = H5Gcreate2(file, "/model", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t g = terni_h5_group(file, "/model");
     bool ok = g >= 0;
     for (int i = 0; ok && tern_module_each(m, i, &e); i++)
         ok = terni_h5_put_tensor(g, e.name, e.tensor, e.is_param ? "param" : "buffer");
@@ -21,7 +21,7 @@ static bool save_model(hid_t file, tern_module *m) {
 
 static bool save_optim(hid_t file, tern_optim *o) {
     tern_optim_state e;
-    const hid_t g = H5Gcreate2(file, "/optim", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t g = terni_h5_group(file, "/optim");
     bool ok = g >= 0 && terni_h5_put_text(g, "type", tern_optim_type(o)) &&
               terni_h5_put_f64(g, "lr", tern_optim_lr(o)) && terni_h5_put_i64(g, "steps", tern_optim_steps(o)) &&
               terni_h5_put_i64(g, "groups", tern_optim_groups(o));

@@ -175,24 +175,46 @@ static bool set_layout(hid_t plist, const hsize_t *dims, int ndim, size_t size) 
     return H5Pset_chunk(plist, ndim, chunk) >= 0 && H5Pset_fletcher32(plist) >= 0;
 }
 
+hid_t terni_h5_group(hid_t at, const char *name) {
+    const hid_t plist = H5Pcreate(H5P_GROUP_CREATE);
+    hid_t g = -1;
+    if (plist >= 0 && H5Pset_obj_track_times(plist, false) >= 0)
+        g = H5Gcreate2(at, name, H5P_DEFAULT, plist, H5P_DEFAULT);
+    if (plist >= 0) H5Pclose(plist);
+    return g;
+}
+
+/* Makes the groups that a dataset's name goes through. */
+static bool make_groups(hid_t at, const char *name) {
+    char group[512];
+    for (const char *end = strchr(name, '/'); end; end = strchr(end + 1, '/')) {
+        const int n = snprintf(group, sizeof group, "%.*s", (int)(end - name), name);
+        if (n < 0 || n >= (int)sizeof group) return false;
+        if (H5Lexists(at, group, H5P_DEFAULT) > 0) continue;
+        const hid_t g = terni_h5_group(at, group);
+        if (g < 0) return false;
+        H5Gclose(g);
+    }
+    return true;
+}
+
 static bool write_dataset(hid_t at, const char *name, tern_tensor *t, const char *kind) {
     hsize_t dims[TERN_MAX_DIMS];
     const tern_dtype dtype = tern_dtype_of(t);
     const int ndim = tern_ndim(t);
     for (int i = 0; i < ndim; i++) dims[i] = (hsize_t)tern_size(t, i);
-    const hid_t type = terni_h5_type(dtype), links = H5Pcreate(H5P_LINK_CREATE), plist = H5Pcreate(H5P_DATASET_CREATE);
+    const hid_t type = terni_h5_type(dtype), plist = H5Pcreate(H5P_DATASET_CREATE);
     const hid_t space = ndim ? H5Screate_simple(ndim, dims, NULL) : H5Screate(H5S_SCALAR);
-    bool ok = type >= 0 && links >= 0 && plist >= 0 && space >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 &&
+    bool ok = type >= 0 && plist >= 0 && space >= 0 && make_groups(at, name) &&
               H5Pset_obj_track_times(plist, false) >= 0 &&
               (ndim == 0 || tern_numel(t) == 0 || set_layout(plist, dims, ndim, tern_dtype_size(dtype)));
-    const hid_t set = ok ? H5Dcreate2(at, name, type, space, links, plist, H5P_DEFAULT) : -1;
+    const hid_t set = ok ? H5Dcreate2(at, name, type, space, H5P_DEFAULT, plist, H5P_DEFAULT) : -1;
     ok = set >= 0 && (tern_numel(t) == 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, tern_data(t)) >= 0);
     if (ok && kind) ok = terni_h5_put_text(set, "kind", kind);
     if (ok && (dtype == TERN_BF16 || dtype == TERN_BOOL)) ok = terni_h5_put_text(set, "dtype", tern_dtype_name(dtype));
     if (set >= 0) ok = H5Dclose(set) >= 0 && ok;
     if (space >= 0) H5Sclose(space);
     if (plist >= 0) H5Pclose(plist);
-    if (links >= 0) H5Pclose(links);
     if (type >= 0) H5Tclose(type);
     return ok;
 }

@@ -28,6 +28,8 @@ bool terni_h5_get_f64(hid_t at, const char *name, double *v);
 /* For terni_mfree; NULL if there is none. */
 char *terni_h5_get_text(hid_t at, const char *name);
 
+/* A new group, for H5Gclose. Nothing here keeps the time of its making, so that equal states make equal files. */
+hid_t terni_h5_group(hid_t at, const char *name);
 /* Writes t (on any device) as a dataset with a checksum; groups in the name are made. */
 bool terni_h5_put_tensor(hid_t at, const char *name, tern_tensor *t, const char *kind);
 /* Shape and dtype of a dataset. */
