@@ -2,7 +2,7 @@
  * that a training program does included (loader, forward, backward, update, the loss summed up). The samples are
  * random, as time does not depend on them, or MNIST's own where TERN_DATA names the folder that holds mnist/.
  *     bench-mlp_epoch [--quick | EPOCHS [WORKERS]]
- * prints the best and the median of EPOCHS (default 15) epochs, with WORKERS loader threads (default 0). */
+ * prints the best and the median of EPOCHS (default 15) epochs, with WORKERS loader threads (default 1). */
 #include "bench.h"
 #include "tern/tern.h"
 
@@ -50,7 +50,7 @@ static double epoch(tern_module *net, tern_optim *optim, tern_loader *loader) {
 int main(int argc, char **argv) {
     static double seconds[EPOCHS_MAX];
     const bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
-    const int epochs = quick ? 2 : argc > 1 ? atoi(argv[1]) : 15, workers = argc > 2 ? atoi(argv[2]) : 0;
+    const int epochs = quick ? 2 : argc > 1 ? atoi(argv[1]) : 15, workers = argc > 2 ? atoi(argv[2]) : 1;
     const char *root = getenv("TERN_DATA");
     const bool real = root && *root;
     if (epochs < 1 || epochs > EPOCHS_MAX || workers < 0) {

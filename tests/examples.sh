@@ -383,7 +383,7 @@ fi
 # ---- the bar --------------------------------------------------------------------------------------------------------
 
 if command -v script >/dev/null; then
-    TERM=xterm script -qec "stty cols 100; $digits --model cnn --epochs 2 --out bar.h5" /dev/null >out 2>err </dev/null
+    TERM=xterm script -qec "stty cols 100; $digits --model cnn --epochs 10 --out bar.h5" /dev/null >out 2>err </dev/null
     check 'a bar on a terminal' grep -q '\[=*[>.=]' out
     check 'with the time left' grep -q 'images/s  [0-9:]* left' out
     tr '\r' '\n' <out | sed "s/$(printf '\033')\[K//g" | awk 'length($0) > 99 && /\[/ { long = 1 } END { exit long }'

@@ -108,5 +108,5 @@ void progress_epoch_print(progress *p, progress_state s, double test_accuracy) {
            p->epochs, s.loss, 100 * s.accuracy, 100 * test_accuracy, p->rate,
            clock_text(now() - p->began, time_text, sizeof time_text));
     fflush(stdout);
-    p->drawn = now();
+    if (!p->bar) p->drawn = now(); /* a plain line is due half a minute after this one */
 }

@@ -58,6 +58,7 @@ int settings_read(settings *s, const example *e, int argc, char **argv) {
     s->schedule = "cosine";
     s->device_text = "auto";
     s->seed = 1;
+    s->workers = 1;
     add_rows(s);
     if (!options_parse(e->name, s->options, s->n_options, argc, argv)) return EXIT_USAGE;
     if (s->help) return EXIT_OK;
@@ -110,7 +111,7 @@ void settings_help(const settings *s) {
     printf("Usage: %s [OPTION]...\n\n%s\n\nOptions:\n", e->name, e->about);
     options_help(s->options, s->n_options);
     printf(
-        "\nDefaults: --model %s --optim adamw --schedule cosine --seed 1 --device auto --threads 0 --workers 0\n"
+        "\nDefaults: --model %s --optim adamw --schedule cosine --seed 1 --device auto --threads 0 --workers 1\n"
         "  --out %s.h5",
         e->recipes[0].model, e->name);
     for (size_t i = 0; i < sizeof e->recipes / sizeof *e->recipes; i++) {
