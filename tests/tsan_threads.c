@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "common.h"
+#include "tern/data.h"
 
 static tern_tensor *shared_weight;
 
@@ -29,7 +30,28 @@ static void *release(void *user) {
     return NULL;
 }
 
+/* A loader with workers, left in the middle of an epoch too. */
+static void load(void) {
+    tern_dataset *d = tern_digits_new(true);
+    for (int workers = 1; workers <= 4; workers += 3) {
+        tern_loader *l = tern_loader_new(
+            d, (tern_loader_opts){.batch = 50, .shuffle = true, .seed = 3, .workers = workers, .prefetch = 2});
+        tern_batch b;
+        int64_t seen = 0;
+        for (int i = 0; i < 40 && l; i++) {
+            const int s = tern_scope_push();
+            if (tern_loader_next(l, &b)) seen += b.n;
+            tern_scope_pop(s);
+        }
+        CHECK(l && seen > d->length, "%" PRId64 " samples", seen);
+        tern_loader_free(l);
+    }
+    tern_dataset_free(d);
+    CHECK_OK();
+}
+
 static void body(void) {
+    load();
     pthread_t t[4];
     int id[4] = {0, 1, 2, 3};
     shared_weight = tern_randn(TERN_SHAPE(20, 5), 0, 1, (tern_options){0});
