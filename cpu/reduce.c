@@ -1,24 +1,13 @@
-/* Reductions. The view is split into kept and reduced dimensions. Where the innermost reduced dimension is the one that
+/* Sums. Where the innermost reduced dimension is the one that
  * lies densest in memory, each output is a sum of runs (pairwise inside, compensated across); where a kept dimension
  * does, whole rows are added up in blocks. Blocks do not depend on the number of threads, so neither do results. */
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "reduce.h"
 #include "simd.h"
 
-enum { GRAIN = 32768, BASE = 256, HALF_BLOCK = 1024, COLUMNS = 256, ROWS = 64, SPLIT = 1 << 16 };
-
-typedef struct plan {
-    const terni_view *x, *y;
-    int n_kept, n_red;
-    int64_t kept[TERN_MAX_DIMS], kept_stride[TERN_MAX_DIMS];
-    int64_t red[TERN_MAX_DIMS], red_stride[TERN_MAX_DIMS];
-    int64_t outputs, inputs; /* inputs: to one output */
-    double scale;
-    int mode;        /* of extremes: 0 max, 1 min, 2 argmax */
-    double *partial; /* of a full sum: one a block */
-} plan;
+enum { GRAIN = 32768, BASE = 256, HALF_BLOCK = 1024, ROWS = 64, SPLIT = 1 << 16 };
 
 static void add_dim(int *n, int64_t *size, int64_t *stride, int64_t d, int64_t s) {
     if (d == 1) return;
@@ -31,9 +20,9 @@ static void add_dim(int *n, int64_t *size, int64_t *stride, int64_t d, int64_t s
     stride[(*n)++] = s;
 }
 
-static plan make_plan(const terni_call *c) {
+terni_reduction terni_cpu_reduction(const terni_call *c) {
     const terni_reduce_opts *o = c->opts;
-    plan p = {.x = c->in[0], .y = c->out[0], .outputs = 1, .inputs = 1, .scale = o->scale};
+    terni_reduction p = {.x = c->in[0], .y = c->out[0], .outputs = 1, .inputs = 1, .scale = o->scale};
     for (int d = 0; d < p.x->ndim; d++) {
         const int64_t size = p.x->shape[d], stride = p.x->strides[d];
         if (o->dims >> d & 1) {
@@ -49,14 +38,28 @@ static plan make_plan(const terni_call *c) {
     return p;
 }
 
-/* Offset of number k in row-major order over n dimensions. */
-static int64_t offset(int64_t k, int n, const int64_t *size, const int64_t *stride) {
-    int64_t o = 0;
-    for (int d = n - 1; d >= 0; d--) {
-        o += k % size[d] * stride[d];
-        k /= size[d];
+typedef struct columns_job {
+    const terni_reduction *p;
+    terni_columns_fn fn;
+    int64_t per_row; /* blocks */
+} columns_job;
+
+static void some_columns(void *arg, int64_t begin, int64_t end) {
+    const columns_job *job = arg;
+    const terni_reduction *p = job->p;
+    const int last = p->n_kept - 1;
+    const int64_t width = p->kept[last];
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t row = i / job->per_row, j = i % job->per_row * TERNI_COLUMNS;
+        const int64_t base = terni_cpu_offset(row, last, p->kept, p->kept_stride) + j;
+        job->fn(p, base, row * width + j, width - j < TERNI_COLUMNS ? width - j : TERNI_COLUMNS);
     }
-    return o;
+}
+
+void terni_cpu_columns(const terni_reduction *p, terni_columns_fn fn, int64_t grain) {
+    const int64_t width = p->kept[p->n_kept - 1];
+    columns_job job = {p, fn, (width + TERNI_COLUMNS - 1) / TERNI_COLUMNS};
+    terni_cpu_parallel(p->outputs / width * job.per_row, grain / TERNI_COLUMNS + 1, some_columns, &job);
 }
 
 /* Neumaier's compensated sum. */
@@ -131,21 +134,22 @@ static void store(const terni_view *y, int64_t i, double v) {
 }
 
 static void sum_by_output(void *arg, int64_t begin, int64_t end) {
-    const plan *p = arg;
+    const terni_reduction *p = arg;
     const int last = p->n_red - 1;
     const int64_t runs = p->red[last] ? p->inputs / p->red[last] : 0;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t base = offset(i, p->n_kept, p->kept, p->kept_stride);
+        const int64_t base = terni_cpu_offset(i, p->n_kept, p->kept, p->kept_stride);
         total t = {0, 0};
         for (int64_t r = 0; r < runs; r++)
-            sum_run(&t, p->x, base + offset(r, last, p->red, p->red_stride), p->red[last], p->red_stride[last]);
+            sum_run(&t, p->x, base + terni_cpu_offset(r, last, p->red, p->red_stride), p->red[last],
+                    p->red_stride[last]);
         store(p->y, i, total_get(&t) * p->scale);
     }
 }
 
 /* One output from one run: blocks in parallel, then their sums in order. */
 static void sum_block(void *arg, int64_t begin, int64_t end) {
-    const plan *p = arg;
+    const terni_reduction *p = arg;
     for (int64_t b = begin; b < end; b++) {
         const int64_t at = b * SPLIT, n = p->red[0] - at < SPLIT ? p->red[0] - at : SPLIT;
         total t = {0, 0};
@@ -154,7 +158,7 @@ static void sum_block(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-static bool sum_all(plan *p) {
+static bool sum_all(terni_reduction *p) {
     const int64_t blocks = (p->red[0] + SPLIT - 1) / SPLIT;
     p->partial = terni_cpu_host->alloc((size_t)blocks * sizeof(double));
     if (!p->partial) return false;
@@ -176,22 +180,22 @@ static bool sum_all(plan *p) {
     }
 
 /* Columns [j, j + m) of one row of outputs. f32 rows are added in f32 within a block of ROWS, blocks in f64. */
-static void columns(const plan *p, int64_t base, int64_t y0, int64_t m) {
-    double sum[COLUMNS] = {0}, part[COLUMNS];
-    float part32[COLUMNS];
+static void sum_columns(const terni_reduction *p, int64_t base, int64_t y0, int64_t m) {
+    double sum[TERNI_COLUMNS] = {0}, part[TERNI_COLUMNS];
+    float part32[TERNI_COLUMNS];
     for (int64_t r = 0; r < p->inputs; r += ROWS) {
         const int64_t end = r + ROWS < p->inputs ? r + ROWS : p->inputs;
         memset(part, 0, sizeof part);
         memset(part32, 0, sizeof part32);
         for (int64_t k = r; k < end; k++) {
-            const int64_t at = base + offset(k, p->n_red, p->red, p->red_stride);
+            const int64_t at = base + terni_cpu_offset(k, p->n_red, p->red, p->red_stride);
             if (p->x->dtype == TERN_F64) {
                 ADD_ROWS(double)
             } else if (p->x->dtype == TERN_F32) {
                 const float *x = (const float *)p->x->data + at;
                 for (int64_t j = 0; j < m; j++) part32[j] += x[j];
             } else {
-                float buf[COLUMNS];
+                float buf[TERNI_COLUMNS];
                 terni_cpu_from_half(p->x->dtype, (const uint16_t *)p->x->data + at, 1, buf, m);
                 for (int64_t j = 0; j < m; j++) part32[j] += buf[j];
             }
@@ -201,138 +205,52 @@ static void columns(const plan *p, int64_t base, int64_t y0, int64_t m) {
     for (int64_t j = 0; j < m; j++) store(p->y, y0 + j, sum[j] * p->scale);
 }
 
-static void sum_by_columns(void *arg, int64_t begin, int64_t end) {
-    const plan *p = arg;
-    const int last = p->n_kept - 1;
-    const int64_t width = p->kept[last], blocks = (width + COLUMNS - 1) / COLUMNS;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t row = i / blocks, j = i % blocks * COLUMNS;
-        const int64_t base = offset(row, last, p->kept, p->kept_stride) + j;
-        columns(p, base, row * width + j, width - j < COLUMNS ? width - j : COLUMNS);
-    }
-}
-
 /* ---- integers
  * ------------------------------------------------------------------------------------------------------------------ */
 
-static int64_t load_int(const terni_view *x, int64_t i) {
-    switch (x->dtype) {
-        case TERN_I64:
-            return ((const int64_t *)x->data)[i];
-        case TERN_I32:
-            return ((const int32_t *)x->data)[i];
-        default:
-            return ((const uint8_t *)x->data)[i];
+#define SUM_INT(name, T)                                                          \
+    static uint64_t name(const terni_view *x, int64_t at, int64_t n, int64_t s) { \
+        const T *v = (const T *)x->data + at;                                     \
+        uint64_t sum = 0; /* wraps */                                             \
+        if (s == 1)                                                               \
+            for (int64_t k = 0; k < n; k++) sum += (uint64_t)v[k];                \
+        else                                                                      \
+            for (int64_t k = 0; k < n; k++) sum += (uint64_t)v[k * s];            \
+        return sum;                                                               \
     }
-}
+SUM_INT(sum_i64, int64_t)
+SUM_INT(sum_i32, int32_t)
+SUM_INT(sum_u8, uint8_t)
 
 static void sum_int(void *arg, int64_t begin, int64_t end) {
-    const plan *p = arg;
+    const terni_reduction *p = arg;
+    const int last = p->n_red - 1, dtype = p->x->dtype;
+    const int64_t n = p->red[last], s = p->red_stride[last], runs = n ? p->inputs / n : 0;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t base = offset(i, p->n_kept, p->kept, p->kept_stride);
-        uint64_t s = 0; /* wraps */
-        for (int64_t r = 0; r < p->inputs; r++)
-            s += (uint64_t)load_int(p->x, base + offset(r, p->n_red, p->red, p->red_stride));
-        ((int64_t *)p->y->data)[i] = (int64_t)s;
+        const int64_t base = terni_cpu_offset(i, p->n_kept, p->kept, p->kept_stride);
+        uint64_t sum = 0;
+        for (int64_t r = 0; r < runs; r++) {
+            const int64_t at = base + terni_cpu_offset(r, last, p->red, p->red_stride);
+            sum += dtype == TERN_I64   ? sum_i64(p->x, at, n, s)
+                   : dtype == TERN_I32 ? sum_i32(p->x, at, n, s)
+                                       : sum_u8(p->x, at, n, s);
+        }
+        ((int64_t *)p->y->data)[i] = (int64_t)sum;
     }
 }
 
 bool terni_cpu_sum(const terni_call *c) {
-    plan p = make_plan(c);
+    terni_reduction p = terni_cpu_reduction(c);
     if (p.outputs == 0) return true;
     const int64_t grain = GRAIN / (p.inputs + 1) + 1;
     if (p.y->dtype == TERN_I64) {
         terni_cpu_parallel(p.outputs, grain, sum_int, &p);
         return true;
     }
-    const int last = p.n_kept - 1;
     if (p.outputs == 1 && p.n_red == 1 && p.inputs > SPLIT) return sum_all(&p);
-    if (p.kept_stride[last] == 1 && p.kept[last] > 1 && p.red_stride[p.n_red - 1] != 1) {
-        const int64_t blocks = p.outputs / p.kept[last] * ((p.kept[last] + COLUMNS - 1) / COLUMNS);
-        terni_cpu_parallel(blocks, grain / COLUMNS + 1, sum_by_columns, &p);
-    } else {
-        terni_cpu_parallel(p.outputs, grain, sum_by_output, &p);
-    }
-    return true;
-}
-
-/* ---- max, min, argmax
- * ------------------------------------------------------------------------------------------------------------- */
-
-#define EXTREME(name, T, LOAD, IS_NAN)                                            \
-    static void name(void *arg, int64_t begin, int64_t end) {                     \
-        const plan *p = arg;                                                      \
-        const int last = p->n_red - 1;                                            \
-        const int64_t runs = p->inputs / p->red[last], s = p->red_stride[last];   \
-        for (int64_t i = begin; i < end; i++) {                                   \
-            const int64_t base = offset(i, p->n_kept, p->kept, p->kept_stride);   \
-            T best = LOAD(p->x, base);                                            \
-            int64_t where = 0;                                                    \
-            for (int64_t r = 0; r < runs; r++) {                                  \
-                const int64_t at = base + offset(r, last, p->red, p->red_stride); \
-                for (int64_t k = 0; k < p->red[last]; k++) {                      \
-                    const T v = LOAD(p->x, at + k * s);                           \
-                    const bool better = p->mode == 1 ? v < best : v > best;       \
-                    if ((better || IS_NAN(v)) && !(IS_NAN(best))) {               \
-                        best = v;                                                 \
-                        where = r * p->red[last] + k;                             \
-                    }                                                             \
-                }                                                                 \
-            }                                                                     \
-            if (p->mode == 2)                                                     \
-                ((int64_t *)p->y->data)[i] = where;                               \
-            else                                                                  \
-                STORE_##name(p->y, i, best);                                      \
-        }                                                                         \
-    }
-#define NEVER(v)                    false
-#define LOAD_F32(x, i)              ((const float *)(x)->data)[i]
-#define LOAD_F64(x, i)              ((const double *)(x)->data)[i]
-#define STORE_extreme_f32(y, i, v)  ((float *)(y)->data)[i] = v
-#define STORE_extreme_f64(y, i, v)  ((double *)(y)->data)[i] = v
-#define STORE_extreme_half(y, i, v) store(y, i, (double)v)
-#define STORE_extreme_int(y, i, v)  store_int(y, i, v)
-
-static float load_half(const terni_view *x, int64_t i) {
-    const uint16_t h = ((const uint16_t *)x->data)[i];
-    return x->dtype == TERN_F16 ? terni_f16_to(h) : terni_bf16_to(h);
-}
-static void store_int(const terni_view *y, int64_t i, int64_t v) {
-    if (y->dtype == TERN_I64)
-        ((int64_t *)y->data)[i] = v;
-    else if (y->dtype == TERN_I32)
-        ((int32_t *)y->data)[i] = (int32_t)v;
+    if (terni_cpu_by_columns(&p))
+        terni_cpu_columns(&p, sum_columns, grain);
     else
-        ((uint8_t *)y->data)[i] = (uint8_t)v;
-}
-EXTREME(extreme_f32, float, LOAD_F32, isnan)
-EXTREME(extreme_f64, double, LOAD_F64, isnan)
-EXTREME(extreme_half, float, load_half, isnan)
-EXTREME(extreme_int, int64_t, load_int, NEVER)
-
-static bool extreme(const terni_call *c, int mode) {
-    plan p = make_plan(c);
-    p.mode = mode;
-    if (p.outputs == 0) return true;
-    const int64_t grain = GRAIN / (p.inputs + 1) + 1;
-    switch (p.x->dtype) {
-        case TERN_F32:
-            terni_cpu_parallel(p.outputs, grain, extreme_f32, &p);
-            break;
-        case TERN_F64:
-            terni_cpu_parallel(p.outputs, grain, extreme_f64, &p);
-            break;
-        case TERN_F16:
-        case TERN_BF16:
-            terni_cpu_parallel(p.outputs, grain, extreme_half, &p);
-            break;
-        default:
-            terni_cpu_parallel(p.outputs, grain, extreme_int, &p);
-            break;
-    }
+        terni_cpu_parallel(p.outputs, grain, sum_by_output, &p);
     return true;
 }
-
-bool terni_cpu_max(const terni_call *c) { return extreme(c, 0); }
-bool terni_cpu_min(const terni_call *c) { return extreme(c, 1); }
-bool terni_cpu_argmax(const terni_call *c) { return extreme(c, 2); }
