@@ -210,3 +210,31 @@ TERN_TEST(random, dropout_gradients) {
     gradcheck("dropout", fixed_dropout, &x, 1, NULL);
     gradgradcheck("dropout", fixed_dropout, &x, 1, NULL);
 }
+
+/* Bits of draws (FNV-1a): the same for every compiler, instruction set and device, so a seed's results can be
+ * published. */
+TERN_TEST(random, bits_of_normal_and_uniform_draws) {
+    static const struct {
+        tern_dtype dtype;
+        uint64_t hash;
+    } want[] = {{TERN_F32, 0x32725d8e1381ee8c},
+                {TERN_F64, 0xb4858323a67eadc5},
+                {TERN_F16, 0x874e8b0869cd3a7a},
+                {TERN_BF16, 0x74665a0498f7a7d0}};
+    enum { N = 4099 };
+    static unsigned char bytes[N * 8];
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const int s = tern_scope_push();
+        tern_seed(2024);
+        uint64_t hash = 14695981039346656037u;
+        for (int kind = 0; kind < 2; kind++) {
+            const tern_options o = {.dtype = want[i].dtype};
+            tern_tensor *t = kind ? tern_rand(TERN_SHAPE(N), -1, 3, o) : tern_randn(TERN_SHAPE(N), 0.5, 2, o);
+            const size_t size = N * tern_dtype_size(want[i].dtype);
+            REQUIRE(tern_to_host(t, bytes, size));
+            for (size_t k = 0; k < size; k++) hash = (hash ^ bytes[k]) * 1099511628211u;
+        }
+        CHECK(hash == want[i].hash, "%s: 0x%016llx", tern_dtype_name(want[i].dtype), (unsigned long long)hash);
+        tern_scope_pop(s);
+    }
+}
