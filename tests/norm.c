@@ -100,6 +100,37 @@ TERN_TEST(reduce, nan_and_ties) {
     CHECK_VALUES(g, 0.5, 0);
 }
 
+TERN_TEST(reduce, nan_and_ties_by_columns) {
+    static const tern_dtype floats[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16};
+    const double nan = (double)NAN;
+    const int last = 1;
+    for (int d = 0; d < 4; d++) {
+        check_case("%s", tern_dtype_name(floats[d]));
+        /* By columns: the maximum, a tie and a NaN in each place of a wide row, at different heights. */
+        enum { H = 41, W = 77 };
+        double m[H * W], top[W], low[W], where[W];
+        for (int i = 0; i < H * W; i++) m[i] = -(i * 7 % 61);
+        for (int k = 0; k < W; k++) {
+            const int at = k * 5 % (H - 1);
+            m[at * W + k] = m[(at + 1) * W + k] = k % 3 == 0 ? nan : 9;
+            where[k] = at;
+            top[k] = k % 3 == 0 ? nan : 9;
+            low[k] = 9;
+            for (int i = 0; i < H; i++) low[k] = isnan(low[k]) || m[i * W + k] >= low[k] ? low[k] : m[i * W + k];
+            if (k % 3 == 0) low[k] = nan;
+        }
+        const int first = 0;
+        tern_tensor *wide = test_tensor(m, TERN_SHAPE(H, W), floats[d]);
+        CHECK_CLOSE(tern_argmax(wide, 0, false), where, W, ((tolerance){0, 0}));
+        CHECK_CLOSE(tern_max(wide, &first, 1, false), top, W, ((tolerance){0, 0}));
+        CHECK_CLOSE(tern_min(wide, &first, 1, false), low, W, ((tolerance){0, 0}));
+        tern_tensor *tall = tern_contiguous(tern_transpose(wide, 0, 1));
+        CHECK_CLOSE(tern_argmax(tall, 1, false), where, W, ((tolerance){0, 0}));
+        CHECK_CLOSE(tern_max(tall, &last, 1, false), top, W, ((tolerance){0, 0}));
+        CHECK_CLOSE(tern_min(tall, &last, 1, false), low, W, ((tolerance){0, 0}));
+    }
+}
+
 TERN_TEST(reduce, sums_are_accurate) {
     enum { N = 10000019 };
     tern_tensor *t = tern_full(TERN_SHAPE(N), 0.1, F32);
