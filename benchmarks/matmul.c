@@ -177,9 +177,8 @@ int main(int argc, char **argv) {
         if (i == 0) first = ratio;
     }
     if (n) printf("\nsgemm 1024^3: Tern / OpenBLAS = %.3f\n", first);
-    for (int p = 0; p < n; p++) {
-        close(peers[p].to);
-        waitpid(peers[p].pid, NULL, 0);
-    }
+    /* All ends first: a peer holds the ends of those that were started before it. */
+    for (int p = 0; p < n; p++) close(peers[p].to);
+    for (int p = 0; p < n; p++) waitpid(peers[p].pid, NULL, 0);
     return 0;
 }
