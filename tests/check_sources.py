@@ -7,6 +7,7 @@
     headers    each public header compiles alone, as C11 and as C++17, with the strict warnings (gcc and clang)
     includes   no include goes up; a backend sees no tensor
     comments   every public function has a comment
+    traps      no test is written so that Criterion would let a failure pass
     symbols    libtern exports what the headers declare, a module its entry alone        (needs a build)
     forbidden  no abort, exit, printf or malloc in the library outside their place       (needs a Release build)
 
@@ -158,6 +159,20 @@ def check_comments(args):
                 covered = section
             elif text.startswith("TERN_API") and not covered and "/*" not in text:
                 wrong.append(f"{h}:{number}: no comment: {text}")
+    return wrong
+
+
+def check_traps(args):
+    """Criterion passes a test whose .fini fails or which calls exit(0); and a bare Test() misses our own checks."""
+    wrong = []
+    for f in files(["tests"], ".c", ".h"):
+        for number, line in enumerate(read(f).splitlines(), 1):
+            if re.search(r"\.(fini|init)\s*=", line):
+                wrong.append(f"{f}:{number}: .init and .fini may fail without anybody seeing it; do it in the test")
+            if re.match(r"\s*(Test|ParameterizedTest|Theory)\s*\(", line) and f != "tests/common.h":
+                wrong.append(f"{f}:{number}: tests are written with TERN_TEST, which looks for leaks and pending errors")
+            if re.search(r"\b_?exit\s*\(\s*(0|EXIT_SUCCESS)\s*\)", line):
+                wrong.append(f"{f}:{number}: a test that exits with 0 passes")
     return wrong
 
 
