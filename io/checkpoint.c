@@ -102,11 +102,23 @@ static herr_t keep_udata(void *udata) {
     return 0;
 }
 
-static hid_t memory_access(buffer *b) {
+/* About the file's size. The driver enlarges its buffer by this much at a time, each time with a copy. */
+static size_t expected_size(const tern_checkpoint *c) {
+    tern_named e;
+    tern_optim_state s;
+    size_t bytes = 0, sets = 0;
+    for (int i = 0; c->model && tern_module_each(c->model, i, &e); i++, sets++)
+        bytes += (size_t)tern_numel(e.tensor) * tern_dtype_size(tern_dtype_of(e.tensor));
+    for (int i = 0; c->optim && tern_optim_each(c->optim, i, &s); i++, sets++)
+        bytes += (size_t)tern_numel(s.tensor) * tern_dtype_size(tern_dtype_of(s.tensor));
+    return bytes + bytes / 64 + sets * 4096 + (1u << 18);
+}
+
+static hid_t memory_access(buffer *b, size_t step) {
     H5FD_file_image_callbacks_t calls = {
         image_malloc, image_memcpy, image_realloc, image_free, same_udata, keep_udata, b};
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access >= 0 && H5Pset_fapl_core(access, 1 << 20, false) >= 0 &&
+    if (access >= 0 && H5Pset_fapl_core(access, step, false) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) >= 0 &&
         H5Pset_file_image_callbacks(access, &calls) >= 0)
         return access;
@@ -117,7 +129,7 @@ static hid_t memory_access(buffer *b) {
 /* The finished file's bytes, for terni_mfree. */
 static void *build(const char *path, const tern_checkpoint *c, size_t *bytes) {
     buffer b = {NULL};
-    const hid_t access = memory_access(&b), create = H5Pcreate(H5P_FILE_CREATE);
+    const hid_t access = memory_access(&b, expected_size(c)), create = H5Pcreate(H5P_FILE_CREATE);
     const bool ready = access >= 0 && create >= 0 && H5Pset_obj_track_times(create, false) >= 0;
     const hid_t file = ready ? H5Fcreate("tern-checkpoint-in-memory", H5F_ACC_TRUNC, create, access) : -1;
     ssize_t size = -1;

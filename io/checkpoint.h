@@ -24,7 +24,8 @@ extern "C" {
 typedef struct tern_checkpoint_user {
     const char *name; /* letters, digits, '_' */
     double number;
-    const char *text; /* used instead of number if not NULL; after loading, to be freed by tern_checkpoint_free_text */
+    const char *text; /* used instead of number if not NULL. Loading sets it: NULL if the file has no text of this name,
+                         else what tern_checkpoint_free_text frees */
 } tern_checkpoint_user;
 
 typedef struct tern_checkpoint {

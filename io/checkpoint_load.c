@@ -35,6 +35,7 @@ typedef struct loading {
     /* from attributes */
     int64_t epoch, step, steps;
     double lr;
+    bool has_optim;
     tern_random random;
     tern_loader_state at;
     tern_schedule schedule;
@@ -153,6 +154,7 @@ static bool read_optim(loading *l) {
     else if (strcmp(type, tern_optim_type(l->c->optim)) != 0 || groups != tern_optim_groups(l->c->optim))
         ok = terni_fail(TERN_ERR_FORMAT, "checkpoint: %s holds the state of %s with %lld groups; expected %s with %d",
                         l->path, type, (long long)groups, tern_optim_type(l->c->optim), tern_optim_groups(l->c->optim));
+    l->has_optim = ok;
     terni_mfree(type);
     H5Gclose(g);
     return ok;
@@ -202,6 +204,7 @@ static bool read_user(loading *l) {
         snprintf(name, sizeof name, "user_%s", l->c->user[i].name);
         char *text = terni_h5_get_text(l->file, name);
         l->user[i].text = text;
+        l->user[i].number = l->c->user[i].number; /* stays if the file has none */
         if (!text && !terni_h5_get_f64(l->file, name, &l->user[i].number) && !l->c->not_strict) return lacks(l, name);
     }
     return true;
@@ -233,10 +236,34 @@ static bool read_file(loading *l) {
     return terni_fail(TERN_ERR_SHAPE, "checkpoint: %s does not fit (%d names):%s", l->path, l->n_wrong, l->wrong);
 }
 
+/* HDF5 copies an image three times on its way to the driver. It only reads this one, so every copy is the image. */
+static void *share(size_t size, H5FD_file_image_op_t op, void *udata) {
+    (void)size, (void)op;
+    return udata;
+}
+static void *share_memcpy(void *dst, const void *src, size_t size, H5FD_file_image_op_t op, void *udata) {
+    (void)size, (void)op, (void)udata;
+    return dst == src ? dst : NULL;
+}
+static void *share_realloc(void *p, size_t size, H5FD_file_image_op_t op, void *udata) {
+    (void)p, (void)size, (void)op, (void)udata;
+    return NULL;
+}
+static herr_t share_free(void *p, H5FD_file_image_op_t op, void *udata) {
+    (void)p, (void)op, (void)udata;
+    return 0;
+}
+static void *same_udata(void *udata) { return udata; }
+static herr_t keep_udata(void *udata) {
+    (void)udata;
+    return 0;
+}
+
 static bool read_image(loading *l, void *data, size_t bytes) {
+    H5FD_file_image_callbacks_t calls = {share, share_memcpy, share_realloc, share_free, same_udata, keep_udata, data};
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    const bool ready =
-        access >= 0 && H5Pset_fapl_core(access, 1 << 20, false) >= 0 && H5Pset_file_image(access, data, bytes) >= 0;
+    const bool ready = access >= 0 && H5Pset_fapl_core(access, 1 << 20, false) >= 0 &&
+                       H5Pset_file_image_callbacks(access, &calls) >= 0 && H5Pset_file_image(access, data, bytes) >= 0;
     l->file = ready ? H5Fopen("tern-checkpoint-in-memory", H5F_ACC_RDONLY, access) : -1;
     bool ok = l->file >= 0 || terni_h5_fail(TERN_ERR_FORMAT, l->path, "not readable as HDF5");
     ok = ok && read_file(l);
@@ -253,7 +280,7 @@ static bool take_over(loading *l) {
     for (int i = 0; ok && i < l->n_items; i++)
         if (l->items[i].read) ok = tern_copy_(l->items[i].target, l->items[i].read) != NULL;
     tern_grad_mode(was);
-    if (ok && c->optim) ok = tern_optim_set_lr(c->optim, l->lr) && tern_optim_set_steps(c->optim, l->steps);
+    if (ok && l->has_optim) ok = tern_optim_set_lr(c->optim, l->lr) && tern_optim_set_steps(c->optim, l->steps);
     if (ok && c->loader) ok = tern_loader_seek(c->loader, l->at);
     if (!ok) return false;
     if (c->schedule) *c->schedule = l->schedule;
@@ -261,10 +288,8 @@ static bool take_over(loading *l) {
     c->epoch = l->epoch;
     c->step = l->step;
     for (int i = 0; i < c->n_user; i++) {
-        if (l->user[i].text)
-            c->user[i].text = l->user[i].text;
-        else
-            c->user[i].number = l->user[i].number;
+        c->user[i].text = l->user[i].text; /* NULL for a number: tern_checkpoint_free_text meets no text of others */
+        c->user[i].number = l->user[i].number;
         l->user[i].text = NULL;
     }
     return true;

@@ -12,11 +12,12 @@ typedef struct file {
     gzFile z;
     const char *path;
     int64_t at;   /* of the unpacked bytes */
-    int64_t most; /* how many there can be: deflate packs at most 1032 to 1 */
+    int64_t most; /* how many there can be: the file's size, or 1032 times that, as deflate packs no more */
+    bool plain;
 } file;
 
 static bool open_file(file *f, const char *path) {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe must not block */
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0) {
         const int e = errno;
@@ -36,6 +37,8 @@ static bool open_file(file *f, const char *path) {
         return terni_fail(TERN_ERR_MEMORY, "idx: %s: no memory to read it", path);
     }
     gzbuffer(f->z, 1 << 17);
+    f->plain = gzdirect(f->z) != 0;
+    if (f->plain) f->most = (int64_t)st.st_size;
     return true;
 }
 
@@ -108,8 +111,10 @@ static bool read_header(file *f, header *h) {
     if (h->numel > f->most / (int64_t)h->size) {
         char text[120];
         return terni_fail(TERN_ERR_FORMAT,
-                          "idx: %s says its shape is %s, which is more than a file of its size can hold", f->path,
-                          tern_shape_text(h->shape, text, sizeof text));
+                          "idx: %s says at byte 4 that its shape is %s (%s), which is more than a %s of its size can "
+                          "hold: it is cut off or damaged",
+                          f->path, tern_shape_text(h->shape, text, sizeof text), tern_dtype_name(h->dtype),
+                          f->plain ? "plain file" : "gzip file");
     }
     return true;
 }

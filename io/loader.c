@@ -235,7 +235,9 @@ static bool take(tern_loader *l, tern_tensor **x, tern_tensor **y) {
     pthread_mutex_unlock(&l->lock);
     *x = got.x;
     *y = got.y;
-    return got.code == TERN_OK || tern_error_set(got.code, "%s", got.message);
+    if (got.code == TERN_OK) return true;
+    move_to(l, l->state); /* so that the next call makes the batch anew, as without workers */
+    return tern_error_set(got.code, "%s", got.message);
 }
 
 bool tern_loader_next(tern_loader *l, tern_batch *out) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,9 @@ static uint64_t get_le(const unsigned char *p, int n) {
     for (int i = 0; i < n; i++) v |= (uint64_t)p[i] << (8 * i);
     return v;
 }
+
+/* Threads write one at a time, so that the process's number makes temporary names unique. */
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- names
  * ---------------------------------------------------------------------------------------------------------------- */
@@ -108,7 +112,8 @@ static bool write_temporary(const char *temporary, const void *data, size_t byte
     memcpy(trailer, magic, sizeof magic);
     put_le(trailer + 8, bytes, 8);
     put_le(trailer + 16, checksum(data, bytes), 4);
-    const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    (void)unlink(temporary); /* of an earlier process with our number; never written through, it may be a link */
+    const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) return false;
     bool ok = write_all(fd, data, bytes) && write_all(fd, trailer, TRAILER) && fsync(fd) == 0;
     int e = errno;
@@ -131,7 +136,7 @@ static bool temporary_name(const char *path, char *buf, size_t size) {
     return true;
 }
 
-bool terni_whole_file_write(const char *path, const void *data, size_t bytes) {
+static bool write_whole(const char *path, const void *data, size_t bytes) {
     char temporary[PATH_MAX];
     if (!temporary_name(path, temporary, sizeof temporary)) return false;
     sweep(path);
@@ -148,15 +153,30 @@ bool terni_whole_file_write(const char *path, const void *data, size_t bytes) {
     return true;
 }
 
-bool tern_checkpoint_try(const char *path) {
+bool terni_whole_file_write(const char *path, const void *data, size_t bytes) {
+    pthread_mutex_lock(&writing);
+    const bool ok = write_whole(path, data, bytes);
+    pthread_mutex_unlock(&writing);
+    return ok;
+}
+
+static bool try_path(const char *path) {
     char temporary[PATH_MAX];
-    if (!terni_given(path, "checkpoint", "path") || !temporary_name(path, temporary, sizeof temporary)) return false;
+    if (!temporary_name(path, temporary, sizeof temporary)) return false;
     static const char some[4096];
     if (!write_temporary(temporary, some, sizeof some))
         return terni_fail(TERN_ERR_IO, "checkpoint: %s cannot be written: %s", path, strerror(errno));
     if (unlink(temporary) != 0)
         return terni_fail(TERN_ERR_IO, "checkpoint: files beside %s cannot be removed: %s", path, strerror(errno));
     return true;
+}
+
+bool tern_checkpoint_try(const char *path) {
+    if (!terni_given(path, "checkpoint", "path")) return false;
+    pthread_mutex_lock(&writing);
+    const bool ok = try_path(path);
+    pthread_mutex_unlock(&writing);
+    return ok;
 }
 
 /* ---- reading
@@ -194,7 +214,7 @@ static bool verify(const char *path, const unsigned char *p, size_t size) {
 
 bool terni_whole_file_read(const char *path, void **data, size_t *bytes) {
     struct stat st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe must not block */
     if (fd < 0 || fstat(fd, &st) != 0) {
         const int e = errno;
         if (fd >= 0) close(fd);

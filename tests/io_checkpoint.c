@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -223,6 +224,37 @@ TERN_TEST(io_checkpoint, another_optimizer_or_loader) {
     run_stop(&b);
 }
 
+TERN_TEST(io_checkpoint, what_a_file_lacks_stays) {
+    const char *path = test_path("lacks.h5");
+    tern_module *a = net(4, false);
+    tern_optim *o = tern_adam_new(a, 0.5, (tern_adam_opts){0});
+    REQUIRE(tern_optim_set_steps(o, 9) && tern_checkpoint_save(path, &(tern_checkpoint){.model = a}));
+    tern_checkpoint_user u[] = {{.name = "number", .number = 3}, {.name = "text", .text = "the program's own"}};
+    tern_checkpoint c = {.model = a, .optim = o, .user = u, .n_user = 2, .not_strict = true};
+    CHECK(tern_checkpoint_load(path, &c));
+    CHECK(tern_optim_lr(o) == 0.5 && tern_optim_steps(o) == 9 && u[0].number == 3);
+    tern_checkpoint_free_text(&c); /* must not meet the program's own text */
+    tern_optim_free(o);
+    tern_module_free(a);
+}
+
+TERN_TEST(io_checkpoint, shared_parameters) {
+    const char *path = test_path("shared.h5");
+    tern_module *a = net(3, true), *b = net(3, true);
+    tern_module_param(tern_module_child(a, "3"), "tied", tern_module_get(a, "2.weight"));
+    tern_module_param(tern_module_child(b, "3"), "tied", tern_module_get(b, "2.weight"));
+    tern_optim *o = tern_sgd_new(a, 1, (tern_sgd_opts){.momentum = 0.9}),
+               *p = tern_sgd_new(b, 1, (tern_sgd_opts){.momentum = 0.9});
+    CHECK(tern_checkpoint_save(path, &(tern_checkpoint){.model = a, .optim = o}));
+    CHECK(tern_checkpoint_load(path, &(tern_checkpoint){.model = b, .optim = p}));
+    CHECK(same_bits(a, b));
+    CHECK(tern_data(tern_module_get(b, "3.tied")) == tern_data(tern_module_get(b, "2.weight")));
+    tern_optim_free(o);
+    tern_optim_free(p);
+    tern_module_free(a);
+    tern_module_free(b);
+}
+
 /* ---- damaged files
  * -------------------------------------------------------------------------------------------------------- */
 
@@ -290,6 +322,8 @@ TERN_TEST(io_checkpoint, foreign_files_and_bad_paths) {
     CHECK(tern_checkpoint_try(text)); /* there already: fine, and untouched */
     struct stat st;
     CHECK(stat(text, &st) == 0 && st.st_size == 5);
+    const char *pipe = test_path("pipe"); /* nobody writes into it: must not be waited for */
+    if (mkfifo(pipe, 0600) == 0) EXPECT_ERROR(tern_checkpoint_load(pipe, &c), TERN_ERR_IO, "not a file");
     tern_module_free(a);
 }
 
@@ -345,6 +379,33 @@ TERN_TEST(io_checkpoint, a_full_disk) {
     tern_module_free(b);
     tern_module_free(large);
     CHECK(umount(folder) == 0);
+}
+
+/* ---- threads
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+
+static void *save_often(void *arg) {
+    const char *path = arg;
+    tern_module *m = net(4, false);
+    bool ok = true;
+    for (int i = 0; i < 20 && ok; i++)
+        ok = tern_checkpoint_save(path, &(tern_checkpoint){.model = m}) && tern_checkpoint_try(path) &&
+             tern_checkpoint_load(path, &(tern_checkpoint){.model = m});
+    tern_module_free(m);
+    return ok ? arg : NULL;
+}
+
+TERN_TEST(io_checkpoint, threads_that_save_to_one_path) {
+    char path[300];
+    snprintf(path, sizeof path, "%s", test_path("threads.h5"));
+    pthread_t thread[4];
+    for (int i = 0; i < 4; i++) REQUIRE(pthread_create(&thread[i], NULL, save_often, path) == 0);
+    for (int i = 0; i < 4; i++) {
+        void *ok = NULL;
+        CHECK(pthread_join(thread[i], &ok) == 0 && ok);
+    }
+    CHECK(temporaries(path) == 0);
 }
 
 /* ---- kills

@@ -2,6 +2,8 @@
 #include "common.h"
 #include "tern/data.h"
 
+#include <stdatomic.h>
+
 enum { N = 103, BATCH = 8 };
 
 typedef struct numbers { /* sample i is the number i, three times */
@@ -118,6 +120,42 @@ TERN_TEST(io_loader, a_sample_s_error_reaches_the_caller) {
         tern_loader_free(l); /* with batches made ahead */
     }
     EXPECT_ERROR(tern_loader_seek(NULL, (tern_loader_state){0}), TERN_ERR_ARGUMENT, "loader");
+}
+
+typedef struct flaky { /* each sample number that is a multiple of 40 fails once */
+    tern_dataset d;
+    atomic_int seen[N];
+} flaky;
+
+static bool flaky_get(tern_dataset *d, int64_t i, void *x, void *y) {
+    if (i % 40 == 0 && atomic_fetch_add(&((flaky *)d)->seen[i], 1) == 0)
+        return tern_error_set(TERN_ERR_IO, "the disk is away");
+    ((float *)x)[0] = 1;
+    *(int64_t *)y = i;
+    return true;
+}
+
+/* After an error that was cleared the next call makes that batch anew, whoever made it before. */
+TERN_TEST(io_loader, a_fault_that_passes) {
+    for (int workers = 0; workers <= 3; workers++) {
+        check_case("%d workers", workers);
+        flaky d = {.d = {.length = N, .y_dtype = TERN_I64, .get = flaky_get}};
+        tern_loader *l = tern_loader_new(&d.d, (tern_loader_opts){.batch = BATCH, .workers = workers});
+        REQUIRE(l);
+        tern_batch b;
+        int64_t want = 0;
+        int faults = 0;
+        for (int i = 0; i < 50 && want < N; i++) {
+            if (tern_loader_next(l, &b)) {
+                for (int64_t k = 0; k < b.n; k++) CHECK(((int64_t *)tern_data(b.y))[k] == want++);
+            } else {
+                faults++;
+                EXPECT_PENDING(TERN_ERR_IO, "the disk is away");
+            }
+        }
+        CHECK(want == N && faults >= 1 && faults <= 3, "%d faults", faults);
+        tern_loader_free(l);
+    }
 }
 
 TERN_TEST(io_loader, freed_early) {
