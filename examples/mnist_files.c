@@ -119,6 +119,7 @@ static bool verify(const char *path, const data_file *f) {
 /* The file comes under another name first, so that one that stands under its own name is complete. */
 static bool download(const char *folder, const data_file *f) {
     char from[MNIST_PATH_MAX], part[MNIST_PATH_MAX], path[MNIST_PATH_MAX];
+    const bool new_folder = access(folder, F_OK) != 0;
     if (!join(from, url(), f->name, ".gz") || !join(part, folder, f->name, ".part") ||
         !join(path, folder, f->name, ".gz") || !make_folder(folder)) {
         return false;
@@ -130,6 +131,7 @@ static bool download(const char *folder, const data_file *f) {
         tern_error_set(TERN_ERR_IO, "%s cannot be renamed to %s: %s", part, path, strerror(errno));
     }
     remove(part);
+    if (new_folder) rmdir(folder);
     return false;
 }
 

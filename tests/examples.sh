@@ -357,10 +357,11 @@ TERN_MNIST_URL="file://$work/absent"
 export TERN_MNIST_URL
 if command -v curl >/dev/null; then
     expect 1 'could not be downloaded' "$mnist" --data fetched --download --out m.h5
+    check 'no folder is left' no_file fetched
     gzip -c tiny/train-images-idx3-ubyte >tiny/train-images-idx3-ubyte.gz
     TERN_MNIST_URL="file://$work/tiny"
     expect 1 'expected u8 \[60000, 28, 28\]' "$mnist" --data fetched --download --out m.h5
-    check 'nothing half is left' only fetched ''
+    check 'nothing half is left' no_file fetched
 else
     expect 1 'needs the program curl' "$mnist" --data fetched --download --out m.h5
 fi
