@@ -1,14 +1,14 @@
 /* Matrix products on one thread, by OpenBLAS. Debian 12's OpenBLAS 0.3.21 mistakes newer processors for a Prescott and
  * is then five times too slow (OpenBLAS issue 4267); it reads OPENBLAS_CORETYPE while it is loaded, so that is set,
  * from the instruction sets that the processor really has, before this file opens it. Where there is no OpenBLAS,
- * simple kernels of our own do the work, and tern_info says so. */
+ * gemm.c does the work, and tern_info says so. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "gemm.h"
 
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
 typedef void (*sgemm_fn)(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *,
@@ -55,8 +55,7 @@ static void open_blas(void) {
         unsetenv("OPENBLAS_NUM_THREADS");
     if (!library) {
         const char *why = dlerror();
-        snprintf(description, sizeof description, "BLAS: none (%.200s); Tern's own kernels, slower",
-                 why ? why : "not found");
+        snprintf(description, sizeof description, "BLAS: none (%.200s); Tern's own kernels", why ? why : "not found");
         return;
     }
     void (*set_threads)(int);
@@ -79,29 +78,7 @@ void terni_cpu_blas_info(char *text, size_t size) {
     snprintf(text, size, "%s\n", description);
 }
 
-/* ---- without a BLAS
- * ---------------------------------------------------------------------------------------------------- */
-
-/* Rows of c at a time, over all of b's rows, so that the inner loop runs along contiguous memory wherever it can. */
-#define PLAIN_GEMM(name, T)                                                                                   \
-    static void name(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T *a, int64_t lda, const T *b,  \
-                     int64_t ldb, T beta, T *c, int64_t ldc) {                                                \
-        for (int64_t i = 0; i < m; i++) {                                                                     \
-            T *row = c + i * ldc;                                                                             \
-            for (int64_t j = 0; j < n && beta == 0; j++) row[j] = 0;                                          \
-            for (int64_t q = 0; q < k && !tb; q++) {                                                          \
-                const T v = ta ? a[q * lda + i] : a[i * lda + q];                                             \
-                for (int64_t j = 0; j < n; j++) row[j] += v * b[q * ldb + j];                                 \
-            }                                                                                                 \
-            for (int64_t j = 0; j < n && tb; j++) {                                                           \
-                T s = 0;                                                                                      \
-                for (int64_t q = 0; q < k; q++) s += (ta ? a[q * lda + i] : a[i * lda + q]) * b[j * ldb + q]; \
-                row[j] += s;                                                                                  \
-            }                                                                                                 \
-        }                                                                                                     \
-    }
-PLAIN_GEMM(plain_f32, float)
-PLAIN_GEMM(plain_f64, double)
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 static bool fits(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc) {
     return m <= INT32_MAX && n <= INT32_MAX && k <= INT32_MAX && lda <= INT32_MAX && ldb <= INT32_MAX &&
@@ -117,7 +94,7 @@ static int lead(int64_t ld, int64_t row) { return (int)(ld > row ? ld : row > 1 
         if (m == 0 || n == 0) return;                                                                        \
         pthread_once(&once, open_blas);                                                                      \
         if (k == 0 || !blas || !fits(m, n, k, lda, ldb, ldc)) {                                              \
-            plain_##suffix(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);                                   \
+            terni_cpu_own_gemm_##suffix(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);                      \
             return;                                                                                          \
         }                                                                                                    \
         blas(ROW_MAJOR, ta ? TRANS : NO_TRANS, tb ? TRANS : NO_TRANS, (int)m, (int)n, (int)k, 1, a,          \
