@@ -17,7 +17,10 @@ typedef struct pass {
 } pass;
 
 static bool enter(pass *p, terni_node *n, const char *op) {
-    if (n->in_pass) return true;
+    if (n->in_pass && n->pass == p) return true;
+    if (n->in_pass)
+        return terni_fail(TERN_ERR_AUTOGRAD, "%s: a part of the graph (%s) is in the middle of another backward pass",
+                          op, n->fn ? n->fn->name : terni_describe(n->leaf));
     if (n->fn && n->used)
         return terni_fail(TERN_ERR_AUTOGRAD,
                           "%s: the graph was used up by an earlier backward pass (at %s); that pass needs retain_graph",
@@ -30,6 +33,7 @@ static bool enter(pass *p, terni_node *n, const char *op) {
         p->cap = cap;
     }
     n->in_pass = true;
+    n->pass = p;
     n->at = 0;
     n->needed = p->capture ? n->target != 0 : !n->fn;
     n->next = p->stack;
@@ -45,7 +49,7 @@ static bool walk(pass *p, terni_node *root, const char *op) {
         terni_node *n = p->stack;
         if (n->at < n->n_in) {
             terni_node *to = n->edge[n->at++].node;
-            if (to && !to->in_pass && !enter(p, to, op)) return false;
+            if (to && !enter(p, to, op)) return false;
             continue;
         }
         for (int i = 0; i < n->n_in; i++)
@@ -89,7 +93,7 @@ static bool accumulate(terni_node *sink, tern_tensor **g) {
     tern_tensor *leaf = sink->leaf;
     terni_meta *m = leaf->meta;
     if (!m->grad) {
-        if (terni_recording() || exclusive(*g)) {
+        if (exclusive(*g)) {
             m->grad = *g;
             *g = NULL;
             return true;
@@ -105,9 +109,19 @@ static bool accumulate(terni_node *sink, tern_tensor **g) {
     return true;
 }
 
+/* The first hook whose number is at least `number`: a hook may remove itself, and others. */
+static const terni_hook *hook_from(const terni_node *n, int number) {
+    const terni_hook *h = n->hooks;
+    while (h && h->number < number) h = h->next;
+    return h;
+}
+
 static bool run_hooks(terni_node *n) {
-    for (terni_hook *h = n->hooks; h; h = h->next) {
-        tern_tensor *g = n->grad[h->out];
+    int next = 0;
+    for (const terni_hook *h; (h = hook_from(n, next));) {
+        next = h->number + 1;
+        const int out = h->out;
+        tern_tensor *g = n->grad[out];
         if (!g) continue;
         tern_tensor *r = h->fn(g, h->user);
         if (!tern_ok()) return false;
@@ -118,7 +132,7 @@ static bool run_hooks(terni_node *n) {
                               terni_describe(r));
         tern_keep(r);
         tern_release(g);
-        n->grad[h->out] = r;
+        n->grad[out] = r;
     }
     return true;
 }
@@ -246,6 +260,9 @@ static bool mark_targets(tern_tensor *const *x, int n, bool allow_unused) {
             if (allow_unused) continue;
             return terni_fail(TERN_ERR_AUTOGRAD, "grad: x[%d] %s requires no gradient", i, terni_describe(x[i]));
         }
+        if (t->in_pass)
+            return terni_fail(TERN_ERR_AUTOGRAD, "grad: x[%d] %s is in the middle of another backward pass", i,
+                              terni_describe(x[i]));
         if (!t->target) t->target = 1 + i;
     }
     return true;
@@ -264,7 +281,7 @@ bool tern_grad(tern_tensor *y, tern_tensor *const *x, int n, tern_tensor *seed, 
     bool ok = mark_targets(x, n, opts.allow_unused) && start(&p, y, seed, "grad");
     for (int i = 0; i < n; i++) { /* also those that the walk did not reach */
         terni_node *t = !x[i] ? NULL : x[i]->node ? x[i]->node : x[i]->meta ? x[i]->meta->sink : NULL;
-        if (t) t->target = 0;
+        if (t && !t->in_pass) t->target = 0;
         if (ok && !out[i] && !opts.allow_unused)
             ok = terni_fail(TERN_ERR_AUTOGRAD, "grad: y does not depend on x[%d] %s", i, terni_describe(x[i]));
     }

@@ -35,6 +35,7 @@ terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, 
     n->hook_next = 0;
     n->leaf = NULL;
     n->next = NULL;
+    n->pass = NULL;
     n->at = n->target = 0;
     memset(n->grad, 0, sizeof n->grad);
     for (int i = 0; i < n_in; i++) {

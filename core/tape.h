@@ -46,6 +46,7 @@ struct terni_node {          /* is what a tern_ctx is */
     int hook_next;
     tern_tensor *leaf;               /* a sink's, not owned */
     terni_node *next;                /* list of the dead, stack of the pass */
+    const void *pass;                /* which pass */
     int at;                          /* the pass: next edge to visit */
     int target;                      /* tern_grad: 1 + first index in the list of inputs; 0 none */
     tern_tensor *grad[TERN_MAX_OUT]; /* the pass: what has come in so far; owned */

@@ -77,7 +77,8 @@ static bool infer(const tern_tensor *x, tern_shape *shape) {
 }
 
 tern_tensor *tern_reshape(tern_tensor *x, tern_shape shape) {
-    if (!terni_given(x, "reshape", "x") || !infer(x, &shape)) return NULL;
+    if (!terni_given(x, "reshape", "x") || !infer(x, &shape) || !terni_shape_check("reshape", &shape, terni_dtype(x)))
+        return NULL;
     terni_view_opts o = {.shape = shape};
     if (x->numel == 0 || x->contiguous) {
         int64_t s = 1;
