@@ -75,6 +75,8 @@ tern_tensor *tern_scalar(double value, tern_options o) {
     if (o.device.type != TERN_CPU) return tern_full(tern_shape_scalar(), value, o);
     const tern_shape s = {0};
     if (!tern_ok() || !terni_shape_check("scalar", &s, o.dtype)) return NULL;
+    if (!(value >= -0x1p63 && value < 0x1p63) && !tern_dtype_is_float(o.dtype) && o.dtype != TERN_BOOL)
+        return terni_null(TERN_ERR_ARGUMENT, "scalar: %g is no %s", value, tern_dtype_name(o.dtype));
     tern_tensor *t = terni_new(s, o.dtype, o.device);
     if (t) put(t->v.data, o.dtype, value);
     return t;
@@ -189,7 +191,10 @@ int64_t tern_item_i64(tern_tensor *t) {
         memcpy(&v, &buf, sizeof v);
         return v;
     }
-    return (int64_t)get(&buf, terni_dtype(t));
+    const double v = get(&buf, terni_dtype(t));
+    if (v >= -0x1p63 && v < 0x1p63) return (int64_t)v;
+    terni_fail(TERN_ERR_ARGUMENT, "item_i64: %g is no i64", v);
+    return 0;
 }
 
 /* ---- text
@@ -216,6 +221,8 @@ static void put_value(writer *w, const tern_tensor *t, int64_t offset) {
         snprintf(s, sizeof s, "%s", *p ? "true" : "false");
     else if (d == TERN_I64)
         snprintf(s, sizeof s, "%lld", (long long)*(const int64_t *)(const void *)p);
+    else if (!tern_dtype_is_float(d))
+        snprintf(s, sizeof s, "%.0f", get(p, d));
     else
         snprintf(s, sizeof s, "%.*g", d == TERN_F64 ? 8 : 5, get(p, d));
     put_text(w, s);

@@ -244,6 +244,13 @@ TERN_TEST(tensor, text) {
     CHECK(tern_text(tern_scalar(1.5, F32), buf, sizeof buf) == buf && strstr(buf, "1.5"), "%s", buf);
     for (int d = 0; d < 8; d++) CHECK(strlen(tern_text(tern_zeros(TERN_SHAPE(0, 2), DT(all[d])), buf, sizeof buf)) > 0);
     CHECK(strlen(tern_text(NULL, buf, sizeof buf)) < sizeof buf);
+    CHECK(strstr(tern_text(tern_scalar(1234567890, DT(TERN_I32)), buf, sizeof buf), "1234567890") != NULL, "%s", buf);
+    EXPECT_ERROR(tern_scalar((double)NAN, DT(TERN_I64)), TERN_ERR_ARGUMENT, "nan");
+    EXPECT_ERROR(tern_item_i64(tern_scalar(1e30, DT(TERN_F64))), TERN_ERR_ARGUMENT, "1e+30");
+    EXPECT_ERROR(tern_argmax(tern_scalar(1, DT(TERN_F64)), 7, false), TERN_ERR_SHAPE, "7");
+    EXPECT_ERROR(
+        tern_reshape(tern_zeros(TERN_SHAPE(0), DT(TERN_F32)), TERN_SHAPE(0, (int64_t)1 << 40, (int64_t)1 << 40)),
+        TERN_ERR_SHAPE, "reshape");
     CHECK(strstr(tern_text(test_values(TERN_BOOL, TERN_SHAPE(2), 0, 1), buf, sizeof buf), "alse") != NULL, "%s", buf);
     CHECK(strstr(tern_text(test_values(TERN_F64, TERN_SHAPE(3), (double)NAN, (double)INFINITY, -(double)INFINITY), buf,
                            sizeof buf),

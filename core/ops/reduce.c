@@ -137,7 +137,8 @@ tern_tensor *tern_min(tern_tensor *x, const int *dims, int n, bool keepdim) {
 tern_tensor *tern_argmax(tern_tensor *x, int dim, bool keepdim) {
     terni_reduce_opts o = {0};
     if (!terni_given(x, "argmax", "x")) return NULL;
-    if (x->v.ndim == 0) return tern_zeros(tern_shape_scalar(), (tern_options){TERN_I64, x->device});
+    if (x->v.ndim == 0 && (dim == 0 || dim == -1))
+        return tern_zeros(tern_shape_scalar(), (tern_options){TERN_I64, x->device});
     const int d = terni_dim("argmax", dim, x->v.ndim);
     if (d < 0) return NULL;
     if (x->v.shape[d] == 0)
