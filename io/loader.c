@@ -30,7 +30,6 @@ struct tern_loader {
     int64_t capacity, next; /* next: the first batch that nobody has claimed */
     int busy;               /* workers that are making one */
     bool paused, stop;
-    bool failed; /* the last batch asked for; the calling thread's */
 };
 
 /* ---- order
@@ -216,7 +215,6 @@ static void move_to(tern_loader *l, tern_loader_state s) {
     const bool same = s.seed == l->state.seed && s.epoch == l->state.epoch;
     l->state = s;
     l->next = s.batch;
-    l->failed = false;
     if (!same) shuffle(l);
     l->paused = false;
     pthread_cond_broadcast(&l->room);
@@ -252,9 +250,7 @@ bool tern_loader_next(tern_loader *l, tern_batch *out) {
     const int64_t b = l->state.batch;
     tern_tensor *x, *y;
     if (l->n_workers > 0) {
-        if (l->failed) move_to(l, l->state); /* tries that batch again, as without workers */
-        l->failed = !take(l, &x, &y);
-        if (l->failed) return false;
+        if (!take(l, &x, &y)) return false;
     } else {
         if (!make(l, b, &x, &y)) return false;
         l->state.batch++;
