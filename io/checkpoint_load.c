@@ -1,5 +1,6 @@
 /* Loading a checkpoint: the file is read and its sum checked before HDF5 sees a byte; then everything is compared with
  * what the program has, and read into fresh tensors; only then is anything of the program's changed. */
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -148,7 +149,7 @@ static bool read_optim(loading *l) {
     char *type = terni_h5_get_text(g, "type");
     int64_t groups = 0;
     bool ok = type && terni_h5_get_f64(g, "lr", &l->lr) && terni_h5_get_i64(g, "steps", &l->steps) &&
-              terni_h5_get_i64(g, "groups", &groups) && l->steps >= 0 && l->lr >= 0;
+              terni_h5_get_i64(g, "groups", &groups) && l->steps >= 0 && l->lr >= 0 && l->lr <= DBL_MAX;
     if (!ok)
         ok = terni_fail(TERN_ERR_FORMAT, "checkpoint: %s: /optim lacks type, lr, steps or groups", l->path);
     else if (strcmp(type, tern_optim_type(l->c->optim)) != 0 || groups != tern_optim_groups(l->c->optim))
@@ -272,14 +273,32 @@ static bool read_image(loading *l, void *data, size_t bytes) {
     return ok;
 }
 
-/* From here on nothing can fail but the device. */
+/* A tensor that bytes can simply be moved into. */
+static bool plain(tern_tensor *t) { return tern_device_of(t).type == TERN_CPU && tern_is_contiguous(t); }
+
+/* The values into the program's tensors. What could fail comes first; where all are contiguous and on the CPU, nothing
+ * can. */
+static bool take_over_tensors(loading *l) {
+    bool ok = true;
+    const bool was = tern_grad_mode(false);
+    for (int i = 0; ok && i < l->n_items; i++) {
+        const item *it = &l->items[i];
+        if (it->read && !plain(it->target)) ok = tern_copy_(it->target, it->read) != NULL;
+    }
+    tern_grad_mode(was);
+    for (int i = 0; ok && i < l->n_items; i++) {
+        const item *it = &l->items[i];
+        const size_t bytes = (size_t)tern_numel(it->target) * tern_dtype_size(tern_dtype_of(it->target));
+        if (!it->read || !plain(it->target) || bytes == 0) continue;
+        memcpy(tern_data(it->target), tern_data(it->read), bytes);
+        tern_touch(it->target);
+    }
+    return ok;
+}
+
 static bool take_over(loading *l) {
     tern_checkpoint *c = l->c;
-    const bool was = tern_grad_mode(false);
-    bool ok = true;
-    for (int i = 0; ok && i < l->n_items; i++)
-        if (l->items[i].read) ok = tern_copy_(l->items[i].target, l->items[i].read) != NULL;
-    tern_grad_mode(was);
+    bool ok = take_over_tensors(l);
     if (ok && l->has_optim) ok = tern_optim_set_lr(c->optim, l->lr) && tern_optim_set_steps(c->optim, l->steps);
     if (ok && c->loader) ok = tern_loader_seek(c->loader, l->at);
     if (!ok) return false;

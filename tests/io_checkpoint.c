@@ -487,3 +487,28 @@ TERN_TEST(io_checkpoint, every_allocation_failing_once) {
     tern_module_free(a);
     tern_module_free(b);
 }
+
+TERN_TEST(io_checkpoint, a_load_that_lacks_memory_changes_nothing) {
+    const char *path = test_path("lack.h5");
+    tern_module *a = net(4, false), *b = net(4, false), *copy = net(4, false);
+    tern_optim *o = tern_adam_new(a, 1e-3, (tern_adam_opts){0}), *p = tern_adam_new(b, 0.5, (tern_adam_opts){0});
+    REQUIRE(tern_module_copy(copy, b) &&
+            tern_checkpoint_save(path, &(tern_checkpoint){.model = a, .optim = o, .epoch = 3}));
+    tern_checkpoint d = {.model = b, .optim = p};
+    const tern_random r = tern_random_get();
+    for (int64_t n = 1; n < 10000; n++) {
+        tern_memory_fail_at(n);
+        const bool loaded = tern_checkpoint_load(path, &d);
+        tern_memory_fail_at(0);
+        if (loaded) break;
+        tern_error_clear();
+        if (!CHECK(same_bits(b, copy) && tern_optim_lr(p) == 0.5 && d.epoch == 0, "request %" PRId64, n)) break;
+        if (!CHECK(tern_random_get().position == r.position)) break;
+    }
+    CHECK(same_bits(a, b) && tern_optim_lr(p) == 1e-3 && d.epoch == 3);
+    tern_optim_free(o);
+    tern_optim_free(p);
+    tern_module_free(a);
+    tern_module_free(b);
+    tern_module_free(copy);
+}
