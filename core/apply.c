@@ -70,8 +70,12 @@ bool tern_apply(const tern_function *f, tern_tensor *const *in, int n, const voi
 void *tern_ctx_opts(tern_ctx *ctx) { return ctx->node.opts; }
 bool tern_ctx_save(tern_ctx *ctx, tern_tensor *t) { return terni_node_save(&ctx->node, t); }
 int tern_ctx_inputs(tern_ctx *ctx) { return ctx->node.n_in; }
-tern_shape tern_ctx_shape(tern_ctx *ctx, int i) { return ctx->node.edge[i].shape; }
-tern_dtype tern_ctx_dtype(tern_ctx *ctx, int i) { return ctx->node.edge[i].dtype; }
+tern_shape tern_ctx_shape(tern_ctx *ctx, int i) {
+    return i >= 0 && i < ctx->node.n_in ? ctx->node.edge[i].shape : tern_shape_scalar();
+}
+tern_dtype tern_ctx_dtype(tern_ctx *ctx, int i) {
+    return i >= 0 && i < ctx->node.n_in ? ctx->node.edge[i].dtype : TERN_F32;
+}
 
 bool tern_ctx_needs(tern_ctx *ctx, int i) {
     const terni_node *n = &ctx->node;

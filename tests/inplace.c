@@ -72,6 +72,10 @@ TERN_TEST(inplace, overlapping_operands) {
 }
 
 TERN_TEST(inplace, dtypes_and_refusals) {
+    EXPECT_ERROR(tern_fill_(tern_zeros(TERN_SHAPE(2), (tern_options){.dtype = TERN_U8}), 256), TERN_ERR_ARGUMENT,
+                 "256 is no u8");
+    EXPECT_ERROR(tern_full(TERN_SHAPE(2), -1e12, (tern_options){.dtype = TERN_I32}), TERN_ERR_ARGUMENT, "i32");
+    CHECK_ITEM(tern_full(TERN_SHAPE(1), -2147483648.0, (tern_options){.dtype = TERN_I32}), -2147483648.0, 0);
     tern_tensor *t = three(1, 2, 3), *n = test_values(TERN_I32, TERN_SHAPE(3), 1, 2, 3);
     CHECK(tern_add_(t, n) == t);
     CHECK_VALUES(t, 2, 4, 6);

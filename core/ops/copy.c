@@ -143,12 +143,25 @@ tern_tensor *tern_copy_(tern_tensor *t, tern_tensor *b) {
     return ok ? t : NULL;
 }
 
+/* True if an integer dtype holds value, cut to an integer; NaN has none. */
+static bool in_range(tern_dtype dtype, double value) {
+    switch (dtype) {
+        case TERN_I64:
+            return value >= -0x1p63 && value < 0x1p63;
+        case TERN_I32:
+            return value > -0x1p31 - 1 && value < 0x1p31;
+        case TERN_U8:
+            return value > -1 && value < 256;
+        default:
+            return true;
+    }
+}
+
 tern_tensor *tern_fill_(tern_tensor *t, double value) {
     if (!terni_given(t, "fill_", "t") || !terni_in_place_ok("fill_", t, NULL)) return NULL;
-    const bool fits = value >= -0x1p63 && value < 0x1p63; /* NaN does not */
-    if (!fits && !tern_dtype_is_float(terni_dtype(t)) && terni_dtype(t) != TERN_BOOL)
+    if (!in_range(terni_dtype(t), value))
         return terni_null(TERN_ERR_ARGUMENT, "fill_: %g is no %s", value, tern_dtype_name(terni_dtype(t)));
-    const terni_fill_opts o = {value, fits ? (int64_t)value : 0};
+    const terni_fill_opts o = {value, in_range(TERN_I64, value) ? (int64_t)value : 0};
     t->storage->version++;
     return terni_run(TERNI_OP_fill, NULL, 0, &t, 1, &o) ? t : NULL;
 }
