@@ -20,7 +20,77 @@ cd "$copy" || exit 1
 say() { printf '== %s\n' "$*"; }
 die() { echo "add_op: $*" >&2; exit 1; }
 
-# One CPU level is enough here, and is quicker to build.
-configure() { cmake -S . -B "$1" -G Ninja -DTERN_CPU_LEVELS=base -DTERN_EXAMPLES=OFF "${@:2}" >"$1.log" 2>&1; }
+# Only one CPU level: quicker to build.
+configure() { cmake -S . -B "$1" -G Ninja -DTERN_CPU_LEVELS=base -DTERN_EXAMPLES=OFF "${@:2}" >"$1.log" 2>&1 || die "$(cat "$1.log")"; }
 build() { cmake --build "$1" --target "${@:2}" >"$1.log" 2>&1 || { tail -n 40 "$1.log"; die "it does not build"; }; }
-sweep() { ctest --test-dir "$1" --no-tests=error --output-on-failure -R '^sweep$' >"$1.tests" 2>&1; }
+# run BUILD FILTER: the sweep's tests that match. Criterion passes a filter that matches nothing, so the count is looked at.
+run() {
+    "$1/tests/test-sweep" --filter "sweep/$2" -j2 >"$work/out" 2>&1
+    local rc=$?
+    grep -q 'Tested: [1-9]' "$work/out" || { cat "$work/out"; die "no test matched $2"; }
+    return $rc
+}
+green() { run "$1" "$2" || { tail -n 40 "$work/out"; die "$3"; }; }
+red() {
+    run "$1" "$2" && die "$3 was planted, and the tests stayed green"
+    grep -m3 -E 'FAIL|damaged|Sanitizer|alive' "$work/out" | cut -c1-160
+    say "red, as it must be: $3"
+}
+# plant FILE PYTHON-EXPRESSION-OF-s: changes a file, and insists that it changed.
+plant() {
+    python3 - "$1" "$2" <<'END' || die "could not change $1"
+import re, sys
+path, expression = sys.argv[1:]
+s = open(path).read()
+new = eval(expression)
+assert new != s, path
+open(path, "w").write(new)
+END
+}
+cases() { sed -n 's/^sweep: \([0-9]*\) cases$/\1/p' "$work/out"; }
+
+say "before"
+configure plain -DCMAKE_BUILD_TYPE=Release
+build plain tern test-sweep bench-elementwise
+green plain 'elementwise_*' "the tests fail before anything was changed"
+before=$(cases)
+
+say "sinh: a row in core/elementwise.def, a prototype in core/ops.h"
+plant core/elementwise.def 's.replace("TERN_UNARY  ( sin, ", """TERN_UNARY  ( sinh,       F, -3,    3,
+    K(0.5) * (expm1(x) - expm1(-x)),  K(0.5) * (exp(x) + exp(-x)),  y )
+TERN_UNARY  ( sin, """, 1)'
+plant core/ops.h 're.sub(r"(TERN_API tern_tensor \*tern_sin\()", "TERN_API tern_tensor *tern_sinh(tern_tensor *x); /* hyperbolic sine */\n\\1", s, count=1)'
+build plain tern test-sweep bench-elementwise
+green plain 'elementwise_*' "sinh fails its tests"
+after=$(cases)
+[ "$after" -gt "$before" ] || die "no case has appeared: $before before, $after after"
+grep -q '^sinh: no reference' "$work/out" || die "the sweep does not name sinh"
+plain/benchmarks/bench-elementwise sinh | grep '^sinh' || die "the benchmark does not have sinh"
+say "$((after - before)) cases of sinh have appeared in the sweep, and a row in the benchmark"
+
+say "sinh with a wrong slope"
+plant core/elementwise.def 's.replace("K(0.5) * (exp(x) + exp(-x))", "K(0.5) * (exp(x) - exp(-x))", 1)'
+build plain tern test-sweep
+red plain 'elementwise_*' "a wrong slope"
+plant core/elementwise.def 's.replace("K(0.5) * (exp(x) - exp(-x))", "K(0.5) * (exp(x) + exp(-x))", 1)'
+
+say "a tensor that is never released"
+cp core/ops/matmul.c "$work/matmul.c"
+plant core/ops/matmul.c 're.sub(r"(\ntern_tensor \*tern_matmul\([^)]*\) \{\n)", "\\1    tern_keep(a);\n", s, count=1)'
+build plain tern test-sweep
+red plain 'matmul' "a leaked tensor"
+cp "$work/matmul.c" core/ops/matmul.c
+
+say "a kernel that writes one element too far"
+plant cpu/softmax.inc 's.replace("i < j->c; i++) y[i] *= scale", "i <= j->c; i++) y[i] *= scale", 1)'
+build plain tern test-sweep
+red plain 'softmax' "a write out of bounds"
+
+say "the same two under AddressSanitizer"
+configure asan -DCMAKE_BUILD_TYPE=Debug -DTERN_SANITIZE=ON
+build asan tern test-sweep
+red asan 'softmax' "a write out of bounds (AddressSanitizer)"
+plant core/ops/matmul.c 're.sub(r"(\ntern_tensor \*tern_matmul\([^)]*\) \{\n)", "\\1    terni_malloc(24);\n", s, count=1)'
+build asan tern test-sweep
+red asan 'matmul' "a leaked block (LeakSanitizer)"
+say "all of it was seen"
