@@ -1,6 +1,6 @@
 #!/bin/bash
 # A new elementwise op by two edits, and tests that turn red: in a scratch copy of the working tree
-#   1. adds sinh to core/elementwise.def and core/ops.h, nothing else, and shows that its forward, gradcheck and benchmark
+#   1. adds sinh to core/elementwise.def and core/pointwise.h, nothing else, and shows that its forward, gradcheck and benchmark
 #      cases have appeared and pass;
 #   2. plants a wrong slope, then a leak, then a write out of bounds, and shows that the tests fail each time.
 # Ends with 0 if all of it is so.    tests/add_op.sh [FOLDER]     the scratch folder, if it shall stay
@@ -55,11 +55,11 @@ build plain tern test-sweep bench-elementwise
 green plain 'elementwise_*' "the tests fail before anything was changed"
 before=$(cases)
 
-say "sinh: a row in core/elementwise.def, a prototype in core/ops.h"
+say "sinh: a row in core/elementwise.def, a prototype in core/pointwise.h"
 plant core/elementwise.def 's.replace("TERN_UNARY  ( sin, ", """TERN_UNARY  ( sinh,       F, -3,    3,
     K(0.5) * (expm1(x) - expm1(-x)),  K(0.5) * (exp(x) + exp(-x)),  y )
 TERN_UNARY  ( sin, """, 1)'
-plant core/ops.h 're.sub(r"(TERN_API tern_tensor \*tern_sin\()", "TERN_API tern_tensor *tern_sinh(tern_tensor *x); /* hyperbolic sine */\n\\1", s, count=1)'
+plant core/pointwise.h 're.sub(r"(TERN_API tern_tensor \*tern_sin\()", "TERN_API tern_tensor *tern_sinh(tern_tensor *x); /* hyperbolic sine */\n\\1", s, count=1)'
 build plain tern test-sweep bench-elementwise
 green plain 'elementwise_*' "sinh fails its tests"
 after=$(cases)

@@ -43,7 +43,7 @@ def read(path):
 
 def public_headers():
     return [h for h in files(["core", "nn", "optim", "io"], ".h")
-            if h == "core/tern.h" or "TERN_API" in read(h)]
+            if "tern umbrella" in read(h) or "TERN_API" in read(h)]
 
 
 def call(command, **options):

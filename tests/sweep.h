@@ -59,7 +59,7 @@ typedef struct input {
 #define NONE \
     { .kind = IN_NONE } /* NULL */
 
-enum { SWEEP_INPUTS = 6 };
+enum { SWEEP_INPUTS = 8 };
 
 typedef struct sweep_case {
     const char *what;
@@ -93,11 +93,40 @@ typedef struct sweep_op {
 
 void sweep_run(const sweep_op *op, const sweep_case *cases, size_t n);
 
+/* op_name is the public name without tern_; tables of one op's variants are told apart by what follows two underscores
+ * (max__indices). */
+#ifndef SWEEP_BENCH
 #define SWEEP(op_name, table, call_fn, reference_fn, flag_bits, loosen_by)                   \
     TERN_TEST(sweep, op_name) {                                                              \
         const sweep_op op = {#op_name, (call_fn), (reference_fn), (flag_bits), (loosen_by)}; \
         sweep_run(&op, (table), sizeof(table) / sizeof *(table));                            \
     }
+#define BENCH(op_name, call_fn, torch, ...)
+#else /* benchmarks/ops.c: the tables' BENCH rows alone, without Criterion */
+#define SWEEP(op_name, table, call_fn, reference_fn, flag_bits, loosen_by)
+#define BENCH(op_name, call_fn, torch_text, ...)                              \
+    __attribute__((constructor)) static void bench_##op_name(void) {          \
+        static const sweep_case c = __VA_ARGS__;                              \
+        static sweep_bench b = {#op_name, (torch_text), (call_fn), &c, NULL}; \
+        sweep_bench_add(&b);                                                  \
+    }
+#endif
+
+/* A row of benchmarks/ops: the case at a size that matters, and what PyTorch calls it, as an expression of the inputs
+ * a, b, c, ... (F is torch.nn.functional):
+ *     BENCH(softmax, call_softmax, "torch.softmax(a, -1)", {"[1024, 1000]", {REAL(1024, 1000)}, .arg = {-1}})
+ * Timed forward and, where the result takes one, backward. A second row of an op is named op__what. */
+typedef struct sweep_bench {
+    const char *name, *torch;
+    tern_tensor *(*call)(tern_tensor *const *in, const sweep_case *c);
+    const sweep_case *c;
+    struct sweep_bench *next;
+} sweep_bench;
+void sweep_bench_add(sweep_bench *b);
+
+/* Notes for the coverage table that a check of `what` ("forward", "grad", "second") on op passed in dtype; the sweep
+ * does it for its rows, a test of its own calls it. */
+void sweep_covers(const char *op, tern_dtype dtype, const char *what);
 
 /* For references: out gets this shape and zeros. */
 void array_new(array *out, tern_shape shape);

@@ -1,4 +1,6 @@
 /* The engine of the sweep; see sweep.h. */
+#include <unistd.h>
+
 #include "layout.h"
 
 static const tern_dtype swept[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16, TERN_I64, TERN_I32, TERN_U8, TERN_BOOL};
@@ -153,6 +155,7 @@ static void wrap_integers(array *a, tern_dtype dtype) {
 static void check_forward(run *r, const inputs *in) {
     tern_tensor *y = call_on(r, in, in->base);
     if (!CHECK_OK() || !CHECK(y != NULL, "returned NULL without an error") || !r->op->reference) return;
+    const int before = check_failures();
     array want = {0};
     r->op->reference(in->values, r->c, &want);
     if ((r->op->flags & SWEEP_WRAPS) && !tern_dtype_is_float(r->dtype)) wrap_integers(&want, r->dtype);
@@ -165,6 +168,7 @@ static void check_forward(run *r, const inputs *in) {
         check_close(__FILE__, __LINE__, "the result", y, want.v, want.n, tol);
     free(want.v);
     r->count++;
+    if (check_failures() == before) sweep_covers(r->op->name, r->dtype, "forward");
 }
 
 /* ---- gradients
@@ -200,6 +204,7 @@ static double *gradients(const run *r, inputs *in, tern_dtype seed_dtype, int64_
 /* The gradients in r's dtype against those in f64 for the same values. */
 static void check_gradients(run *r, inputs *in) {
     inputs wide;
+    const int before = check_failures();
     int64_t n = 0, m = 0;
     double *want = NULL, *got = gradients(r, in, r->dtype, &n);
     if (open_inputs(r, TERN_F64, r->dtype, &wide)) want = gradients(r, &wide, r->dtype, &m);
@@ -220,6 +225,7 @@ static void check_gradients(run *r, inputs *in) {
     free(want);
     close_inputs(&wide);
     r->count++;
+    if (n > 0 && check_failures() == before) sweep_covers(r->op->name, r->dtype, "grad");
 }
 
 typedef struct closure {
@@ -244,12 +250,15 @@ static void check_slopes(run *r, inputs *in) {
         }
     closure c = {r, in};
     if (!any || n > GRADCHECK_LIMIT) return;
+    const int before = check_failures();
     gradcheck("gradcheck", call_closure, in->base, in->n, &c);
     r->count++;
+    if (n > 0 && check_failures() == before) sweep_covers(r->op->name, r->dtype, "grad");
     if ((r->op->flags | r->c->flags) & SWEEP_NO_SECOND || n > SECOND_LIMIT) return;
     if (r->plan != LAYOUT_CONTIGUOUS && r->plan != PLAN_MIXED) return;
     gradgradcheck("gradgradcheck", call_closure, in->base, in->n, &c);
     r->count++;
+    if (n > 0 && check_failures() == before) sweep_covers(r->op->name, r->dtype, "second");
 }
 
 /* ---- runs ----------------------------------------------------------------------------------------------------------
@@ -352,5 +361,20 @@ void sweep_count(int64_t n) {
     FILE *f = path ? fopen(path, "a") : NULL;
     if (!f) return;
     fprintf(f, "%" PRId64 "\n", n);
+    fclose(f);
+}
+
+/* TERN_COVERAGE names a folder: a line a note in a file of this process. */
+void sweep_covers(const char *op, tern_dtype dtype, const char *what) {
+    const char *folder = getenv("TERN_COVERAGE");
+    if (!folder) return;
+    char path[512];
+    snprintf(path, sizeof path, "%s/%ld", folder, (long)getpid());
+    FILE *f = fopen(path, "a");
+    if (!f) {
+        FAIL("%s cannot be written", path);
+        return;
+    }
+    fprintf(f, "%s %s %s\n", op, tern_dtype_name(dtype), what);
     fclose(f);
 }

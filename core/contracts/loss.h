@@ -1,0 +1,17 @@
+/* Losses. What each kernel takes and gives; see backend.h. */
+#ifndef TERNI_CONTRACT_LOSS_H
+#define TERNI_CONTRACT_LOSS_H
+
+#include "tern/base.h"
+
+typedef struct terni_cross_entropy_opts {
+    int32_t reduction; /* tern_reduction */
+    double label_smoothing;
+    int64_t ignore_index; /* -100 is ignored besides */
+} terni_cross_entropy_opts;
+/* cross_entropy: in logits [N,C,I] contiguous, target [N,I] contiguous i64 or i32; out loss (0-dim, or [N,I] for NONE)
+ * of logits' dtype, lse [N,I] of dtype A (log of the sum of exponentials), count 0-dim of dtype A (targets not
+ * ignored). Fails with TERN_ERR_INDEX: "target 12 at position 3 is outside [0, 10)". cross_entropy_grad: in gloss
+ * (loss's shape, contiguous), logits, target, lse, count; out glogits. */
+
+#endif
