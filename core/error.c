@@ -6,9 +6,7 @@
 
 #include "thread.h"
 
-enum { MESSAGE_SIZE = 1536 };
-
-static _Thread_local char message[MESSAGE_SIZE];
+static const char no_memory[] = "an error, and no memory for its text";
 
 static void print_error(tern_code code, const char *text, void *user) {
     (void)code;
@@ -27,23 +25,25 @@ void tern_on_error(tern_error_handler h, void *user) {
     pthread_mutex_unlock(&lock);
 }
 
-static _Thread_local bool muted;
-
-void terni_error_mute(bool mute) { muted = mute; }
+void terni_error_mute(bool mute) { terni_self.muted = mute; }
 
 static void record(tern_code code, const char *file, int line, const char *format, va_list args) {
     if (terni_self.error != TERN_OK) return;
-    int n = vsnprintf(message, MESSAGE_SIZE, format, args);
-    if (n < 0) n = 0;
-    if (n >= MESSAGE_SIZE) n = MESSAGE_SIZE - 1;
-    if (file && n < MESSAGE_SIZE - 1) snprintf(message + n, (size_t)(MESSAGE_SIZE - n), " (%s:%d)", file, line);
+    terni_words *const w = terni_words_of();
+    if (w) {
+        const int size = sizeof w->message;
+        int n = vsnprintf(w->message, sizeof w->message, format, args);
+        if (n < 0) n = 0;
+        if (n >= size) n = size - 1;
+        if (file && n < size - 1) snprintf(w->message + n, (size_t)(size - n), " (%s:%d)", file, line);
+    }
     terni_self.error = code == TERN_OK ? TERN_ERR_INTERNAL : code;
-    if (muted) return;
+    if (terni_self.muted) return;
     pthread_mutex_lock(&lock);
     const tern_error_handler h = handler;
     void *const user = handler_user;
     pthread_mutex_unlock(&lock);
-    if (h) h(terni_self.error, message, user);
+    if (h) h(terni_self.error, tern_error_message(), user);
 }
 
 bool terni_fail_at(tern_code code, const char *file, int line, const char *format, ...) {
@@ -64,7 +64,9 @@ bool tern_error_set(tern_code code, const char *format, ...) {
 
 bool tern_ok(void) { return terni_self.error == TERN_OK; }
 tern_code tern_error_code(void) { return terni_self.error; }
-const char *tern_error_message(void) { return terni_self.error == TERN_OK ? "" : message; }
+const char *tern_error_message(void) {
+    return terni_self.error == TERN_OK ? "" : terni_self.words ? terni_self.words->message : no_memory;
+}
 void tern_error_clear(void) { terni_self.error = TERN_OK; }
 
 const char *tern_code_name(tern_code code) {

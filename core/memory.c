@@ -48,6 +48,10 @@ static void count(counters *c, int64_t bytes) {
     }
 }
 
+/* Outside the counters and the switch: texts of errors, also of those about memory. */
+void *terni_words_alloc(size_t bytes) { return calloc(1, bytes); }
+void terni_words_free(void *p) { free(p); }
+
 /* ---- the shared cache of larger blocks: four classes to a power of two ------------------------------------------- */
 
 enum { BIG_CLASSES = 4 * 40 };

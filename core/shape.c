@@ -1,7 +1,7 @@
 /* Shapes: the one place of overflow-checked size arithmetic, of broadcasting and of dimension numbers. */
 #include <stdio.h>
 
-#include "internal.h"
+#include "thread.h"
 
 tern_shape tern_shape_of(int ndim, const int64_t *dim) {
     tern_shape s = {.ndim = ndim};
@@ -37,18 +37,17 @@ const char *tern_shape_text(tern_shape s, char *buf, size_t size) {
 }
 
 const char *terni_shape_str(tern_shape s) {
-    static _Thread_local char buf[6][120];
-    static _Thread_local unsigned next;
-    return tern_shape_text(s, buf[next++ % 6], sizeof buf[0]);
+    terni_words *const w = terni_words_of();
+    return w ? tern_shape_text(s, w->shape[w->next_shape++ % 6], sizeof w->shape[0]) : "[...]";
 }
 
 const char *terni_describe(const tern_tensor *t) {
-    static _Thread_local char buf[6][160];
-    static _Thread_local unsigned next;
-    char *b = buf[next++ % 6];
     if (!t) return "NULL";
+    terni_words *const w = terni_words_of();
+    if (!w) return "a tensor";
+    char *const b = w->tensor[w->next_tensor++ % 6];
     const char *name = tern_name(t);
-    snprintf(b, sizeof buf[0], "%s%.60s%s%s %s", *name ? "'" : "", name, *name ? "' " : "",
+    snprintf(b, sizeof w->tensor[0], "%s%.60s%s%s %s", *name ? "'" : "", name, *name ? "' " : "",
              terni_shape_str(terni_shape(t)), tern_dtype_name(terni_dtype(t)));
     return b;
 }

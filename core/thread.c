@@ -12,6 +12,8 @@ static void thread_exit(void *p) {
     (void)p;
     terni_scope_thread_exit();
     terni_memory_thread_exit();
+    terni_words_free(terni_self.words);
+    terni_self.words = NULL;
     terni_self.ready = false;
 }
 
@@ -23,4 +25,12 @@ void terni_thread_ready(void) {
     /* Without memory for the key the thread's blocks stay until the process ends: no reason to fail an op. */
     (void)pthread_setspecific(key, &terni_self);
     terni_self.ready = true;
+}
+
+terni_words *terni_words_of(void) {
+    if (!terni_self.words) {
+        terni_thread_ready();
+        terni_self.words = terni_words_alloc(sizeof(terni_words));
+    }
+    return terni_self.words;
 }

@@ -6,6 +6,14 @@
 
 enum { TERNI_CLASSES = 16, TERNI_CLASS_BYTES = 64 }; /* free lists for blocks of 64, 128, ... 1024 bytes */
 
+/* Texts of a thread, apart from its fast state: they would not fit in the loader's reserve for programs that open the
+ * library at run time (glibc keeps 512 bytes for all such libraries together). */
+typedef struct terni_words {
+    char message[1536];
+    char shape[6][120], tensor[6][160]; /* rotating */
+    unsigned next_shape, next_tensor;
+} terni_words;
+
 typedef struct terni_thread {
     bool ready;    /* its destructor is registered */
     bool off;      /* grad mode: recording is off (so that zero means on) */
@@ -16,6 +24,8 @@ typedef struct terni_thread {
     terni_node *dead; /* nodes to be freed by that loop */
     void *free_list[TERNI_CLASSES];
     int free_n[TERNI_CLASSES];
+    bool muted;         /* errors are recorded, the handler is not called */
+    terni_words *words; /* made when first needed */
 } terni_thread;
 
 /* initial-exec: no function call to find it; the struct is small enough for the loader's reserve. */
@@ -23,6 +33,10 @@ extern _Thread_local terni_thread terni_self __attribute__((tls_model("initial-e
 
 /* Registers the thread for clean-up at its end. */
 void terni_thread_ready(void);
+/* The thread's texts; NULL if there is no memory for them. */
+terni_words *terni_words_of(void);
+void *terni_words_alloc(size_t bytes); /* memory.c */
+void terni_words_free(void *p);
 /* Clean-up by the files that own the parts. */
 void terni_scope_thread_exit(void);
 void terni_memory_thread_exit(void);

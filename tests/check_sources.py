@@ -201,6 +201,10 @@ def check_symbols(args):
     dynamic = call(["readelf", "-d", libraries[0]]).stdout
     if not re.search(r"SONAME.*\[libtern\.so\.0\]", dynamic):
         wrong.append("libtern has the wrong soname")
+    # What opens the library at run time finds room for its initial-exec TLS only in a reserve of 512 bytes.
+    tls = re.search(r"^\s*TLS\s+\S+\s+\S+\s+\S+\s+\S+\s+(0x\w+)", call(["readelf", "-lW", libraries[0]]).stdout, re.M)
+    if tls and int(tls.group(1), 16) > 384:
+        wrong.append(f"libtern has {int(tls.group(1), 16)} bytes of thread-local storage: dlopen would fail")
     for bad in re.findall(r"R(?:UN)?PATH.*\[(.*)\]", call(["readelf", "-d", *modules]).stdout):
         wrong.append(f"a module has a run path: {bad}")
     return wrong
