@@ -1,0 +1,448 @@
+"""Convolution, pooling, normalisation, recurrence, attention, resampling, products."""
+import numpy as np
+
+from . import Excluded, dtype_of, is_float, op
+
+
+def spatial(n): return n.ndim() - 2
+
+
+def pads_of(n, kernel, strides, dilations):
+    """[(before, after)] a spatial dimension."""
+    k, auto = len(kernel), n.attr("auto_pad", "NOTSET")
+    if auto in ("NOTSET", ""):
+        p = n.attr("pads") or [0] * (2 * k)
+        return list(zip(p[:k], p[k:]))
+    if auto == "VALID":
+        return [(0, 0)] * k
+    out = []
+    for size, w, s, d in zip(n.shape()[2:], kernel, strides, dilations):
+        total = max((-(-size // s) - 1) * s + d * (w - 1) + 1 - size, 0)
+        small = total // 2
+        out.append((small, total - small) if auto == "SAME_UPPER" else (total - small, small))
+    return out
+
+
+def explicit(v):
+    """Tern's option structs take 0 as the default: an explicit 0 is -1 (in the dimensions after the first)."""
+    return [v[0]] + [x if x else -1 for x in v[1:]]
+
+
+def pad_input(t, x, pads, value):
+    flat = [v for lo_hi in reversed(pads) for v in lo_hi]
+    return t.pad(x, flat, len(flat), t.enums["tern_pad_mode"]["TERN_PAD_CONSTANT"], value)
+
+
+@op("Conv")
+def conv(t, n):
+    k = spatial(n)
+    kernel = list(n.attr("kernel_shape") or n.shape(1)[2:])
+    strides, dilations = list(n.attr("strides") or [1] * k), list(n.attr("dilations") or [1] * k)
+    pads, x = pads_of(n, kernel, strides, dilations), n.x[0]
+    if any(a != b for a, b in pads):
+        x, pads = pad_input(t, x, pads, 0.0), [(0, 0)] * k
+    opts = {"stride": strides, "dilation": dilations, "groups": n.attr("group", 1), "pad": explicit([a for a, _ in pads])}
+    return getattr(t, f"conv{k}d")(x, n.x[1], n.at(2), opts)
+
+
+@op("ConvTranspose")
+def conv_transpose(t, n):
+    k = spatial(n)
+    kernel = list(n.attr("kernel_shape") or n.shape(1)[2:])
+    strides, dilations = list(n.attr("strides") or [1] * k), list(n.attr("dilations") or [1] * k)
+    extra = list(n.attr("output_padding") or [0] * k)
+    shape, auto = n.attr("output_shape"), n.attr("auto_pad", "NOTSET")
+    full = [(size - 1) * s + (w - 1) * d + 1 + e
+            for size, s, w, d, e in zip(n.shape()[2:], strides, kernel, dilations, extra)]
+    if shape or auto.startswith("SAME"):
+        want = list(shape)[-k:] if shape else [size * s for size, s in zip(n.shape()[2:], strides)]
+        pads = []
+        for f, w in zip(full, want):
+            total = f - w
+            half = total // 2
+            pads.append((half, total - half) if auto != "SAME_LOWER" and (shape is None or auto == "SAME_UPPER")
+                        else (total - half, half))
+    else:
+        p = n.attr("pads") or [0] * (2 * k)
+        pads = list(zip(p[:k], p[k:]))
+    # Without padding, then cut: covers uneven and negative pads.
+    if any(a != b or a < 0 for a, b in pads) or any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations)):
+        opts = {"stride": strides, "dilation": dilations, "groups": n.attr("group", 1)}
+        y = getattr(t, f"conv_transpose{k}d")(n.x[0], n.x[1], None, opts)
+        grow = [(max(-a, 0), max(-b + e, 0)) for (a, b), e in zip(pads, extra)]
+        y = pad_input(t, y, grow, 0.0)
+        for d, (a, b) in enumerate(pads):
+            size = t.shape(y)[d + 2]
+            lo, hi = max(a, 0), max(b - extra[d], 0)
+            y = t.narrow(y, d + 2, lo, size - lo - hi)
+        if n.at(2) is not None:
+            y = t.add(y, t.reshape(n.x[2], (-1,) + (1,) * k))
+        return y
+    opts = {"stride": strides, "dilation": dilations, "groups": n.attr("group", 1),
+            "pad": explicit([a for a, _ in pads]), "output_pad": explicit(extra)}
+    return getattr(t, f"conv_transpose{k}d")(n.x[0], n.x[1], n.at(2), opts)
+
+
+def pool_geometry(n):
+    kernel = list(n.attr("kernel_shape"))
+    k = len(kernel)
+    strides, dilations = list(n.attr("strides") or [1] * k), list(n.attr("dilations") or [1] * k)
+    return k, kernel, strides, dilations, pads_of(n, kernel, strides, dilations)
+
+
+def ceil_pads(n, kernel, strides, dilations, pads):
+    """Ceil mode as padding after the end, so that windows beyond it exist; ONNX drops those that start there."""
+    out = []
+    for size, w, s, d, (a, b) in zip(n.shape()[2:], kernel, strides, dilations, pads):
+        reach = d * (w - 1) + 1
+        count = -(-(size + a + b - reach) // s) + 1
+        if (count - 1) * s >= size + a:
+            count -= 1
+        out.append((a, max((count - 1) * s + reach - size - a, 0)))
+    return out
+
+
+@op("MaxPool")
+def max_pool(t, n):
+    k, kernel, strides, dilations, pads = pool_geometry(n)
+    x = n.x[0]
+    if not is_float(t, x):
+        raise Excluded("pooling of integers: Tern pools floats")
+    if n.attr("ceil_mode", 0):
+        pads = ceil_pads(n, kernel, strides, dilations, pads)
+    if n.n_out > 1:
+        return max_pool_indices(t, n, k, kernel, strides, dilations, pads)
+    if any(a or b for a, b in pads):
+        x = pad_input(t, x, pads, float("-inf"))
+    return getattr(t, f"max_pool{k}d")(x, kernel, {"stride": strides, "dilation": dilations})
+
+
+def max_pool_indices(t, n, k, kernel, strides, dilations, pads):
+    from api import Out
+    if n.attr("storage_order", 0):
+        raise Excluded("MaxPool's indices in column-major order")
+    index, x, s = Out(), n.x[0], n.shape()
+    y = getattr(t, f"max_pool{k}d_indices")(pad_input(t, x, pads, float("-inf")), kernel,
+                                            {"stride": strides, "dilation": dilations}, index)
+    # Tern's positions are within a padded plane; ONNX's within the whole unpadded tensor.
+    i64 = t.enums["tern_dtype"]["TERN_I64"]
+    at = t.cast(index[0], i64)
+    padded = [size + a + b for size, (a, b) in zip(s[2:], pads)]
+    flat, rest = None, at
+    parts = []
+    for size in reversed(padded):
+        parts.append(t.remainder(rest, t.full_like(rest, size)))
+        rest = t.floor_divide(rest, t.full_like(rest, size))
+    for part, size, (a, _) in zip(reversed(parts), s[2:], pads):
+        part = t.sub_scalar(part, a)
+        flat = part if flat is None else t.add(t.mul_scalar(flat, size), part)
+    planes = t.reshape(t.arange(0, s[0] * s[1], {"dtype": i64}), s[:2] + (1,) * k)
+    return [y, t.add(flat, t.mul_scalar(planes, int(np.prod(s[2:]))))]
+
+
+@op("AveragePool")
+def average_pool(t, n):
+    k, kernel, strides, dilations, pads = pool_geometry(n)
+    x, count_pad = n.x[0], n.attr("count_include_pad", 0)
+    real = pads
+    if n.attr("ceil_mode", 0):
+        pads = ceil_pads(n, kernel, strides, dilations, pads)
+    if not any(a or b for a, b in pads) and all(d == 1 for d in dilations):
+        return getattr(t, f"avg_pool{k}d")(x, kernel, {"stride": strides})
+    # Sums over windows of the padded input, divided by how much of each window counts: a depthwise sum of ones.
+    ones = pad_input(t, t.ones_like(x), real, 1.0 if count_pad else 0.0)
+    rest = [(a - c, b - d) for (a, b), (c, d) in zip(pads, real)]
+    ones, x = pad_input(t, ones, rest, 0.0), pad_input(t, x, pads, 0.0)
+    c = n.shape()[1]
+    weight = t.ones((c, 1, *kernel), {"dtype": t.dtype_of(x)})
+    opts = {"stride": strides, "dilation": dilations, "groups": c}
+    f = getattr(t, f"conv{k}d")
+    return t.div(f(x, weight, None, opts), f(ones, weight, None, opts))
+
+
+@op("LpPool")
+def lp_pool(t, n):
+    k, kernel, strides, dilations, pads = pool_geometry(n)
+    p, x = float(n.attr("p", 2)), n.x[0]
+    if n.attr("ceil_mode", 0):
+        pads = ceil_pads(n, kernel, strides, dilations, pads)
+    x = pad_input(t, x, pads, 0.0)
+    c = n.shape()[1]
+    weight = t.ones((c, 1, *kernel), {"dtype": t.dtype_of(x)})
+    y = getattr(t, f"conv{k}d")(t.pow_scalar(t.abs(x), p), weight, None,
+                                {"stride": strides, "dilation": dilations, "groups": c})
+    return t.pow_scalar(y, 1 / p)
+
+
+@op("GlobalAveragePool")
+def global_average_pool(t, n): return t.mean(n.x[0], list(range(2, n.ndim())), spatial(n), True)
+
+
+@op("GlobalMaxPool")
+def global_max_pool(t, n): return t.max(n.x[0], list(range(2, n.ndim())), spatial(n), True)
+
+
+@op("MaxUnpool")
+def max_unpool(t, n):
+    k = spatial(n)
+    kernel, strides = list(n.attr("kernel_shape")), list(n.attr("strides") or [1] * k)
+    pads = n.attr("pads") or [0] * (2 * k)
+    s = n.shape()
+    inner = [(size - 1) * st + w - a - b for size, st, w, a, b in zip(s[2:], strides, kernel, pads[:k], pads[k:])]
+    want = n.ints(2)
+    size = int(np.prod(inner))
+    # ONNX's positions are within the whole tensor of the computed shape.
+    planes = t.mul_scalar(t.reshape(t.arange(0, s[0] * s[1], {"dtype": t.dtype_of(n.x[1])}), s[:2] + (1,) * k), size)
+    at = t.reshape(t.sub(n.x[1], planes), s[:2] + (-1,))
+    if want is not None:
+        inner = want[2:]
+    zero = t.zeros(s[:2] + (int(np.prod(inner)),), {"dtype": t.dtype_of(n.x[0])})
+    return t.reshape(t.scatter(zero, 2, at, t.reshape(n.x[0], s[:2] + (-1,))), s[:2] + tuple(inner))
+
+
+@op("BatchNormalization")
+def batch_norm(t, n):
+    x, scale, bias, mean, var = n.x
+    training = bool(n.attr("training_mode", 0))
+    mean, var = t.clone(mean), t.clone(var)
+    if training:
+        # ONNX's running variance takes the biased one, Tern's (as PyTorch's) the unbiased: from the statistics themselves.
+        m = 1.0 - n.attr("momentum", 0.9)
+        dims = [0] + list(range(2, n.ndim()))
+        batch_mean = t.mean(x, dims, len(dims), False)
+        batch_var = t.var(x, dims, len(dims), {"correction": 0.0}, False) if False else t.sub(
+            t.mean(t.square(x), dims, len(dims), False), t.square(batch_mean))
+        mean_out = t.add(t.mul_scalar(mean, 1 - m), t.mul_scalar(batch_mean, m))
+        var_out = t.add(t.mul_scalar(var, 1 - m), t.mul_scalar(batch_var, m))
+        y = t.batch_norm(x, scale, bias, None, None, {"eps": n.attr("epsilon", 1e-5), "training": True})
+        return [y, mean_out, var_out]
+    return t.batch_norm(x, scale, bias, mean, var, {"eps": n.attr("epsilon", 1e-5)})
+
+
+@op("InstanceNormalization")
+def instance_norm(t, n):
+    return t.instance_norm(n.x[0], n.x[1], n.x[2], None, None, {"eps": n.attr("epsilon", 1e-5)})
+
+
+@op("GroupNormalization")
+def group_norm(t, n):
+    scale, bias, groups = n.x[1], n.x[2], n.attr("num_groups")
+    c = n.shape()[1]
+    if t.shape(scale)[0] != c:  # before operator set 21: one scale a group
+        each = c // groups
+        scale, bias = (t.reshape(t.contiguous(t.expand(t.unsqueeze(v, 1), (groups, each))), (c,)) for v in (scale, bias))
+    return t.group_norm(n.x[0], groups, scale, bias, n.attr("epsilon", 1e-5))
+
+
+@op("LayerNormalization")
+def layer_norm(t, n):
+    x, axis, eps = n.x[0], n.attr("axis", -1) % n.ndim(), n.attr("epsilon", 1e-5)
+    dims = list(range(axis, n.ndim()))
+    y = t.layer_norm(x, len(dims), n.x[1], n.at(2), eps)
+    if n.n_out == 1:
+        return y
+    mean = t.mean(x, dims, len(dims), True)
+    var = t.mean(t.square(t.sub(x, mean)), dims, len(dims), True)
+    return [y, mean, t.rsqrt(t.add_scalar(var, eps))]
+
+
+@op("RMSNormalization")
+def rms_norm(t, n):
+    axis = n.attr("axis", -1) % n.ndim()
+    return t.rms_norm(n.x[0], n.ndim() - axis, n.x[1], n.attr("epsilon", 1e-5))
+
+
+@op("MeanVarianceNormalization")
+def mvn(t, n):
+    axes = list(n.attr("axes") or [0, 2, 3])
+    x = n.x[0]
+    d = t.sub(x, t.mean(x, axes, len(axes), True))
+    return t.div(d, t.add_scalar(t.sqrt(t.mean(t.square(d), axes, len(axes), True)), 1e-9))
+
+
+@op("LRN")
+def lrn(t, n):
+    return t.local_response_norm(n.x[0], n.attr("size"), {"alpha": n.attr("alpha", 1e-4), "beta": n.attr("beta", 0.75),
+                                                          "k": n.attr("bias", 1.0)})
+
+
+@op("LpNormalization")
+def lp_normalization(t, n):
+    x, axis, p = n.x[0], n.attr("axis", -1), float(n.attr("p", 2))
+    norm = t.norm(x, p, [axis], 1, True)
+    zero = t.eq(norm, t.zeros_like(norm))
+    return t.div(x, t.where(zero, t.ones_like(norm), norm))
+
+
+@op("Softmax", "LogSoftmax")
+def softmax(t, n):
+    f = t.softmax if n.type == "Softmax" else t.log_softmax
+    axis = n.attr("axis", -1 if n.opset >= 13 else 1)
+    if n.opset >= 13:
+        return f(n.x[0], axis)
+    s = n.shape()
+    axis %= len(s)
+    flat = t.reshape(n.x[0], (int(np.prod(s[:axis], dtype=int)), int(np.prod(s[axis:], dtype=int))))
+    return t.reshape(f(flat, 1), s)
+
+
+@op("MatMul")
+def matmul(t, n):
+    if not is_float(t, n.x[0]):
+        raise Excluded("matrix products of integers: Tern's are of floats")
+    return t.matmul(n.x[0], n.x[1])
+
+
+@op("Gemm")
+def gemm(t, n):
+    a, b, c = n.x[0], n.x[1], n.at(2)
+    a = t.transpose(a, 0, 1) if n.attr("transA", 0) else a
+    b = t.transpose(b, 0, 1) if n.attr("transB", 0) else b
+    alpha, beta = n.attr("alpha", 1.0), n.attr("beta", 1.0)
+    if c is None:
+        return t.mul_scalar(t.matmul(a, b), alpha)
+    return t.addmm(c, a, b, {"alpha": alpha, "beta": beta}) if False else t.add(
+        t.mul_scalar(t.matmul(a, b), alpha), t.mul_scalar(c, beta))
+
+
+@op("Einsum")
+def einsum(t, n): return t.einsum(n.attr("equation"), n.x, len(n.x))
+
+
+@op("Det")
+def det(t, n): return t.det(n.x[0])
+
+
+@op("Col2Im")
+def col2im(t, n):
+    image, block = n.ints(1), n.ints(2)
+    k = len(block)
+    if k != 2:
+        raise Excluded("Col2Im beyond images: Tern folds 2-D images")
+    pads = list(n.attr("pads") or [0] * (2 * k))
+    if pads[:k] != pads[k:]:
+        raise Excluded("Col2Im with uneven pads")
+    return t.col2im(n.x[0], image, block, {"stride": list(n.attr("strides") or [1] * k),
+                                           "dilation": list(n.attr("dilations") or [1] * k), "pad": explicit(pads[:k])})
+
+
+# ---- recurrence ----------------------------------------------------------------------------------------------------------
+
+def rnn_parts(t, n, gates, order):
+    """Per direction {w_ih, w_hh, b_ih, b_hh}; ONNX's gates in the order that PyTorch has."""
+    w, r, b = n.x[1], n.x[2], n.at(3)
+    hidden, out = n.attr("hidden_size"), []
+
+    def sort(m):
+        parts = [t.narrow(m, 0, g * hidden, hidden) for g in order]
+        return t.cat(parts, len(parts), 0) if len(parts) > 1 else m
+    for d in range(t.shape(w)[0]):
+        bias = [None, None]
+        if b is not None:
+            row = t.select(b, 0, d)
+            bias = [sort(t.narrow(row, 0, 0, gates * hidden)), sort(t.narrow(row, 0, gates * hidden, gates * hidden))]
+        else:
+            zero = t.zeros((gates * hidden,), {"dtype": t.dtype_of(w)})
+            bias = [zero, zero]
+        out += [sort(t.select(w, 0, d)), sort(t.select(r, 0, d))] + bias
+    return out
+
+
+def run_rnn(t, n, gates, order, name, default):
+    from api import Out
+    x, layout = n.x[0], n.attr("layout", 0)
+    direction = n.attr("direction", "forward")
+    acts = [a.decode() if isinstance(a, bytes) else a for a in (n.attr("activations") or default)]
+    if [a.lower() for a in acts] != [a.lower() for a in (default * (len(acts) // len(default) or 1))]:
+        raise Excluded(f"{n.type} with activations {acts}")
+    if n.attr("clip") is not None:
+        raise Excluded(f"{n.type} with clipped gates")
+    lengths = n.ints(4) if n.at(4) is not None else None
+    hidden, weights = n.attr("hidden_size"), rnn_parts(t, n, gates, order)
+    dirs = 2 if direction == "bidirectional" else 1
+    if layout:
+        x = t.transpose(x, 0, 1)
+    steps, batch = t.shape(x)[:2]
+    state = []
+    for i in ([5, 6] if n.type == "LSTM" else [5]):
+        s = n.at(i)
+        s = t.transpose(s, 0, 1) if s is not None and layout else s
+        state.append(s if s is not None else t.zeros((dirs, batch, hidden), {"dtype": t.dtype_of(x)}))
+    if direction == "reverse":
+        x = t.flip(x, [0], 1)
+        if lengths and any(k != steps for k in lengths):
+            raise Excluded(f"{n.type} of reverse direction with lengths")
+        lengths = None
+    opts = {"layers": 1, "bidirectional": dirs == 2}
+    if lengths is not None:
+        opts["lengths"] = lengths
+    hn, cn = Out(), Out()
+    if n.type == "LSTM":
+        y = t.lstm(x, state[0], state[1], weights, len(weights), opts, hn, cn)
+    else:
+        y = getattr(t, name)(x, state[0], weights, len(weights), opts, hn)
+    if direction == "reverse":
+        y = t.flip(y, [0], 1)
+    y = t.permute(t.reshape(y, (steps, batch, dirs, hidden)), [0, 2, 1, 3], 4)
+    if layout:
+        y = t.permute(y, [2, 0, 1, 3], 4)
+    swap = (lambda v: t.transpose(v, 0, 1)) if layout else (lambda v: v)
+    return [y, swap(hn[0])] + ([swap(cn[0])] if n.type == "LSTM" else [])
+
+
+@op("LSTM")
+def lstm(t, n):
+    if n.at(7) is not None:
+        p = n.host(7)
+        if np.any(p):
+            raise Excluded("LSTM with peepholes")
+    return run_rnn(t, n, 4, [0, 2, 3, 1], "lstm", ["Sigmoid", "Tanh", "Tanh"])
+
+
+@op("GRU")
+def gru(t, n):
+    if not n.attr("linear_before_reset", 0):
+        raise Excluded("GRU with the reset gate before the product: Tern's is after it, as cuDNN's and PyTorch's")
+    return run_rnn(t, n, 3, [1, 0, 2], "gru", ["Sigmoid", "Tanh"])
+
+
+@op("RNN")
+def rnn(t, n):
+    return run_rnn(t, n, 1, [0], "rnn", ["Tanh"])
+
+
+# ---- images --------------------------------------------------------------------------------------------------------------
+
+@op("GridSample")
+def grid_sample(t, n):
+    mode = {"bilinear": "LINEAR", "linear": "LINEAR", "nearest": "NEAREST", "bicubic": "CUBIC",
+            "cubic": "CUBIC"}[n.attr("mode", "linear")]
+    padding = {"zeros": "ZEROS", "border": "BORDER", "reflection": "REFLECTION"}[n.attr("padding_mode", "zeros")]
+    opts = {"mode": t.enums["tern_grid_mode"]["TERN_GRID_" + mode],
+            "padding": t.enums["tern_grid_padding"]["TERN_GRID_" + padding], "align_corners": bool(n.attr("align_corners", 0))}
+    return t.grid_sample(n.x[0], n.x[1], opts)
+
+
+@op("AffineGrid")
+def affine_grid(t, n):
+    return t.affine_grid(n.x[0], n.ints(1), bool(n.attr("align_corners", 0)))
+
+
+@op("Resize", "Upsample")
+def resize(t, n):
+    raise Excluded("Resize: see resize in this file")
+
+
+# ---- attention -----------------------------------------------------------------------------------------------------------
+
+@op("Attention")
+def attention(t, n):
+    raise Excluded("Attention: an operator of a later operator set than 22")
+
+
+@op("RotaryEmbedding")
+def rotary(t, n):
+    raise Excluded("RotaryEmbedding: an operator of a later operator set than 22")
+
+
+assert dtype_of
