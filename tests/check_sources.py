@@ -94,7 +94,7 @@ SEES = {
 INTERNAL = {"nn": {"core/door.h"}, "optim": {"core/door.h"}, "io": {"core/door.h"},
             "cpu": {"core/backend.h", "core/base.h", "core/ops.h", "core/half.h", "core/philox.h",
                     "core/elementwise.def", "core/ops.def"},
-            "benchmarks": {"core/elementwise.def"}}
+            "benchmarks": {"core/elementwise.def", "tests/sweep.h"}}
 INTERNAL["cuda"] = INTERNAL["cpu"]
 
 

@@ -103,13 +103,12 @@ void sweep_run(const sweep_op *op, const sweep_case *cases, size_t n);
     }
 #define BENCH(op_name, call_fn, torch, ...)
 #else /* benchmarks/ops.c: the tables' BENCH rows alone, without Criterion */
+#define TERN_TEST(suite, name, ...) __attribute__((unused)) static void body_##suite##_##name(void)
 #define SWEEP(op_name, table, call_fn, reference_fn, flag_bits, loosen_by)
-#define BENCH(op_name, call_fn, torch_text, ...)                              \
-    __attribute__((constructor)) static void bench_##op_name(void) {          \
-        static const sweep_case c = __VA_ARGS__;                              \
-        static sweep_bench b = {#op_name, (torch_text), (call_fn), &c, NULL}; \
-        sweep_bench_add(&b);                                                  \
-    }
+#define BENCH(op_name, call_fn, torch_text, ...)                                                               \
+    static const sweep_case bench_case_##op_name = __VA_ARGS__;                                                \
+    static sweep_bench bench_row_##op_name = {#op_name, (torch_text), (call_fn), &bench_case_##op_name, NULL}; \
+    __attribute__((constructor)) static void bench_add_##op_name(void) { sweep_bench_add(&bench_row_##op_name); }
 #endif
 
 /* A row of benchmarks/ops: the case at a size that matters, and what PyTorch calls it, as an expression of the inputs

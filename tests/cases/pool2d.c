@@ -96,3 +96,7 @@ static const sweep_case avg_pools[] = {
 };
 SWEEP(max_pool2d, max_pools, call_max_pool2d, ref_max_pool2d, 0, 1)
 SWEEP(avg_pool2d, avg_pools, call_avg_pool2d, ref_avg_pool2d, 0, 1)
+BENCH(max_pool2d, call_max_pool2d, "F.max_pool2d(a, 2)",
+      {"[32, 64, 56, 56], 2x2", {REAL(32, 64, 56, 56)}, POOL({2}, {0})})
+BENCH(avg_pool2d, call_avg_pool2d, "F.avg_pool2d(a, 2)",
+      {"[32, 64, 56, 56], 2x2", {REAL(32, 64, 56, 56)}, POOL({2}, {0})})
