@@ -82,16 +82,6 @@ tern_tensor *tern_scalar(double value, tern_options o) {
     return t;
 }
 
-tern_tensor *tern_arange(double start, double end, tern_options o) {
-    if (!tern_ok()) return NULL;
-    const double n = ceil(end - start);
-    if (!(n >= 0 && n < 0x1p52))
-        return terni_null(TERN_ERR_ARGUMENT, "arange: %g to %g is no range of numbers going up", start, end);
-    tern_tensor *t = fresh("arange", TERN_SHAPE((int64_t)n), o);
-    const terni_arange_opts a = {start, 1};
-    return t && terni_run(TERNI_OP_arange, NULL, 0, &t, 1, &a) ? t : NULL;
-}
-
 tern_tensor *tern_empty_like(tern_tensor *t) {
     return terni_given(t, "empty_like", "t") ? terni_new(terni_shape(t), terni_dtype(t), t->device) : NULL;
 }
@@ -102,6 +92,13 @@ tern_tensor *tern_zeros_like(tern_tensor *t) {
 tern_tensor *tern_ones_like(tern_tensor *t) {
     tern_tensor *r = terni_given(t, "ones_like", "t") ? tern_empty_like(t) : NULL;
     return r ? tern_fill_(r, 1) : NULL;
+}
+
+tern_tensor *tern_full_like(tern_tensor *t, double value) {
+    terni_fill_opts o;
+    if (!terni_given(t, "full_like", "t") || !terni_constant("full_like", terni_dtype(t), value, &o)) return NULL;
+    tern_tensor *r = tern_empty_like(t);
+    return r ? tern_fill_(r, value) : NULL;
 }
 
 static bool upload(tern_tensor *t, const void *data) {
@@ -124,6 +121,15 @@ tern_tensor *tern_from(const void *data, tern_shape shape, tern_options o) {
                 return terni_null(TERN_ERR_ARGUMENT, "from: bool byte %d at position %lld; expected 0 or 1",
                                   ((const uint8_t *)data)[i], (long long)i);
     return upload(t, data) ? t : NULL;
+}
+
+tern_tensor *tern_from_doubles(const double *data, tern_shape shape, tern_options o) {
+    const tern_dtype to = o.dtype;
+    if (!tern_ok() || !terni_shape_check("from_doubles", &shape, to)) return NULL;
+    if (terni_shape_numel(&shape) && !terni_given(data, "from_doubles", "data")) return NULL;
+    o.dtype = TERN_F64;
+    tern_tensor *t = fresh("from_doubles", shape, o);
+    return t && upload(t, data) ? terni_as(t, to) : NULL;
 }
 
 /* ---- out

@@ -81,6 +81,9 @@ tern_tensor *terni_alias(tern_tensor *t, tern_shape shape, const int64_t *stride
 tern_tensor *terni_dense(tern_tensor *t);
 /* t converted to dtype, not recorded. */
 tern_tensor *terni_as(tern_tensor *t, tern_dtype dtype);
+/* value for the kernels that fill a tensor of dtype; false after recording TERN_ERR_ARGUMENT if dtype does not hold it.
+ */
+bool terni_constant(const char *op, tern_dtype dtype, double value, terni_fill_opts *o);
 terni_meta *terni_meta_of(tern_tensor *t); /* makes it */
 /* Adds a reference that the calling thread's current scope drops at its end. Returns t; on failure releases it. */
 tern_tensor *terni_scope_add(tern_tensor *t);

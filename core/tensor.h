@@ -49,12 +49,29 @@ TERN_API tern_tensor *tern_full(tern_shape shape, double value, tern_options opt
 TERN_API tern_tensor *tern_scalar(double value, tern_options options);
 /* start, start + 1, ... below end; 1-dim. Errors: TERN_ERR_ARGUMENT if end < start. */
 TERN_API tern_tensor *tern_arange(double start, double end, tern_options options);
+/* start, start + step, ... before end; step may be negative. Errors: TERN_ERR_ARGUMENT if step is 0 or leads away. */
+TERN_API tern_tensor *tern_arange_step(double start, double end, double step, tern_options options);
+/* n numbers, evenly spaced from start to end, both included; 1-dim. Errors: TERN_ERR_ARGUMENT (not finite),
+ * TERN_ERR_SHAPE (n < 0). */
+TERN_API tern_tensor *tern_linspace(double start, double end, int64_t n, tern_options options);
+/* base to the power of each of tern_linspace's numbers, computed in f64. Errors: the same; TERN_ERR_ARGUMENT unless
+ * base > 0. */
+TERN_API tern_tensor *tern_logspace(double start, double end, int64_t n, double base, tern_options options);
+/* [n, m], ones on the diagonal and zeros elsewhere. */
+TERN_API tern_tensor *tern_eye(int64_t n, int64_t m, tern_options options);
+/* The rows and columns, [2, count] i64, of the elements of an [n, m] matrix that tern_tril (tern_triu) keeps, in
+ * row-major order. */
+TERN_API tern_tensor *tern_tril_indices(int64_t n, int64_t m, int64_t k, tern_device device);
+TERN_API tern_tensor *tern_triu_indices(int64_t n, int64_t m, int64_t k, tern_device device);
 /* Shape, dtype and device of t. */
 TERN_API tern_tensor *tern_empty_like(tern_tensor *t);
 TERN_API tern_tensor *tern_zeros_like(tern_tensor *t);
 TERN_API tern_tensor *tern_ones_like(tern_tensor *t);
+TERN_API tern_tensor *tern_full_like(tern_tensor *t, double value);
 /* Copies row-major host data of the options' dtype (f16 and bf16 as their 16 bits, bool as bytes 0 and 1). */
 TERN_API tern_tensor *tern_from(const void *data, tern_shape shape, tern_options options);
+/* Copies row-major doubles, converted to the options' dtype as tern_cast does. */
+TERN_API tern_tensor *tern_from_doubles(const double *data, tern_shape shape, tern_options options);
 /* Uses host memory that the caller owns, without a copy, on the CPU; drop(user) is called once when no tensor uses it
  * any more (drop may be NULL; on failure it is not called). */
 TERN_API tern_tensor *tern_wrap(void *data, tern_shape shape, tern_dtype dtype, void (*drop)(void *user), void *user);

@@ -196,9 +196,7 @@ FILL(fill16, uint16_t)
 FILL(fill32, uint32_t)
 FILL(fill64, uint64_t)
 
-bool terni_cpu_fill(const terni_call *c) {
-    const terni_fill_opts *o = c->opts;
-    const terni_view *y = c->out[0];
+size_t terni_cpu_constant(int dtype, const terni_fill_opts *o, void *element) {
     union {
         double f64;
         float f32;
@@ -206,8 +204,8 @@ bool terni_cpu_fill(const terni_call *c) {
         int64_t i64;
         int32_t i32;
         uint8_t u8;
-    } v;
-    switch (y->dtype) {
+    } v = {0};
+    switch (dtype) {
         case TERN_F32:
             v.f32 = (float)o->value;
             break;
@@ -233,21 +231,44 @@ bool terni_cpu_fill(const terni_call *c) {
             v.u8 = o->value != 0;
             break;
     }
+    memcpy(element, &v, terni_cpu_size(dtype));
+    return terni_cpu_size(dtype);
+}
+
+bool terni_cpu_fill(const terni_call *c) {
     static const terni_run_fn fns[9] = {[1] = fill8, [2] = fill16, [4] = fill32, [8] = fill64};
-    terni_cpu_loop(&y, 1, fns[terni_cpu_size(y->dtype)], &v, GRAIN);
+    const terni_view *y = c->out[0];
+    uint64_t v = 0;
+    terni_cpu_loop(&y, 1, fns[terni_cpu_constant(y->dtype, c->opts, &v)], &v, GRAIN);
     return true;
 }
 
-bool terni_cpu_arange(const terni_call *c) {
-    const terni_arange_opts *o = c->opts;
-    const terni_view *y = c->out[0];
-    const terni_run_fn fn = convert[TERN_F64][y->dtype];
-    const int64_t strides[2] = {y->strides[0], 1};
-    for (int64_t i = 0; i < y->shape[0]; i++) {
-        double v = o->start + o->step * (double)i;
-        char *const q[2] = {(char *)y->data + i * y->strides[0] * (int64_t)terni_cpu_size(y->dtype), (char *)&v};
-        fn(1, q, strides, NULL);
+typedef struct ramp {
+    const terni_view *y;
+    const terni_arange_opts *o;
+} ramp;
+
+/* Blocks of doubles, converted as copies are. */
+static void ramp_blocks(void *arg, int64_t begin, int64_t end) {
+    const ramp *r = arg;
+    const terni_view *y = r->y;
+    const terni_arange_opts o = *r->o;
+    const int64_t n = y->shape[0], strides[2] = {y->strides[0], 1};
+    double v[BLOCK];
+    for (int64_t block = begin; block < end; block++) {
+        const int64_t from = block * BLOCK, m = n - from < BLOCK ? n - from : BLOCK;
+        for (int64_t k = 0; k < m; k++) {
+            const double up = o.step * (double)(from + k), down = o.step * (double)(n - 1 - from - k);
+            v[k] = from + k < o.half ? o.start + up : o.end - down;
+        }
+        char *const q[2] = {(char *)y->data + from * y->strides[0] * (int64_t)terni_cpu_size(y->dtype), (char *)v};
+        convert[TERN_F64][y->dtype](m, q, strides, NULL);
     }
+}
+
+bool terni_cpu_arange(const terni_call *c) {
+    ramp r = {c->out[0], c->opts};
+    terni_cpu_parallel((r.y->shape[0] + BLOCK - 1) / BLOCK, GRAIN / BLOCK, ramp_blocks, &r);
     return true;
 }
 

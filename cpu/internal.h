@@ -59,6 +59,9 @@ static inline size_t terni_cpu_size(int dtype) {
     return size[dtype];
 }
 
+/* Writes a constant as one element of dtype; returns its bytes. */
+size_t terni_cpu_constant(int dtype, const terni_fill_opts *o, void *element);
+
 static inline int64_t terni_cpu_count(const terni_view *v) {
     int64_t n = 1;
     for (int i = 0; i < v->ndim; i++) n *= v->shape[i];

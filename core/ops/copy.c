@@ -157,11 +157,17 @@ static bool in_range(tern_dtype dtype, double value) {
     }
 }
 
+bool terni_constant(const char *op, tern_dtype dtype, double value, terni_fill_opts *o) {
+    if (!in_range(dtype, value))
+        return terni_fail(TERN_ERR_ARGUMENT, "%s: %g is no %s", op, value, tern_dtype_name(dtype));
+    *o = (terni_fill_opts){value, in_range(TERN_I64, value) ? (int64_t)value : 0};
+    return true;
+}
+
 tern_tensor *tern_fill_(tern_tensor *t, double value) {
+    terni_fill_opts o;
     if (!terni_given(t, "fill_", "t") || !terni_in_place_ok("fill_", t, NULL)) return NULL;
-    if (!in_range(terni_dtype(t), value))
-        return terni_null(TERN_ERR_ARGUMENT, "fill_: %g is no %s", value, tern_dtype_name(terni_dtype(t)));
-    const terni_fill_opts o = {value, in_range(TERN_I64, value) ? (int64_t)value : 0};
+    if (!terni_constant("fill_", terni_dtype(t), value, &o)) return NULL;
     t->storage->version++;
     return terni_run(TERNI_OP_fill, NULL, 0, &t, 1, &o) ? t : NULL;
 }
