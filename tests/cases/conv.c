@@ -84,7 +84,7 @@ static const sweep_case cases[] = {
      .loosen = 8},
     {"channels differ", {REAL(1, 2, 5, 5), REAL(3, 3, 3, 3), REAL(3)}, .code = TERN_ERR_SHAPE},
     {"kernel too large", {REAL(1, 2, 2, 5), REAL(3, 2, 3, 3), REAL(3)}, .code = TERN_ERR_SHAPE},
-    {"x of 3 dimensions", {REAL(2, 5, 5), REAL(3, 2, 3, 3), REAL(3)}, .code = TERN_ERR_SHAPE},
+    {"x of 2 dimensions", {REAL(5, 5), REAL(3, 2, 3, 3), REAL(3)}, .code = TERN_ERR_SHAPE, .text = "conv2d"},
     {"w of 2 dimensions", {REAL(1, 2, 5, 5), REAL(3, 2), REAL(3)}, .code = TERN_ERR_SHAPE},
     {"bias", {REAL(1, 2, 5, 5), REAL(3, 2, 3, 3), REAL(2)}, .code = TERN_ERR_SHAPE},
     {"groups do not divide", {REAL(1, 3, 5, 5), REAL(4, 1, 3, 3), NONE}, OPTS(.groups = 2), .code = TERN_ERR_SHAPE},
