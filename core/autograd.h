@@ -43,6 +43,13 @@ TERN_API bool tern_grad(tern_tensor *y, tern_tensor *const *x, int n, tern_tenso
  *     bool was = tern_grad_mode(false); ... tern_grad_mode(was); */
 TERN_API bool tern_grad_mode(bool record);
 TERN_API bool tern_grad_mode_get(void);
+/* Inference mode on or off for the calling thread: nothing is recorded, whatever the grad mode, and changes in place of
+ * the tensors made in it are not counted. Those tensors cannot be saved for a gradient later, or be changed in place
+ * outside; a clone made outside can. Returns what it was. */
+TERN_API bool tern_inference_mode(bool on);
+TERN_API bool tern_inference_mode_get(void);
+/* True if t (or what it is a view of) was made in inference mode. */
+TERN_API bool tern_is_inference(const tern_tensor *t);
 /* t's values as a leaf without gradient; shares storage. Owner: the current scope. */
 TERN_API tern_tensor *tern_detach(tern_tensor *t);
 

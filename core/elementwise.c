@@ -312,46 +312,48 @@ static tern_tensor *compare(int op, tern_tensor *a, tern_tensor *b) {
 /* ---- in place
  * --------------------------------------------------------------------------------------------------------------- */
 
-bool terni_in_place_ok(const char *op, tern_tensor *t, tern_tensor *b) {
-    for (int i = 0; i < t->v.ndim && t->numel > 0; i++)
-        if (t->v.strides[i] == 0 && t->v.shape[i] > 1)
-            return terni_fail(TERN_ERR_ARGUMENT, "%s: %s is expanded: several elements share one place", op,
-                              terni_describe(t));
-    if (!terni_recording()) return true;
-    const tern_tensor *w = terni_wants(t) ? t : b && terni_wants(b) ? b : NULL;
-    if (!w) return true;
-    return terni_fail(TERN_ERR_AUTOGRAD,
-                      "%s: %s requires a gradient, and in-place changes are not recorded; switch recording off with "
-                      "tern_grad_mode(false), or use the op that returns a new tensor",
-                      op, terni_describe(w));
+/* b broadcasts to t. */
+static bool fits_into(const char *name, tern_tensor *t, tern_tensor *b) {
+    if (same_shape(t, b)) return true;
+    tern_shape shape;
+    if (!terni_broadcast(name, terni_shape(t), terni_shape(b), &shape)) return false;
+    if (tern_shape_equal(shape, terni_shape(t))) return true;
+    return terni_fail(TERN_ERR_SHAPE, "%s: %s does not broadcast to %s", name, terni_describe(b), terni_describe(t));
+}
+
+/* The kernel from t to t; inside a scope of the caller's. */
+static bool change_plainly(int op, const char *name, tern_tensor *t, tern_tensor *b) {
+    tern_tensor *a = t;
+    b = terni_as(b, terni_dtype(t));
+    if (b && b->storage == t->storage && b != t && b->numel) b = tern_clone(tern_detach(b)); /* may overlap */
+    if (!b || !bring_together(name, &a, &b) || a != t) return false;
+    const terni_backend *be = terni_backend_of(t->device);
+    if (!be) return false;
+    const tern_shape shape = terni_shape(t);
+    const terni_view vb = stretch(&b->v, &shape);
+    const terni_view *const in[2] = {&t->v, &vb};
+    const bool ok = call_kernel(be->binary[op], name, in, 2, &t->v, NULL, t->device);
+    terni_changed(t);
+    return ok;
 }
 
 static tern_tensor *binary_in_place(int op, const char *name, tern_tensor *t, tern_tensor *b) {
-    if (!terni_given(t, name, "t") || !terni_given(b, name, "b") || !terni_in_place_ok(name, t, b)) return NULL;
+    if (!terni_given(t, name, "t") || !terni_given(b, name, "b")) return NULL;
     if (!binary_rows[op].numbers && !tern_dtype_is_float(terni_dtype(t)))
         return terni_null(TERN_ERR_DTYPE, "%s: the result for %s is not an integer", name, terni_describe(t));
+    const terni_in_place kind = fits_into(name, t, b) ? terni_in_place_begin(name, NULL, t, &b, 1) : TERNI_REFUSED;
+    if (kind == TERNI_REFUSED) return NULL;
     const int scope = tern_scope_push();
-    tern_tensor *a = t, *const was_b = b;
-    b = terni_as(b, terni_dtype(t));
-    if (b && b->storage == t->storage && b != t && b->numel) b = tern_clone(tern_detach(b)); /* may overlap */
-    bool ok = b && bring_together(name, &a, &b) && a == t;
-    if (ok && !same_shape(t, b)) {
-        tern_shape shape;
-        ok = terni_broadcast(name, terni_shape(t), terni_shape(b), &shape);
-        if (ok && !tern_shape_equal(shape, terni_shape(t)))
-            ok = terni_fail(TERN_ERR_SHAPE, "%s: %s does not broadcast to %s", name, terni_describe(was_b),
-                            terni_describe(t));
-    }
-    const terni_backend *be = ok ? terni_backend_of(t->device) : NULL;
-    if (be) {
-        const tern_shape shape = terni_shape(t);
-        const terni_view vb = stretch(&b->v, &shape);
-        const terni_view *const in[2] = {&t->v, &vb};
-        ok = call_kernel(be->binary[op], name, in, 2, &t->v, NULL, t->device);
-        t->storage->version++;
+    bool ok;
+    if (kind == TERNI_PLAIN) {
+        ok = change_plainly(op, name, t, b);
+    } else {
+        tern_tensor *old = terni_in_place_old(t);
+        b = b == t ? old : tern_cast(b, terni_dtype(t));
+        ok = old && b && terni_in_place_end(name, t, binary(op, old, b));
     }
     tern_scope_pop(scope);
-    return ok && be ? t : NULL;
+    return ok ? t : NULL;
 }
 
 tern_tensor *tern_add_(tern_tensor *t, tern_tensor *b) { return binary_in_place(TERNI_BINARY_add, "add_", t, b); }

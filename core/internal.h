@@ -35,6 +35,7 @@ const char *terni_shape_str(tern_shape s);
 
 typedef struct terni_storage {
     atomic_int refs;
+    atomic_int loose; /* of refs: what nodes saved of their own outputs, seen by no program */
     tern_device device;
     uint32_t version;
     void *data;
@@ -42,6 +43,7 @@ typedef struct terni_storage {
     void (*drop)(void *user); /* foreign memory; else NULL */
     void *user;
     bool foreign;
+    bool inference; /* made in inference mode: never saved, versions not counted */
 } terni_storage;
 
 typedef struct terni_node terni_node;
@@ -116,8 +118,37 @@ bool terni_same_float(const char *op, tern_tensor *const *t, int n);
  * differentiable must make way for public ops. */
 bool terni_recording(void);
 static inline bool terni_wants(const tern_tensor *t) { return t->requires_grad || t->node; }
-/* Refuses an in-place change of t by b (or NULL) while recording. */
+/* Refuses an in-place change of t by b (or NULL) while recording: for changes that are never recorded (statistics). */
 bool terni_in_place_ok(const char *op, tern_tensor *t, tern_tensor *b);
+
+/* ---- changes in place (in_place.c). An op that changes t, with operands b[0 .. n), reads:
+ *
+ *     switch (terni_in_place_begin("atan2_", NULL, t, &b, 1)) {
+ *         case TERNI_REFUSED: return NULL;
+ *         case TERNI_PLAIN: run the kernel from t to t; terni_changed(t); return t;
+ *         case TERNI_RECORDED: break;
+ *     }
+ *     const int scope = tern_scope_push();
+ *     tern_tensor *old = terni_in_place_old(t);
+ *     tern_tensor *r = old ? terni_in_place_end("atan2_", t, tern_atan2(old, b == t ? old : b)) : NULL;
+ *     tern_scope_pop(scope);
+ *     return r;
+ *
+ * The op's own checks (shapes, dtypes) come first, so that they name it. */
+typedef enum terni_in_place { TERNI_REFUSED, TERNI_PLAIN, TERNI_RECORDED } terni_in_place;
+/* How the change is to be made; TERNI_REFUSED after recording an error, which advises the op `instead` (NULL: op
+ * without its underscore). */
+terni_in_place terni_in_place_begin(const char *op, const char *instead, tern_tensor *t, tern_tensor *const *b, int n);
+/* A head for the value that t has now, in t's place in the graph. */
+tern_tensor *terni_in_place_old(tern_tensor *t);
+/* t becomes result (cast to t's dtype), storage and node. Returns t; NULL if result is NULL or does not fit. */
+tern_tensor *terni_in_place_end(const char *op, tern_tensor *t, tern_tensor *result);
+/* The same for a value that does not depend on t's (fill_, copy_): value is copied. */
+tern_tensor *terni_in_place_overwrite(const char *op, tern_tensor *t, tern_tensor *value);
+/* t's storage was written to. */
+static inline void terni_changed(tern_tensor *t) { t->storage->version += !t->storage->inference; }
+/* t looks at what src looks at; its old storage is released. Node and gradient stay. */
+void terni_share_storage(tern_tensor *t, tern_tensor *src);
 
 /* ---- random (random.c)
  * ----------------------------------------------------------------------------------------------------- */

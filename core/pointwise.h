@@ -70,7 +70,9 @@ TERN_API tern_tensor *tern_where(tern_tensor *cond, tern_tensor *a, tern_tensor 
 
 /* ---- in place ---------------------------------------------------------------------------------------------------- *
  * The target keeps its shape and dtype, its version goes up, and t is returned (no new reference). While recording is
- * on, neither the target nor the operand may require gradients: TERN_ERR_AUTOGRAD. */
+ * on, a change of or by a tensor that requires gradients is recorded; the target then gets a storage of its own (ask
+ * tern_data again). Refused with TERN_ERR_AUTOGRAD: a leaf that requires gradients, and a target that shares its
+ * storage with another tensor (a view, or what it is a view of). */
 
 TERN_API tern_tensor *tern_add_(tern_tensor *t, tern_tensor *b);
 TERN_API tern_tensor *tern_sub_(tern_tensor *t, tern_tensor *b);

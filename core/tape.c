@@ -7,8 +7,8 @@
 #include "thread.h"
 
 bool tern_grad_mode(bool record) {
-    const bool was = !terni_self.off;
-    terni_self.off = !record;
+    const bool was = !(terni_self.off & TERNI_OFF_MODE);
+    terni_self.off = (unsigned char)((terni_self.off & ~TERNI_OFF_MODE) | (record ? 0 : TERNI_OFF_MODE));
     return was;
 }
 
@@ -56,7 +56,11 @@ terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, 
 void terni_node_drop_saved(terni_node *n) {
     const int count = n->n_saved;
     n->n_saved = 0;
-    for (int i = 0; i < count; i++) tern_release(n->saved[i].t);
+    for (int i = 0; i < count; i++) {
+        const terni_saved *s = &n->saved[i];
+        if (s->output >= 0) atomic_fetch_sub_explicit(&s->t->storage->loose, 1, memory_order_relaxed);
+        tern_release(s->t);
+    }
 }
 
 static void node_free(terni_node *n) {
@@ -119,6 +123,10 @@ void terni_edge_copy(terni_node *n, int i, const terni_edge *from) {
 
 bool terni_node_save(terni_node *n, tern_tensor *t) {
     if (n->transient) return true;
+    if (t && t->storage->inference)
+        return terni_fail(TERN_ERR_AUTOGRAD,
+                          "%s: %s was made in inference mode and cannot be saved for a gradient; clone it outside",
+                          n->fn->name, terni_describe(t));
     if (n->n_saved == n->cap_saved) {
         const int cap = 2 * n->cap_saved;
         terni_saved *more = terni_malloc((size_t)cap * sizeof *more);
@@ -128,7 +136,7 @@ bool terni_node_save(terni_node *n, tern_tensor *t) {
         n->saved = more;
         n->cap_saved = cap;
     }
-    n->saved[n->n_saved++] = (terni_saved){tern_keep(t), t ? t->storage->version : 0, -1};
+    n->saved[n->n_saved++] = (terni_saved){tern_keep(t), t ? t->storage : NULL, t ? t->storage->version : 0, -1};
     return true;
 }
 
@@ -140,6 +148,7 @@ bool terni_node_output(terni_node *n, tern_tensor *t, int out) {
         tern_tensor *loose = terni_alias(t, terni_shape(t), t->v.strides, 0);
         if (!loose) return false;
         tern_keep(loose);
+        atomic_fetch_add_explicit(&loose->storage->loose, 1, memory_order_relaxed);
         s->t = loose;
         s->output = out;
         tern_release(t);
@@ -164,6 +173,9 @@ tern_tensor *tern_require_grad(tern_tensor *t, bool require) {
     }
     if (!tern_dtype_is_float(terni_dtype(t)))
         return terni_null(TERN_ERR_DTYPE, "require_grad: %s is not a float tensor", terni_describe(t));
+    if (t->storage->inference && !(terni_self.off & TERNI_OFF_INFERENCE))
+        return terni_null(TERN_ERR_AUTOGRAD, "require_grad: %s was made in inference mode; clone it outside",
+                          terni_describe(t));
     terni_meta *m = terni_meta_of(t);
     if (!m) return NULL;
     if (!m->sink) {

@@ -16,8 +16,9 @@ typedef struct terni_edge {
 
 typedef struct terni_saved {
     tern_tensor *t;
-    uint32_t version; /* of its storage when it was saved */
-    int output;       /* it is this output of the node, saved without its link to the node (no cycle); else -1 */
+    const terni_storage *storage; /* its storage when it was saved */
+    uint32_t version;             /* and that one's version */
+    int output; /* it is this output of the node, saved without its link to the node (no cycle); else -1 */
 } terni_saved;
 
 typedef struct terni_hook {

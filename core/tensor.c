@@ -26,6 +26,7 @@ static terni_storage *storage_new(tern_device device, size_t bytes) {
     atomic_init(&s->refs, 1);
     s->device = device;
     s->bytes = bytes;
+    s->inference = terni_self.off & TERNI_OFF_INFERENCE;
     if (device.type == TERN_CPU) {
         s->data = (char *)s + HEAD;
     } else {
@@ -116,6 +117,7 @@ tern_tensor *tern_wrap(void *data, tern_shape shape, tern_dtype dtype, void (*dr
     s->data = data;
     s->bytes = (size_t)n * tern_dtype_size(dtype);
     s->foreign = true;
+    s->inference = terni_self.off & TERNI_OFF_INFERENCE;
     tern_tensor *t = head_new(s, &shape, NULL, 0, dtype);
     if (t) { /* only now, so that a failure does not call drop */
         s->drop = drop;
@@ -160,6 +162,11 @@ bool tern_assign(tern_tensor *t, tern_tensor *src) {
     if (t->requires_grad && !tern_dtype_is_float(terni_dtype(src)))
         return terni_fail(TERN_ERR_DTYPE, "assign: src %s cannot take t's place, which requires gradients",
                           terni_describe(src));
+    terni_share_storage(t, src);
+    return tern_grad_set(t, NULL);
+}
+
+void terni_share_storage(tern_tensor *t, tern_tensor *src) {
     terni_storage *old = t->storage;
     atomic_fetch_add_explicit(&src->storage->refs, 1, memory_order_relaxed);
     t->storage = src->storage;
@@ -167,7 +174,6 @@ bool tern_assign(tern_tensor *t, tern_tensor *src) {
     t->contiguous = src->contiguous;
     t->device = src->device;
     storage_release(old);
-    return tern_grad_set(t, NULL);
 }
 
 /* ---- inspection -----------------------------------------------------------------------------------------------------
@@ -195,7 +201,7 @@ size_t tern_storage_bytes(const tern_tensor *t) { return t ? t->storage->bytes :
 uint32_t tern_storage_version(const tern_tensor *t) { return t ? t->storage->version : 0; }
 
 void tern_touch(tern_tensor *t) {
-    if (t) t->storage->version++;
+    if (t) terni_changed(t);
 }
 
 bool tern_set_name(tern_tensor *t, const char *name) {

@@ -14,10 +14,12 @@ typedef struct terni_words {
     unsigned next_shape, next_tensor;
 } terni_words;
 
+enum { TERNI_OFF_MODE = 1, TERNI_OFF_INFERENCE = 2 };
+
 typedef struct terni_thread {
-    bool ready;    /* its destructor is registered */
-    bool off;      /* grad mode: recording is off (so that zero means on) */
-    bool draining; /* inside the loop that frees nodes */
+    bool ready;        /* its destructor is registered */
+    unsigned char off; /* why recording is off: a bit each, zero means that it is on */
+    bool draining;     /* inside the loop that frees nodes */
     tern_code error;
     int scope_n, scope_cap;
     tern_tensor **scope;

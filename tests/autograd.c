@@ -221,11 +221,9 @@ TERN_TEST(autograd, a_view_of_a_saved_tensor_counts_too) {
     EXPECT_ERROR(tern_backward(y), TERN_ERR_AUTOGRAD, "changed in place");
 }
 
-TERN_TEST(autograd, in_place_changes_are_refused_while_recording) {
-    tern_tensor *x = leaf3(1, 2, 3), *y = tern_square(x), *plain = test_values(TERN_F64, TERN_SHAPE(3), 0, 0, 0);
+TERN_TEST(autograd, leaves_are_changed_in_place_only_while_not_recording) {
+    tern_tensor *x = leaf3(1, 2, 3), *plain = test_values(TERN_F64, TERN_SHAPE(3), 0, 0, 0);
     EXPECT_ERROR(tern_add_(x, plain), TERN_ERR_AUTOGRAD, "add_");
-    EXPECT_ERROR(tern_mul_scalar_(y, 2), TERN_ERR_AUTOGRAD, "mul_scalar_");
-    EXPECT_ERROR(tern_copy_(plain, x), TERN_ERR_AUTOGRAD, "copy_");
     CHECK_VALUES(x, 1, 2, 3);
     const bool was = tern_grad_mode(false);
     CHECK(tern_add_(x, x) == x);

@@ -120,7 +120,6 @@ tern_tensor *tern_contiguous(tern_tensor *x) {
 
 /* b on t's device and in t's shape: what is copied into t. */
 static tern_tensor *like_target(tern_tensor *t, tern_tensor *b) {
-    b = tern_detach(b);
     if (b && !tern_device_equal(t->device, b->device)) b = tern_to(b, t->device);
     if (b && b->storage == t->storage && b->numel) b = tern_clone(b); /* may overlap */
     if (!b) return NULL;
@@ -132,13 +131,20 @@ static tern_tensor *like_target(tern_tensor *t, tern_tensor *b) {
 }
 
 tern_tensor *tern_copy_(tern_tensor *t, tern_tensor *b) {
-    if (!terni_given(t, "copy_", "t") || !terni_given(b, "copy_", "b") || !terni_in_place_ok("copy_", t, b))
-        return NULL;
+    if (!terni_given(t, "copy_", "t") || !terni_given(b, "copy_", "b")) return NULL;
     if (t == b) return t;
+    const terni_in_place kind = terni_in_place_begin("copy_", "clone", t, &b, 1);
+    if (kind == TERNI_REFUSED) return NULL;
     const int scope = tern_scope_push();
-    b = like_target(t, b);
-    const bool ok = b && copy_kernel(b, t);
-    if (b) t->storage->version++;
+    bool ok;
+    if (kind == TERNI_RECORDED) {
+        b = like_target(t, tern_cast(b, terni_dtype(t)));
+        ok = b && terni_in_place_overwrite("copy_", t, b);
+    } else {
+        b = like_target(t, tern_detach(b));
+        ok = b && copy_kernel(b, t);
+        if (b) terni_changed(t);
+    }
     tern_scope_pop(scope);
     return ok ? t : NULL;
 }
@@ -166,10 +172,20 @@ bool terni_constant(const char *op, tern_dtype dtype, double value, terni_fill_o
 
 tern_tensor *tern_fill_(tern_tensor *t, double value) {
     terni_fill_opts o;
-    if (!terni_given(t, "fill_", "t") || !terni_in_place_ok("fill_", t, NULL)) return NULL;
-    if (!terni_constant("fill_", terni_dtype(t), value, &o)) return NULL;
-    t->storage->version++;
-    return terni_run(TERNI_OP_fill, NULL, 0, &t, 1, &o) ? t : NULL;
+    if (!terni_given(t, "fill_", "t") || !terni_constant("fill_", terni_dtype(t), value, &o)) return NULL;
+    switch (terni_in_place_begin("fill_", "full_like", t, NULL, 0)) {
+        case TERNI_REFUSED:
+            return NULL;
+        case TERNI_PLAIN:
+            terni_changed(t);
+            return terni_run(TERNI_OP_fill, NULL, 0, &t, 1, &o) ? t : NULL;
+        case TERNI_RECORDED:
+            break;
+    }
+    const int scope = tern_scope_push();
+    tern_tensor *r = terni_in_place_overwrite("fill_", t, tern_full_like(t, value));
+    tern_scope_pop(scope);
+    return r;
 }
 
 tern_tensor *tern_zero_(tern_tensor *t) { return tern_fill_(t, 0); }
@@ -181,8 +197,8 @@ static bool whole_enough(const char *op, const tern_tensor *t, double s) {
 }
 
 tern_tensor *tern_mul_scalar_(tern_tensor *t, double s) {
-    if (!terni_given(t, "mul_scalar_", "t") || !terni_in_place_ok("mul_scalar_", t, NULL) ||
-        !whole_enough("mul_scalar_", t, s))
+    if (!terni_given(t, "mul_scalar_", "t") || !whole_enough("mul_scalar_", t, s) ||
+        terni_in_place_begin("mul_scalar_", NULL, t, NULL, 0) == TERNI_REFUSED)
         return NULL;
     const int scope = tern_scope_push();
     tern_tensor *r = tern_mul_(t, tern_scalar(s, (tern_options){terni_dtype(t), tern_cpu()}));
@@ -192,11 +208,10 @@ tern_tensor *tern_mul_scalar_(tern_tensor *t, double s) {
 
 tern_tensor *tern_add_scaled_(tern_tensor *t, double s, tern_tensor *b) {
     if (!terni_given(t, "add_scaled_", "t") || !terni_given(b, "add_scaled_", "b")) return NULL;
-    if (!terni_in_place_ok("add_scaled_", t, b) || !whole_enough("add_scaled_", t, s)) return NULL;
+    if (!whole_enough("add_scaled_", t, s)) return NULL;
+    if (terni_in_place_begin("add_scaled_", "add", t, &b, 1) == TERNI_REFUSED) return NULL;
     const int scope = tern_scope_push();
-    const bool was = tern_grad_mode(false);
     tern_tensor *r = tern_add_(t, tern_mul_scalar(tern_cast(b, terni_dtype(t)), s));
-    tern_grad_mode(was);
     tern_scope_pop(scope);
     return r;
 }

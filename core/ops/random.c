@@ -62,11 +62,22 @@ static bool normal(const char *op, tern_tensor *t, double mean, double std) {
     return draw(TERNI_OP_normal, t, o);
 }
 
-bool tern_uniform_(tern_tensor *t, double lo, double hi) {
-    return terni_given(t, "uniform_", "t") && terni_in_place_ok("uniform_", t, NULL) && uniform("uniform_", t, lo, hi);
+typedef bool (*filler)(const char *op, tern_tensor *t, double a, double b);
+
+static bool in_place(filler fill, const char *op, const char *instead, tern_tensor *t, double a, double b) {
+    if (!terni_given(t, op, "t")) return false;
+    const terni_in_place kind = terni_in_place_begin(op, instead, t, NULL, 0);
+    if (kind != TERNI_RECORDED) return kind == TERNI_PLAIN && fill(op, t, a, b);
+    const int scope = tern_scope_push();
+    tern_tensor *fresh = tern_empty_like(t);
+    const bool ok = fresh && fill(op, fresh, a, b) && terni_in_place_overwrite(op, t, fresh);
+    tern_scope_pop(scope);
+    return ok;
 }
+
+bool tern_uniform_(tern_tensor *t, double lo, double hi) { return in_place(uniform, "uniform_", "rand", t, lo, hi); }
 bool tern_normal_(tern_tensor *t, double mean, double std) {
-    return terni_given(t, "normal_", "t") && terni_in_place_ok("normal_", t, NULL) && normal("normal_", t, mean, std);
+    return in_place(normal, "normal_", "randn", t, mean, std);
 }
 tern_tensor *tern_rand(tern_shape shape, double lo, double hi, tern_options options) {
     tern_tensor *t = tern_empty(shape, options);
