@@ -1,7 +1,7 @@
 /* Index ops. index_select and index_add, gather and scatter_add are each other's adjoints. */
-#include "internal.h"
+#include "scatter.h"
 
-static bool index_given(const char *op, tern_tensor *index) {
+bool terni_index_given(const char *op, tern_tensor *index) {
     if (!terni_given(index, op, "index")) return false;
     if (terni_dtype(index) == TERN_I64 || terni_dtype(index) == TERN_I32) return true;
     return terni_fail(TERN_ERR_DTYPE, "%s: index %s is not i64 or i32", op, terni_describe(index));
@@ -36,8 +36,8 @@ static const tern_function index_select_function = {
     "index_select", 1, sizeof(terni_dim_opts), index_select_forward, index_select_backward, NULL};
 
 tern_tensor *tern_index_select(tern_tensor *x, int dim, tern_tensor *index) {
-    if (!terni_given(x, "index_select", "x") || !index_given("index_select", index)) return NULL;
-    const terni_dim_opts o = {terni_dim("index_select", dim, x->v.ndim)};
+    if (!terni_given(x, "index_select", "x") || !terni_index_given("index_select", index)) return NULL;
+    const terni_dim_opts o = {terni_dim("index_select", dim, x->v.ndim), "index_select"};
     if (o.dim < 0) return NULL;
     if (index->v.ndim != 1)
         return terni_null(TERN_ERR_SHAPE, "index_select: index %s has %d dimensions; expected 1", terni_describe(index),
@@ -73,9 +73,10 @@ static const tern_function index_add_function = {"index_add",        1,   sizeof
                                                  index_add_backward, NULL};
 
 tern_tensor *tern_index_add(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
-    if (!terni_given(x, "index_add", "x") || !index_given("index_add", index) || !terni_given(src, "index_add", "src"))
+    if (!terni_given(x, "index_add", "x") || !terni_index_given("index_add", index) ||
+        !terni_given(src, "index_add", "src"))
         return NULL;
-    const terni_dim_opts o = {terni_dim("index_add", dim, x->v.ndim)};
+    const terni_dim_opts o = {terni_dim("index_add", dim, x->v.ndim), "index_add"};
     if (o.dim < 0) return NULL;
     tern_shape want = terni_shape(x);
     want.dim[o.dim] = index->numel;
@@ -91,7 +92,7 @@ tern_tensor *tern_index_add(tern_tensor *x, int dim, tern_tensor *index, tern_te
  * ---------------------------------------------------------------------------------------------------------------------
  */
 
-static bool gather_fits(const char *op, const tern_tensor *x, const tern_tensor *index, int dim) {
+bool terni_gather_fits(const char *op, const tern_tensor *x, const tern_tensor *index, int dim) {
     bool fits = x->v.ndim == index->v.ndim;
     for (int i = 0; fits && i < x->v.ndim; i++) fits = i == dim || index->v.shape[i] <= x->v.shape[i];
     return fits || terni_fail(TERN_ERR_SHAPE, "%s: index %s does not fit x %s along dimension %d", op,
@@ -111,9 +112,9 @@ static const tern_function gather_function = {"gather",        1,   sizeof(terni
                                               gather_backward, NULL};
 
 tern_tensor *tern_gather(tern_tensor *x, int dim, tern_tensor *index) {
-    if (!terni_given(x, "gather", "x") || !index_given("gather", index)) return NULL;
-    const terni_dim_opts o = {terni_dim("gather", dim, x->v.ndim)};
-    if (o.dim < 0 || !gather_fits("gather", x, index, o.dim)) return NULL;
+    if (!terni_given(x, "gather", "x") || !terni_index_given("gather", index)) return NULL;
+    const terni_dim_opts o = {terni_dim("gather", dim, x->v.ndim), "gather"};
+    if (o.dim < 0 || !terni_gather_fits("gather", x, index, o.dim)) return NULL;
     return call(&gather_function, (tern_tensor *const[]){x, index}, 2, &o);
 }
 
@@ -127,16 +128,21 @@ static bool scatter_add_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_t
 static const tern_function scatter_add_function = {
     "scatter_add", 1, sizeof(terni_dim_opts), scatter_add_forward, scatter_add_backward, NULL};
 
+tern_tensor *terni_scatter_add(const char *op, tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
+    const terni_dim_opts o = {dim, op};
+    return call(&scatter_add_function, (tern_tensor *const[]){x, index, src}, 3, &o);
+}
+
 tern_tensor *tern_scatter_add(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
-    if (!terni_given(x, "scatter_add", "x") || !index_given("scatter_add", index) ||
+    if (!terni_given(x, "scatter_add", "x") || !terni_index_given("scatter_add", index) ||
         !terni_given(src, "scatter_add", "src"))
         return NULL;
-    const terni_dim_opts o = {terni_dim("scatter_add", dim, x->v.ndim)};
-    if (o.dim < 0 || !gather_fits("scatter_add", x, index, o.dim)) return NULL;
+    const int d = terni_dim("scatter_add", dim, x->v.ndim);
+    if (d < 0 || !terni_gather_fits("scatter_add", x, index, d)) return NULL;
     if (!tern_shape_equal(terni_shape(index), terni_shape(src)))
         return terni_null(TERN_ERR_SHAPE, "scatter_add: index %s and src %s have different shapes",
                           terni_describe(index), terni_describe(src));
     if (x->v.dtype != src->v.dtype)
         return terni_null(TERN_ERR_DTYPE, "scatter_add: x %s and src %s", terni_describe(x), terni_describe(src));
-    return call(&scatter_add_function, (tern_tensor *const[]){x, index, src}, 3, &o);
+    return terni_scatter_add("scatter_add", x, d, index, src);
 }
