@@ -20,6 +20,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static sgemm_fn sgemm;
 static dgemm_fn dgemm;
 static char description[400];
+static void *opened; /* the library */
 
 static const char *core_type(void) {
 #if defined(__x86_64__)
@@ -46,8 +47,8 @@ static void open_blas(void) {
     char was[32] = "";
     if (threads) snprintf(was, sizeof was, "%.31s", threads);
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
-    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-    if (!library) library = dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
+    void *library = opened = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    if (!library) library = opened = dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
     if (core) unsetenv("OPENBLAS_CORETYPE");
     if (was[0])
         setenv("OPENBLAS_NUM_THREADS", was, 1);
@@ -71,6 +72,11 @@ static void open_blas(void) {
              user   ? "from OPENBLAS_CORETYPE"
              : core ? "chosen by Tern"
                     : "its own choice");
+}
+
+void *terni_cpu_blas_symbol(const char *name) {
+    pthread_once(&once, open_blas);
+    return opened ? dlsym(opened, name) : NULL;
 }
 
 void terni_cpu_blas_info(char *text, size_t size) {
