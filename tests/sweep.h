@@ -80,7 +80,8 @@ enum {                        /* of an op, or of a case */
        SWEEP_F64_ONLY = 8,    /* values only mean something there */
        SWEEP_NO_LAYOUTS = 16, /* contiguous inputs only */
        SWEEP_NO_SECOND = 32,  /* no gradgradcheck */
-       SWEEP_WRAPS = 64       /* integer results are taken modulo the dtype's range */
+       SWEEP_WRAPS = 64,      /* integer results are taken modulo the dtype's range */
+       SWEEP_NO_HALF = 128    /* f64 and f32 only */
 };
 
 typedef struct sweep_op {

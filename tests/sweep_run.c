@@ -328,6 +328,7 @@ static void check_refused_case(run *r) {
 static bool takes(const run *r, tern_dtype dtype) {
     const unsigned flags = r->op->flags | r->c->flags;
     if (flags & SWEEP_F64_ONLY) return dtype == TERN_F64;
+    if ((flags & SWEEP_NO_HALF) && (dtype == TERN_F16 || dtype == TERN_BF16)) return false;
     if (tern_dtype_is_float(dtype)) return true;
     return dtype == TERN_BOOL ? (flags & SWEEP_BOOL) != 0 : (flags & SWEEP_INTS) != 0;
 }
