@@ -27,6 +27,13 @@ void terni_memory_account(tern_device d, int64_t bytes); /* negative when freed 
 
 /* ---- errors (error.c) -------------------------------------------------------------------------------------------- */
 
+/* TERNI_NAMED("mse_loss"); at the top of a public function that is made of others: until it returns, errors begin with
+ * its name, unless a function outside of it has said so already. */
+#define TERNI_NAMED(name) \
+    __attribute__((cleanup(terni_named_end), unused)) const char *terni_named_was = terni_named(name)
+const char *terni_named(const char *op);
+void terni_named_end(const char *const *was);
+
 bool terni_fail_at(tern_code code, const char *file, int line, const char *format, ...) TERN_PRINTF(4, 5);
 /* terni_fail(code, "matmul: ...", ...) records the error and gives false; terni_null does and gives NULL. */
 #define terni_fail(code, ...) terni_fail_at(code, __FILE__, __LINE__, __VA_ARGS__)

@@ -32,8 +32,17 @@ static void record(tern_code code, const char *file, int line, const char *forma
     terni_words *const w = terni_words_of();
     if (w) {
         const int size = sizeof w->message;
+        const size_t known = terni_self.op ? strlen(terni_self.op) : 0;
         int n = vsnprintf(w->message, sizeof w->message, format, args);
         if (n < 0) n = 0;
+        if (n >= size) n = size - 1;
+        if (known && !(strncmp(w->message, terni_self.op, known) == 0 && w->message[known] == ':') &&
+            n + (int)known + 2 < size) {
+            memmove(w->message + known + 2, w->message, (size_t)n + 1);
+            memcpy(w->message, terni_self.op, known);
+            memcpy(w->message + known, ": ", 2);
+            n += (int)known + 2;
+        }
         if (n >= size) n = size - 1;
         if (file && n < size - 1) snprintf(w->message + n, (size_t)(size - n), " (%s:%d)", file, line);
     }
@@ -45,6 +54,14 @@ static void record(tern_code code, const char *file, int line, const char *forma
     pthread_mutex_unlock(&lock);
     if (h) h(terni_self.error, tern_error_message(), user);
 }
+
+const char *terni_named(const char *op) {
+    const char *was = terni_self.op;
+    if (!was) terni_self.op = op;
+    return was;
+}
+
+void terni_named_end(const char *const *was) { terni_self.op = *was; }
 
 bool terni_fail_at(tern_code code, const char *file, int line, const char *format, ...) {
     va_list args;
