@@ -336,6 +336,8 @@ static bool takes(const run *r, tern_dtype dtype) {
 void sweep_run(const sweep_op *op, const sweep_case *cases, size_t n) {
     run r = {.op = op};
     bool refused = false;
+    if (op->flags & SWEEP_NO_GRAD) sweep_covers(op->name, TERN_F64, "no-grad");
+    if (op->flags & SWEEP_NO_SECOND) sweep_covers(op->name, TERN_F64, "no-second");
     for (size_t k = 0; k < n; k++) {
         r.c = &cases[k];
         if (r.c->code) {
