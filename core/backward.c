@@ -245,6 +245,7 @@ static bool start(pass *p, tern_tensor *y, tern_tensor *seed, const char *op) {
 }
 
 bool tern_backward_from(tern_tensor *y, tern_tensor *seed, tern_backward_opts opts) {
+    TERNI_NAMED("backward_from");
     if (!terni_given(y, "backward", "loss")) return false;
     pass p = {.retain = opts.retain_graph || opts.create_graph, .create = opts.create_graph};
     return start(&p, y, seed, "backward");

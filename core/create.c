@@ -17,10 +17,22 @@ static tern_tensor *filled(const char *op, tern_shape shape, double value, tern_
     return t ? tern_fill_(t, value) : NULL;
 }
 
-tern_tensor *tern_empty(tern_shape shape, tern_options o) { return fresh("empty", shape, o); }
-tern_tensor *tern_full(tern_shape shape, double value, tern_options o) { return filled("full", shape, value, o); }
-tern_tensor *tern_zeros(tern_shape shape, tern_options o) { return filled("zeros", shape, 0, o); }
-tern_tensor *tern_ones(tern_shape shape, tern_options o) { return filled("ones", shape, 1, o); }
+tern_tensor *tern_empty(tern_shape shape, tern_options o) {
+    TERNI_NAMED("empty");
+    return fresh("empty", shape, o);
+}
+tern_tensor *tern_full(tern_shape shape, double value, tern_options o) {
+    TERNI_NAMED("full");
+    return filled("full", shape, value, o);
+}
+tern_tensor *tern_zeros(tern_shape shape, tern_options o) {
+    TERNI_NAMED("zeros");
+    return filled("zeros", shape, 0, o);
+}
+tern_tensor *tern_ones(tern_shape shape, tern_options o) {
+    TERNI_NAMED("ones");
+    return filled("ones", shape, 1, o);
+}
 
 /* Writes value as dtype at p. */
 static void put(void *p, tern_dtype dtype, double v) {
@@ -72,7 +84,8 @@ static double get(const void *p, tern_dtype dtype) {
 }
 
 tern_tensor *tern_scalar(double value, tern_options o) {
-    if (o.device.type != TERN_CPU) return tern_full(tern_shape_scalar(), value, o);
+    TERNI_NAMED("scalar");
+    if (!tern_device_equal(o.device, tern_cpu())) return tern_full(tern_shape_scalar(), value, o);
     const tern_shape s = {0};
     if (!tern_ok() || !terni_shape_check("scalar", &s, o.dtype)) return NULL;
     if (!(value >= -0x1p63 && value < 0x1p63) && !tern_dtype_is_float(o.dtype) && o.dtype != TERN_BOOL)

@@ -239,6 +239,7 @@ bool terni_run(int op, tern_tensor *const *in, int n_in, tern_tensor *const *out
 }
 
 bool tern_sync(tern_device device) {
+    TERNI_NAMED("sync");
     const terni_backend *b = terni_backend_of(device);
     return b && b->sync(device.index);
 }

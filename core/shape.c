@@ -106,6 +106,12 @@ bool terni_dims(const char *op, const int *dims, int n, int ndim, uint32_t *bits
 
 bool terni_broadcast(const char *op, tern_shape a, tern_shape b, tern_shape *out) {
     const int n = a.ndim > b.ndim ? a.ndim : b.ndim;
+    if (a.ndim < 0 || b.ndim < 0 || n > TERN_MAX_DIMS)
+        return terni_fail(TERN_ERR_SHAPE, "%s: a shape of %d dimensions; 0 to %d are possible", op,
+                          a.ndim < 0   ? a.ndim
+                          : b.ndim < 0 ? b.ndim
+                                       : n,
+                          TERN_MAX_DIMS);
     out->ndim = n;
     for (int i = 1; i <= n; i++) {
         const int64_t x = i <= a.ndim ? a.dim[a.ndim - i] : 1, y = i <= b.ndim ? b.dim[b.ndim - i] : 1;

@@ -195,6 +195,7 @@ bool tern_grad_set(tern_tensor *t, tern_tensor *g) {
     if (!t) return terni_given(t, "grad_set", "t");
     if (g) {
         if (!tern_ok()) return false;
+        if (g == t) return terni_fail(TERN_ERR_ARGUMENT, "grad_set: a tensor as its own gradient");
         if (!tern_shape_equal(terni_shape(t), terni_shape(g)))
             return terni_fail(TERN_ERR_SHAPE, "grad_set: gradient %s for %s", terni_describe(g), terni_describe(t));
         if (t->v.dtype != g->v.dtype)

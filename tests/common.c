@@ -35,6 +35,8 @@ const char *__asan_default_options(void) {
 }
 #else
 static void on_signal(int sig) {
+    const char *name = sig == SIGALRM ? "took too long, " : sig == SIGFPE ? "SIGFPE, " : "";
+    if (write(2, name, strlen(name)) < 0) _exit(1);
     show_case();
     signal(sig, SIG_DFL);
     raise(sig);
@@ -43,7 +45,7 @@ static void on_signal(int sig) {
 
 static void catch_crashes(void) {
 #if !TEST_ASAN
-    const int list[] = {SIGSEGV, SIGABRT, SIGFPE, SIGBUS, SIGILL};
+    const int list[] = {SIGSEGV, SIGABRT, SIGFPE, SIGBUS, SIGILL, SIGALRM};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) signal(list[i], on_signal);
 #endif
 }

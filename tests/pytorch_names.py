@@ -79,7 +79,7 @@ def main():
                     if found:
                         pairs[f.name] = found
         for n, t in pairs.items():
-            for one in t.split(","):
+            for one in t.split("(")[0].split(","):
                 one = one.strip()
                 if one.startswith("torch.") and " " not in one:
                     try:

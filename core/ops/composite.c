@@ -30,6 +30,7 @@ tern_tensor *tern_clamp(tern_tensor *x, double lo, double hi) {
 }
 
 tern_tensor *tern_mse_loss(tern_tensor *a, tern_tensor *b, tern_reduction reduction) {
+    TERNI_NAMED("mse_loss");
     if (!terni_given(a, "mse_loss", "a") || !terni_given(b, "mse_loss", "b")) return NULL;
     tern_tensor *e = tern_square(tern_sub(a, b));
     if (reduction == TERN_REDUCE_NONE) return e;

@@ -82,6 +82,7 @@ static bool to_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **g
 static const tern_function to_function = {"to", 1, sizeof(to_opts), to_forward, to_backward, NULL};
 
 tern_tensor *tern_to(tern_tensor *t, tern_device device) {
+    TERNI_NAMED("to");
     if (!terni_given(t, "to", "t")) return NULL;
     if (tern_device_equal(t->device, device)) return t;
     if (!terni_backend_of(device)) return NULL;
@@ -188,7 +189,10 @@ tern_tensor *tern_fill_(tern_tensor *t, double value) {
     return r;
 }
 
-tern_tensor *tern_zero_(tern_tensor *t) { return tern_fill_(t, 0); }
+tern_tensor *tern_zero_(tern_tensor *t) {
+    TERNI_NAMED("zero_");
+    return tern_fill_(t, 0);
+}
 
 /* A fraction would silently be cut off in an integer. */
 static bool whole_enough(const char *op, const tern_tensor *t, double s) {
@@ -197,6 +201,7 @@ static bool whole_enough(const char *op, const tern_tensor *t, double s) {
 }
 
 tern_tensor *tern_mul_scalar_(tern_tensor *t, double s) {
+    TERNI_NAMED("mul_scalar_");
     if (!terni_given(t, "mul_scalar_", "t") || !whole_enough("mul_scalar_", t, s) ||
         terni_in_place_begin("mul_scalar_", NULL, t, NULL, 0) == TERNI_REFUSED)
         return NULL;
@@ -207,6 +212,7 @@ tern_tensor *tern_mul_scalar_(tern_tensor *t, double s) {
 }
 
 tern_tensor *tern_add_scaled_(tern_tensor *t, double s, tern_tensor *b) {
+    TERNI_NAMED("add_scaled_");
     if (!terni_given(t, "add_scaled_", "t") || !terni_given(b, "add_scaled_", "b")) return NULL;
     if (!whole_enough("add_scaled_", t, s)) return NULL;
     if (terni_in_place_begin("add_scaled_", "add", t, &b, 1) == TERNI_REFUSED) return NULL;

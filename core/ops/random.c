@@ -80,10 +80,12 @@ bool tern_normal_(tern_tensor *t, double mean, double std) {
     return in_place(normal, "normal_", "randn", t, mean, std);
 }
 tern_tensor *tern_rand(tern_shape shape, double lo, double hi, tern_options options) {
+    TERNI_NAMED("rand");
     tern_tensor *t = tern_empty(shape, options);
     return t && uniform("rand", t, lo, hi) ? t : NULL;
 }
 tern_tensor *tern_randn(tern_shape shape, double mean, double std, tern_options options) {
+    TERNI_NAMED("randn");
     tern_tensor *t = tern_empty(shape, options);
     return t && normal("randn", t, mean, std) ? t : NULL;
 }

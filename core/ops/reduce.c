@@ -78,6 +78,7 @@ tern_tensor *tern_mean(tern_tensor *x, const int *dims, int n, bool keepdim) {
 }
 
 tern_tensor *tern_sum_to(tern_tensor *x, tern_shape shape) {
+    TERNI_NAMED("sum_to");
     if (!terni_given(x, "sum_to", "x")) return NULL;
     if (tern_shape_equal(terni_shape(x), shape)) return x;
     tern_shape wide;

@@ -92,6 +92,7 @@ tern_tensor *tern_roll(tern_tensor *x, const int64_t *shifts, const int *dims, i
  */
 
 tern_tensor *tern_repeat(tern_tensor *x, tern_shape repeats) {
+    TERNI_NAMED("repeat");
     if (!terni_given(x, "repeat", "x")) return NULL;
     const int more = repeats.ndim - x->v.ndim;
     if (repeats.ndim > TERN_MAX_DIMS || more < 0)
@@ -140,6 +141,7 @@ static bool pad_dim(const tern_tensor *x, int d, int64_t before, int64_t after, 
 }
 
 tern_tensor *tern_pad(tern_tensor *x, const int64_t *pads, int n, tern_pad_opts opts) {
+    TERNI_NAMED("pad");
     if (!terni_given(x, "pad", "x")) return NULL;
     if (n < 0 || n % 2 || n / 2 > x->v.ndim || (n && !pads))
         return terni_null(TERN_ERR_ARGUMENT, "pad: %d pads for %s; expected two a dimension, the last one's first", n,

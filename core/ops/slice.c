@@ -133,6 +133,7 @@ tern_tensor *tern_cat(tern_tensor *const *x, int n, int dim) {
 }
 
 tern_tensor *tern_stack(tern_tensor *const *x, int n, int dim) {
+    TERNI_NAMED("stack");
     if (!list_given("stack", x, n)) return NULL;
     const int d = terni_dim("stack", dim, x[0]->v.ndim + 1);
     if (d < 0) return NULL;
