@@ -20,8 +20,12 @@ static tern_tensor *range(const char *op, double start, double end, double step,
     return ramp(op, (int64_t)n, &a, o);
 }
 
-tern_tensor *tern_arange(double start, double end, tern_options o) { return range("arange", start, end, 1, o); }
+tern_tensor *tern_arange(double start, double end, tern_options o) {
+    TERNI_NAMED("arange");
+    return range("arange", start, end, 1, o);
+}
 tern_tensor *tern_arange_step(double start, double end, double step, tern_options o) {
+    TERNI_NAMED("arange_step");
     return range("arange_step", start, end, step, o);
 }
 
@@ -36,10 +40,12 @@ static tern_tensor *spaced(const char *op, double start, double end, int64_t n, 
 }
 
 tern_tensor *tern_linspace(double start, double end, int64_t n, tern_options o) {
+    TERNI_NAMED("linspace");
     return tern_ok() && finite_ends("linspace", start, end) ? spaced("linspace", start, end, n, o) : NULL;
 }
 
 tern_tensor *tern_logspace(double start, double end, int64_t n, double base, tern_options o) {
+    TERNI_NAMED("logspace");
     if (!tern_ok() || !finite_ends("logspace", start, end)) return NULL;
     if (!(base > 0) || !isfinite(base))
         return terni_null(TERN_ERR_ARGUMENT, "logspace: base %g; expected a finite number above 0", base);
@@ -48,6 +54,7 @@ tern_tensor *tern_logspace(double start, double end, int64_t n, double base, ter
 }
 
 tern_tensor *tern_eye(int64_t n, int64_t m, tern_options o) {
+    TERNI_NAMED("eye");
     const tern_shape s = TERN_SHAPE(n, m);
     if (!tern_ok() || !terni_shape_check("eye", &s, o.dtype)) return NULL;
     tern_tensor *t = tern_zeros(s, o), *d = t ? tern_diagonal(t, 0, 0, 1) : NULL;
@@ -85,8 +92,10 @@ static tern_tensor *triangle(const char *op, int64_t n, int64_t m, int64_t k, bo
 }
 
 tern_tensor *tern_tril_indices(int64_t n, int64_t m, int64_t k, tern_device device) {
+    TERNI_NAMED("tril_indices");
     return triangle("tril_indices", n, m, k, false, device);
 }
 tern_tensor *tern_triu_indices(int64_t n, int64_t m, int64_t k, tern_device device) {
+    TERNI_NAMED("triu_indices");
     return triangle("triu_indices", n, m, k, true, device);
 }

@@ -102,6 +102,7 @@ static tern_tensor **any_tensors(source *s, int n) {
     for (int i = 0; v && i < n; i++) v[i] = any_tensor(s);
     return v;
 }
+static tern_tensor **any_outs(source *s, int n) { return mine(s, n, sizeof(tern_tensor *), true); }
 static tern_tensor **any_out(source *s) { return below(s, 6) ? mine(s, 64, sizeof(tern_tensor *), false) : NULL; }
 
 #include "nonsense_table.inc"

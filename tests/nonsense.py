@@ -41,6 +41,9 @@ def argument(p, after, i, structs, enums, more, lines):
             # an array of exactly as many tensors as the number after it says
             lines.append(f"const int n{i} = any_count(s); tern_tensor **{v} = any_tensors(s, n{i});")
             return v, f"n{i}"
+        elif after and after.base == "int" and after.name == "n":  # room for n results
+            lines.append(f"const int n{i} = any_count(s); tern_tensor **{v} = any_outs(s, n{i});")
+            return v, f"n{i}"
         else:
             lines.append(f"tern_tensor **{v} = any_out(s);")
         return v, None
@@ -114,11 +117,16 @@ def option(of, f, structs, enums, more, lines):
 
 def thunk(f, structs, enums, more):
     lines, names, skip = [], [], False
+    room = any(p.type.replace(" ", "") == "tern_tensor**" for p in f.params)
     for i, p in enumerate(f.params):
         if skip:
             skip = False
             continue
         after = f.params[i + 1] if i + 1 < len(f.params) else None
+        if room and p.name == "n" and p.base == "int":  # out has room for n
+            lines.append(f"const int a{i} = any_count(s);")
+            names.append(f"a{i}")
+            continue
         v, count = argument(p, after, i, structs, enums, more, lines)
         names.append(v)
         if count:

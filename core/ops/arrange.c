@@ -91,6 +91,7 @@ tern_tensor *tern_rot90(tern_tensor *x, int k, int dim0, int dim1) {
 }
 
 tern_tensor *tern_repeat_interleave(tern_tensor *x, int64_t repeats, int dim) {
+    TERNI_NAMED("repeat_interleave");
     if (!terni_given(x, "repeat_interleave", "x")) return NULL;
     const int d = terni_dim("repeat_interleave", dim, x->v.ndim);
     if (d < 0) return NULL;

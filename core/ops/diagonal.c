@@ -25,7 +25,8 @@ static tern_tensor *alias(tern_tensor *x, const diagonal_opts *o) {
     else
         rows = o->offset > -rows ? rows + o->offset : 0;
     shape.dim[k] = rows < cols ? rows : cols;
-    strides[k] = x->v.strides[o->dim0] + x->v.strides[o->dim1];
+    /* Strides of what is empty may be as large as an i64 is. */
+    strides[k] = x->numel ? x->v.strides[o->dim0] + x->v.strides[o->dim1] : 1;
     int64_t first = 0;
     if (shape.dim[k]) first = o->offset >= 0 ? o->offset * x->v.strides[o->dim1] : -o->offset * x->v.strides[o->dim0];
     return terni_alias(x, shape, strides, first);
@@ -90,6 +91,7 @@ tern_tensor *tern_diagonal(tern_tensor *x, int64_t offset, int dim0, int dim1) {
 }
 
 tern_tensor *tern_diag_embed(tern_tensor *x, int64_t offset, int dim0, int dim1) {
+    TERNI_NAMED("diag_embed");
     return terni_given(x, "diag_embed", "x") ? embed("diag_embed", x, offset, dim0, dim1) : NULL;
 }
 
