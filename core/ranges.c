@@ -71,15 +71,26 @@ static void columns(int64_t i, int64_t m, int64_t k, bool upper, int64_t *from, 
     *to = upper ? m : edge;
 }
 
+static int64_t clamp(int64_t v, int64_t lo, int64_t hi) { return v < lo ? lo : v > hi ? hi : v; }
+
+/* How many elements of an [n, m] matrix lie on or below diagonal k, which is in [-n - 1, m]; n m fits. */
+static int64_t lower_count(int64_t n, int64_t m, int64_t k) {
+    const int64_t first = clamp(-k, 0, n), full = clamp(m - k - 1, first, n); /* rows that have some, and all m */
+    const int64_t rows = full - first, a = first + k + 1, b = full + k;       /* the growing ones: a, a + 1, ... b */
+    return (rows > 0 ? (rows % 2 ? rows * ((a + b) / 2) : rows / 2 * (a + b)) : 0) + (n - full) * m;
+}
+
 static tern_tensor *triangle(const char *op, int64_t n, int64_t m, int64_t k, bool upper, tern_device device) {
     const tern_shape whole = TERN_SHAPE(n, m);
-    int64_t count = 0, from, to, at = 0;
+    int64_t from, to, at = 0;
     if (!tern_ok() || !terni_shape_check(op, &whole, TERN_I64)) return NULL;
-    for (int64_t i = 0; m && i < n; i++, count += to - from) columns(i, m, k, upper, &from, &to);
+    k = clamp(k, -n, m);
+    const int64_t count = upper ? n * m - lower_count(n, m, k - 1) : lower_count(n, m, k);
+    const int64_t first = upper || !count ? 0 : clamp(-k, 0, n), last = !count ? 0 : upper ? clamp(m - k, 0, n) : n;
     const tern_shape s = TERN_SHAPE(2, count);
     if (!terni_shape_check(op, &s, TERN_I64)) return NULL;
     int64_t *v = terni_malloc((size_t)count * 2 * sizeof *v + 1);
-    for (int64_t i = 0; v && m && i < n; i++) {
+    for (int64_t i = first; v && i < last; i++) {
         columns(i, m, k, upper, &from, &to);
         for (int64_t j = from; j < to; j++, at++) {
             v[at] = i;

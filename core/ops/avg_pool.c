@@ -73,11 +73,14 @@ tern_tensor *tern_avg_pool3d(tern_tensor *x, const int64_t kernel[3], tern_pool3
     return avg_pool(terni_pool3("avg_pool3d", kernel, &opts), x);
 }
 tern_tensor *tern_adaptive_avg_pool1d(tern_tensor *x, int64_t size) {
+    TERNI_NAMED("adaptive_avg_pool1d");
     return adaptive("adaptive_avg_pool1d", x, 1, &size);
 }
 tern_tensor *tern_adaptive_avg_pool2d(tern_tensor *x, const int64_t size[2]) {
+    TERNI_NAMED("adaptive_avg_pool2d");
     return adaptive("adaptive_avg_pool2d", x, 2, size);
 }
 tern_tensor *tern_adaptive_avg_pool3d(tern_tensor *x, const int64_t size[3]) {
+    TERNI_NAMED("adaptive_avg_pool3d");
     return adaptive("adaptive_avg_pool3d", x, 3, size);
 }

@@ -96,6 +96,7 @@ tern_tensor *tern_diag_embed(tern_tensor *x, int64_t offset, int dim0, int dim1)
 }
 
 tern_tensor *tern_diag(tern_tensor *x, int64_t k) {
+    TERNI_NAMED("diag");
     if (!terni_given(x, "diag", "x")) return NULL;
     if (x->v.ndim == 1) return embed("diag", x, k, 0, 1);
     if (x->v.ndim == 2) return diagonal("diag", x, k, 0, 1);

@@ -80,6 +80,7 @@ tern_tensor *tern_index_fill(tern_tensor *x, int dim, tern_tensor *index, double
 }
 
 tern_tensor *tern_one_hot(tern_tensor *index, int64_t classes, tern_dtype dtype) {
+    TERNI_NAMED("one_hot");
     if (!terni_index_given("one_hot", index)) return NULL;
     if (index->v.ndim == TERN_MAX_DIMS)
         return terni_null(TERN_ERR_SHAPE, "one_hot: index %s has %d dimensions already", terni_describe(index),

@@ -119,14 +119,17 @@ static tern_tensor *unpool(const char *op, tern_tensor *x, tern_tensor *indices,
 
 tern_tensor *tern_max_pool1d_with_indices(tern_tensor *x, int64_t kernel, tern_pool1d_opts opts,
                                           tern_tensor **indices) {
+    TERNI_NAMED("max_pool1d_with_indices");
     return max_pool(terni_pool1("max_pool1d", &kernel, &opts), x, indices);
 }
 tern_tensor *tern_max_pool2d_with_indices(tern_tensor *x, const int64_t kernel[2], tern_pool2d_opts opts,
                                           tern_tensor **indices) {
+    TERNI_NAMED("max_pool2d_with_indices");
     return max_pool(terni_pool2("max_pool2d", kernel, &opts), x, indices);
 }
 tern_tensor *tern_max_pool3d_with_indices(tern_tensor *x, const int64_t kernel[3], tern_pool3d_opts opts,
                                           tern_tensor **indices) {
+    TERNI_NAMED("max_pool3d_with_indices");
     return max_pool(terni_pool3("max_pool3d", kernel, &opts), x, indices);
 }
 tern_tensor *tern_max_pool1d(tern_tensor *x, int64_t kernel, tern_pool1d_opts opts) {
@@ -139,12 +142,15 @@ tern_tensor *tern_max_pool3d(tern_tensor *x, const int64_t kernel[3], tern_pool3
     return tern_max_pool3d_with_indices(x, kernel, opts, NULL);
 }
 tern_tensor *tern_adaptive_max_pool1d(tern_tensor *x, int64_t size, tern_tensor **indices) {
+    TERNI_NAMED("adaptive_max_pool1d");
     return adaptive("adaptive_max_pool1d", x, 1, &size, indices);
 }
 tern_tensor *tern_adaptive_max_pool2d(tern_tensor *x, const int64_t size[2], tern_tensor **indices) {
+    TERNI_NAMED("adaptive_max_pool2d");
     return adaptive("adaptive_max_pool2d", x, 2, size, indices);
 }
 tern_tensor *tern_adaptive_max_pool3d(tern_tensor *x, const int64_t size[3], tern_tensor **indices) {
+    TERNI_NAMED("adaptive_max_pool3d");
     return adaptive("adaptive_max_pool3d", x, 3, size, indices);
 }
 tern_tensor *tern_max_unpool1d(tern_tensor *x, tern_tensor *indices, int64_t size) {
