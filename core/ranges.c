@@ -85,7 +85,7 @@ static tern_tensor *triangle(const char *op, int64_t n, int64_t m, int64_t k, bo
     int64_t from, to, at = 0;
     if (!tern_ok() || !terni_shape_check(op, &whole, TERN_I64)) return NULL;
     k = clamp(k, -n, m);
-    const int64_t count = upper ? n * m - lower_count(n, m, k - 1) : lower_count(n, m, k);
+    const int64_t count = n == 0 || m == 0 ? 0 : upper ? n * m - lower_count(n, m, k - 1) : lower_count(n, m, k);
     const int64_t first = upper || !count ? 0 : clamp(-k, 0, n), last = !count ? 0 : upper ? clamp(m - k, 0, n) : n;
     const tern_shape s = TERN_SHAPE(2, count);
     if (!terni_shape_check(op, &s, TERN_I64)) return NULL;

@@ -102,7 +102,10 @@ tern_tensor *terni_alias(tern_tensor *t, tern_shape shape, const int64_t *stride
     terni_storage *s = t->storage;
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
     tern_tensor *a = head_new(s, &shape, strides, 0, terni_dtype(t));
-    if (a) a->v.data = t->v.data ? (char *)t->v.data + offset * (int64_t)tern_dtype_size(terni_dtype(t)) : NULL;
+    if (!a) return NULL;
+    /* Where nothing is there the offset may be any. */
+    a->v.data =
+        t->v.data && a->numel ? (char *)t->v.data + offset * (int64_t)tern_dtype_size(terni_dtype(t)) : t->v.data;
     return a;
 }
 
