@@ -49,9 +49,10 @@ typedef struct terni_host {
 /* ---- ids: one enumerator a row ------------------------------------------------------------------------------- */
 
 enum {
-#define TERN_UNARY(name, ...)   TERNI_UNARY_##name,
-#define TERN_UNARY_Y(name, ...) TERNI_UNARY_##name,
-#define TERN_UNARY_P(name, ...) TERNI_UNARY_##name,
+#define TERN_UNARY(name, ...)    TERNI_UNARY_##name,
+#define TERN_UNARY_Y(name, ...)  TERNI_UNARY_##name,
+#define TERN_UNARY_P(name, ...)  TERNI_UNARY_##name,
+#define TERN_UNARY_PQ(name, ...) TERNI_UNARY_##name,
 #include "elementwise.def"
     TERNI_UNARY_COUNT
 };
@@ -64,6 +65,16 @@ enum {
 #define TERN_COMPARE(name, ...) TERNI_COMPARE_##name,
 #include "elementwise.def"
     TERNI_COMPARE_COUNT
+};
+enum {
+#define TERN_TEST_OF(name, ...) TERNI_TEST_OF_##name,
+#include "elementwise.def"
+    TERNI_TEST_OF_COUNT
+};
+enum {
+#define TERN_BITS(name, ...) TERNI_BITS_##name,
+#include "elementwise.def"
+    TERNI_BITS_COUNT
 };
 enum {
 #define TERN_OP(name) TERNI_OP_##name,
@@ -94,15 +105,17 @@ typedef struct terni_backend {
     bool (*sync)(int device);
 
     /* Elementwise. All views of a call have the same shape (broadcast inputs have strides of 0).
-     *   unary        in x               out y        opts: double p (rows with a parameter; else NULL)
+     *   unary        in x               out y        opts: double[2], p and q, for rows with parameters
      *   unary_grad   in g, s            out g * slope      s is x, or y for TERN_UNARY_Y rows; opts as above
      *   unary_curv   in h, s            out h * curvature
      *   binary       in a, b            out value          a and b have out's dtype
      *   binary_da    in g, a, b         out g * d/da       binary_db likewise
-     *   compare      in a, b            out bool           a and b have one dtype */
+     *   compare      in a, b            out bool           a and b have one dtype
+     *   test_of      in x               out bool
+     *   bits         in a, b            out value          integers, or bool; a and b have out's dtype */
     terni_kernel unary[TERNI_UNARY_COUNT], unary_grad[TERNI_UNARY_COUNT], unary_curv[TERNI_UNARY_COUNT];
     terni_kernel binary[TERNI_BINARY_COUNT], binary_da[TERNI_BINARY_COUNT], binary_db[TERNI_BINARY_COUNT];
-    terni_kernel compare[TERNI_COMPARE_COUNT];
+    terni_kernel compare[TERNI_COMPARE_COUNT], test_of[TERNI_TEST_OF_COUNT], bits[TERNI_BITS_COUNT];
     terni_kernel op[TERNI_OP_COUNT];
 } terni_backend;
 

@@ -4,6 +4,7 @@
  * whose backward runs the curvature kernel; if even that is recorded, the curvature's text is evaluated in public ops
  * (expression.c), which can be differentiated for ever. Binary rows have kernels for order 1 and the text after that.
  */
+#include <math.h>
 #include <string.h>
 
 #include "expression.h"
@@ -12,31 +13,50 @@
 
 typedef struct unary_row {
     const char *name, *curvature;
-    bool numbers; /* takes integers */
-    bool by_y;    /* slope and curvature from y */
+    bool numbers;    /* takes integers */
+    bool by_y;       /* slope and curvature from y */
+    bool parameters; /* one or two */
 } unary_row;
 
 #define CLASS_F false
 #define CLASS_N true
 static const unary_row unary_rows[TERNI_UNARY_COUNT] = {
-#define TERN_UNARY(name, dt, lo, hi, y, dy, d2y)      {#name, #d2y, CLASS_##dt, false},
-#define TERN_UNARY_Y(name, dt, lo, hi, y, dy, d2y)    {#name, #d2y, CLASS_##dt, true},
-#define TERN_UNARY_P(name, dt, lo, hi, p, y, dy, d2y) {#name, #d2y, CLASS_##dt, false},
+#define TERN_UNARY(name, dt, lo, hi, y, dy, d2y)          {#name, #d2y, CLASS_##dt, false, false},
+#define TERN_UNARY_Y(name, dt, lo, hi, y, dy, d2y)        {#name, #d2y, CLASS_##dt, true, false},
+#define TERN_UNARY_P(name, dt, lo, hi, p, y, dy, d2y)     {#name, #d2y, CLASS_##dt, false, true},
+#define TERN_UNARY_PQ(name, dt, lo, hi, p, q, y, dy, d2y) {#name, #d2y, CLASS_##dt, false, true},
 #include "elementwise.def"
 };
 
 typedef struct binary_row {
     const char *name, *da, *db;
-    bool numbers;
+    char dtypes; /* 'F', 'N', 'W' */
 } binary_row;
 
 static const binary_row binary_rows[TERNI_BINARY_COUNT] = {
-#define TERN_BINARY(name, dt, lo, hi, value, da, db) {#name, #da, #db, CLASS_##dt},
+#define TERN_BINARY(name, dt, lo, hi, value, da, db) {#name, #da, #db, #dt[0]},
 #include "elementwise.def"
 };
 
 static const char *const compare_names[] = {
 #define TERN_COMPARE(name, value) #name,
+#include "elementwise.def"
+};
+
+static const char *const test_names[] = {
+#define TERN_TEST_OF(name, value) #name,
+#include "elementwise.def"
+};
+
+typedef struct bits_row {
+    const char *name;
+    bool bools; /* takes bool */
+} bits_row;
+
+#define CLASS_I false
+#define CLASS_B true
+static const bits_row bits_rows[] = {
+#define TERN_BITS(name, dt, value) {#name, CLASS_##dt},
 #include "elementwise.def"
 };
 
@@ -52,7 +72,7 @@ static bool call_kernel(terni_kernel k, const char *name, const terni_view *cons
 
 typedef struct unary_opts {
     int row;
-    double p;
+    double p[2];
 } unary_opts;
 
 /* out = arg * slope or curvature, at s; not recorded. */
@@ -62,10 +82,11 @@ static tern_tensor *unary_product(bool curvature, const unary_opts *o, tern_tens
     if (!out) return NULL;
     const terni_view *const in[2] = {&arg->v, &s->v};
     const terni_kernel k = curvature ? b->unary_curv[o->row] : b->unary_grad[o->row];
-    return call_kernel(k, unary_rows[o->row].name, in, 2, &out->v, &o->p, arg->device) ? out : NULL;
+    return call_kernel(k, unary_rows[o->row].name, in, 2, &out->v, o->p, arg->device) ? out : NULL;
 }
 
 static tern_tensor *unary_slope(const unary_opts *o, tern_tensor *g, tern_tensor *s, const terni_edge *x);
+static tern_tensor *unary(int op, tern_tensor *x, const double *p);
 
 /* Backward of g * slope(x): inputs g and x, saved g and s. */
 static bool slope_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
@@ -78,10 +99,9 @@ static bool slope_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor 
     tern_tensor *h = tern_mul(gout[0], g);
     if (!h) return false;
     if (terni_recording()) {
-        const terni_names names = {.x = row->by_y ? NULL : s, .y = s, .p = o->p};
+        const terni_names names = {.x = row->by_y ? NULL : s, .y = s, .p = o->p[0], .q = o->p[1]};
         terni_names with_y = names;
-        if (!row->by_y && terni_expression_uses(row->curvature, 'y'))
-            with_y.y = terni_unary_by_name(row->name, strlen(row->name), s);
+        if (!row->by_y && terni_expression_uses(row->curvature, 'y')) with_y.y = unary(o->row, s, o->p);
         gin[1] = terni_expression_times(row->curvature, &with_y, h);
     } else {
         gin[1] = unary_product(true, o, h, s);
@@ -111,16 +131,21 @@ static bool unary_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor 
 
 /* One function a row, so that messages name the op. */
 static const tern_function unary_functions[TERNI_UNARY_COUNT] = {
-#define TERN_UNARY(name, ...)   {#name, 1, sizeof(unary_opts), NULL, unary_backward, NULL},
-#define TERN_UNARY_Y(name, ...) TERN_UNARY(name, )
-#define TERN_UNARY_P(name, ...) TERN_UNARY(name, )
+#define TERN_UNARY(name, ...)    {#name, 1, sizeof(unary_opts), NULL, unary_backward, NULL},
+#define TERN_UNARY_Y(name, ...)  TERN_UNARY(name, )
+#define TERN_UNARY_P(name, ...)  TERN_UNARY(name, )
+#define TERN_UNARY_PQ(name, ...) TERN_UNARY(name, )
 #include "elementwise.def"
 };
 
-static tern_tensor *unary(int op, tern_tensor *x, double p) {
+static const double no_parameters[2];
+
+static bool whole(const double *p) { return p[0] == floor(p[0]) && p[1] == floor(p[1]); }
+
+static tern_tensor *unary(int op, tern_tensor *x, const double *p) {
     const unary_row *row = &unary_rows[op];
     if (!terni_given(x, row->name, "x")) return NULL;
-    if (!tern_dtype_is_float(terni_dtype(x)) && (!row->numbers || terni_dtype(x) == TERN_BOOL)) {
+    if (!tern_dtype_is_float(terni_dtype(x)) && (!row->numbers || terni_dtype(x) == TERN_BOOL || !whole(p))) {
         x = tern_cast(x, TERN_F32);
         if (!x) return NULL;
     }
@@ -128,9 +153,9 @@ static tern_tensor *unary(int op, tern_tensor *x, double p) {
     tern_tensor *y = b ? terni_new(terni_shape(x), terni_dtype(x), x->device) : NULL;
     if (!y) return NULL;
     const terni_view *const in[1] = {&x->v};
-    if (!call_kernel(b->unary[op], row->name, in, 1, &y->v, &p, x->device)) return NULL;
+    if (!call_kernel(b->unary[op], row->name, in, 1, &y->v, p, x->device)) return NULL;
     if (!terni_recording() || !terni_wants(x)) return y;
-    const unary_opts o = {op, p};
+    const unary_opts o = {op, {p[0], p[1]}};
     terni_node *n = terni_node_new(&unary_functions[op], 1, &o, sizeof o);
     if (!n) return NULL;
     terni_edge_set(n, 0, x);
@@ -140,19 +165,41 @@ static tern_tensor *unary(int op, tern_tensor *x, double p) {
 }
 
 #define TERN_UNARY(name, ...) \
-    tern_tensor *tern_##name(tern_tensor *x) { return unary(TERNI_UNARY_##name, x, 0); }
+    tern_tensor *tern_##name(tern_tensor *x) { return unary(TERNI_UNARY_##name, x, no_parameters); }
 #define TERN_UNARY_Y(name, ...) TERN_UNARY(name, )
 #define TERN_UNARY_P(name, ...) \
-    tern_tensor *tern_##name(tern_tensor *x, double p) { return unary(TERNI_UNARY_##name, x, p); }
+    tern_tensor *tern_##name(tern_tensor *x, double p) { return unary(TERNI_UNARY_##name, x, (double[2]){p, 0}); }
+#define TERN_UNARY_PQ(name, ...)                                   \
+    tern_tensor *tern_##name(tern_tensor *x, double p, double q) { \
+        return unary(TERNI_UNARY_##name, x, (double[2]){p, q});    \
+    }
 #include "elementwise.def"
 
-tern_tensor *terni_unary_by_name(const char *name, size_t length, tern_tensor *x) {
-    if (length == 4 && strncmp(name, "fabs", 4) == 0) return tern_abs(x);
+static bool is_name(const char *row, const char *name, size_t length) {
+    return strncmp(row, name, length) == 0 && row[length] == 0;
+}
+
+tern_tensor *terni_unary_by_name(const char *name, size_t length, tern_tensor *x, const double *p) {
+    if (is_name("fabs", name, length)) name = "abs", length = 3;
     for (int i = 0; i < TERNI_UNARY_COUNT; i++)
-        if (strncmp(unary_rows[i].name, name, length) == 0 && unary_rows[i].name[length] == 0) return unary(i, x, 0);
+        if (is_name(unary_rows[i].name, name, length) && unary_rows[i].parameters == (p != NULL))
+            return unary(i, x, p ? p : no_parameters);
     return terni_null(TERN_ERR_INTERNAL, "elementwise: an expression calls \"%.*s\", which is no row", (int)length,
                       name);
 }
+
+/* One input, bool out. */
+static tern_tensor *test_of(int op, tern_tensor *x) {
+    if (!terni_given(x, test_names[op], "x")) return NULL;
+    const terni_backend *b = terni_backend_of(x->device);
+    tern_tensor *y = b ? terni_new(terni_shape(x), TERN_BOOL, x->device) : NULL;
+    const terni_view *const in[1] = {&x->v};
+    return y && call_kernel(b->test_of[op], test_names[op], in, 1, &y->v, NULL, x->device) ? y : NULL;
+}
+
+#define TERN_TEST_OF(name, ...) \
+    tern_tensor *tern_##name(tern_tensor *x) { return test_of(TERNI_TEST_OF_##name, x); }
+#include "elementwise.def"
 
 /* ---- binary
  * -------------------------------------------------------------------------------------------------------------- */
@@ -267,7 +314,7 @@ static bool record_binary(int op, tern_tensor *a, tern_tensor *b, tern_tensor *y
 /* The dtype in which a and b meet for this row. */
 static tern_dtype meet(const binary_row *row, const tern_tensor *a, const tern_tensor *b) {
     const tern_dtype d = tern_dtype_promote(terni_dtype(a), terni_dtype(b));
-    if (!row->numbers && !tern_dtype_is_float(d)) return TERN_F32;
+    if (row->dtypes != 'N' && !tern_dtype_is_float(d)) return TERN_F32;
     return d == TERN_BOOL ? TERN_I64 : d; /* arithmetic on two bools counts */
 }
 
@@ -280,6 +327,8 @@ static tern_tensor *binary(int op, tern_tensor *a, tern_tensor *b) {
         b = a ? tern_cast(b, d) : NULL;
         if (!b) return NULL;
     }
+    if (row->dtypes == 'W' && tern_dtype_size(terni_dtype(a)) < 4)
+        return terni_null(TERN_ERR_DTYPE, "%s: %s, expected f64 or f32", row->name, terni_describe(a));
     if (!bring_together(row->name, &a, &b)) return NULL;
     const terni_backend *be = terni_backend_of(a->device);
     tern_tensor *y = be ? run_binary(be->binary[op], row->name, a, b, terni_dtype(a)) : NULL;
@@ -289,6 +338,32 @@ static tern_tensor *binary(int op, tern_tensor *a, tern_tensor *b) {
 
 #define TERN_BINARY(name, ...) \
     tern_tensor *tern_##name(tern_tensor *a, tern_tensor *b) { return binary(TERNI_BINARY_##name, a, b); }
+#include "elementwise.def"
+
+int terni_binary_by_name(const char *name, size_t length) {
+    for (int i = 0; i < TERNI_BINARY_COUNT; i++)
+        if (is_name(binary_rows[i].name, name, length)) return i;
+    return -1;
+}
+tern_tensor *terni_binary(int row, tern_tensor *a, tern_tensor *b) { return binary(row, a, b); }
+
+/* Integers, or bools where the row takes them, in the dtype in which they meet. */
+static tern_tensor *bits(int op, tern_tensor *a, tern_tensor *b) {
+    const bits_row *row = &bits_rows[op];
+    if (!terni_given(a, row->name, "a") || !terni_given(b, row->name, "b")) return NULL;
+    const tern_dtype d = tern_dtype_promote(terni_dtype(a), terni_dtype(b));
+    if (tern_dtype_is_float(d) || (d == TERN_BOOL && !row->bools))
+        return terni_null(TERN_ERR_DTYPE, "%s: %s and %s, expected integers%s", row->name, terni_describe(a),
+                          terni_describe(b), row->bools ? " or bools" : "");
+    a = terni_as(a, d);
+    b = a ? terni_as(b, d) : NULL;
+    if (!b || !bring_together(row->name, &a, &b)) return NULL;
+    const terni_backend *be = terni_backend_of(a->device);
+    return be ? run_binary(be->bits[op], row->name, a, b, d) : NULL;
+}
+
+#define TERN_BITS(name, ...) \
+    tern_tensor *tern_##name(tern_tensor *a, tern_tensor *b) { return bits(TERNI_BITS_##name, a, b); }
 #include "elementwise.def"
 
 static tern_tensor *compare(int op, tern_tensor *a, tern_tensor *b) {
@@ -312,6 +387,26 @@ static tern_tensor *compare(int op, tern_tensor *a, tern_tensor *b) {
 /* ---- in place
  * --------------------------------------------------------------------------------------------------------------- */
 
+static tern_tensor *unary_in_place(int op, const char *name, tern_tensor *t, const double *p) {
+    if (!terni_given(t, name, "t")) return NULL;
+    if (!tern_dtype_is_float(terni_dtype(t)) && (!unary_rows[op].numbers || terni_dtype(t) == TERN_BOOL || !whole(p)))
+        return terni_null(TERN_ERR_DTYPE, "%s: the result for %s is not an integer", name, terni_describe(t));
+    const terni_in_place kind = terni_in_place_begin(name, NULL, t, NULL, 0);
+    if (kind == TERNI_REFUSED) return NULL;
+    if (kind == TERNI_PLAIN) {
+        const terni_backend *b = terni_backend_of(t->device);
+        const terni_view *const in[1] = {&t->v};
+        const bool ok = b && call_kernel(b->unary[op], name, in, 1, &t->v, p, t->device);
+        terni_changed(t);
+        return ok ? t : NULL;
+    }
+    const int scope = tern_scope_push();
+    tern_tensor *old = terni_in_place_old(t);
+    tern_tensor *r = old ? terni_in_place_end(name, t, unary(op, old, p)) : NULL;
+    tern_scope_pop(scope);
+    return r;
+}
+
 /* b broadcasts to t. */
 static bool fits_into(const char *name, tern_tensor *t, tern_tensor *b) {
     if (same_shape(t, b)) return true;
@@ -322,31 +417,33 @@ static bool fits_into(const char *name, tern_tensor *t, tern_tensor *b) {
 }
 
 /* The kernel from t to t; inside a scope of the caller's. */
-static bool change_plainly(int op, const char *name, tern_tensor *t, tern_tensor *b) {
+static bool change_plainly(terni_kernel k, const char *name, tern_tensor *t, tern_tensor *b) {
     tern_tensor *a = t;
     b = terni_as(b, terni_dtype(t));
     if (b && b->storage == t->storage && b != t && b->numel) b = tern_clone(tern_detach(b)); /* may overlap */
     if (!b || !bring_together(name, &a, &b) || a != t) return false;
-    const terni_backend *be = terni_backend_of(t->device);
-    if (!be) return false;
     const tern_shape shape = terni_shape(t);
     const terni_view vb = stretch(&b->v, &shape);
     const terni_view *const in[2] = {&t->v, &vb};
-    const bool ok = call_kernel(be->binary[op], name, in, 2, &t->v, NULL, t->device);
+    const bool ok = call_kernel(k, name, in, 2, &t->v, NULL, t->device);
     terni_changed(t);
     return ok;
 }
 
 static tern_tensor *binary_in_place(int op, const char *name, tern_tensor *t, tern_tensor *b) {
     if (!terni_given(t, name, "t") || !terni_given(b, name, "b")) return NULL;
-    if (!binary_rows[op].numbers && !tern_dtype_is_float(terni_dtype(t)))
+    const char dtypes = binary_rows[op].dtypes;
+    if (dtypes != 'N' && !tern_dtype_is_float(terni_dtype(t)))
         return terni_null(TERN_ERR_DTYPE, "%s: the result for %s is not an integer", name, terni_describe(t));
+    if (dtypes == 'W' && tern_dtype_size(terni_dtype(t)) < 4)
+        return terni_null(TERN_ERR_DTYPE, "%s: %s, expected f64 or f32", name, terni_describe(t));
     const terni_in_place kind = fits_into(name, t, b) ? terni_in_place_begin(name, NULL, t, &b, 1) : TERNI_REFUSED;
-    if (kind == TERNI_REFUSED) return NULL;
+    const terni_backend *be = kind == TERNI_REFUSED ? NULL : terni_backend_of(t->device);
+    if (!be) return NULL;
     const int scope = tern_scope_push();
     bool ok;
     if (kind == TERNI_PLAIN) {
-        ok = change_plainly(op, name, t, b);
+        ok = change_plainly(be->binary[op], name, t, b);
     } else {
         tern_tensor *old = terni_in_place_old(t);
         b = b == t ? old : tern_cast(b, terni_dtype(t));
@@ -356,7 +453,39 @@ static tern_tensor *binary_in_place(int op, const char *name, tern_tensor *t, te
     return ok ? t : NULL;
 }
 
-tern_tensor *tern_add_(tern_tensor *t, tern_tensor *b) { return binary_in_place(TERNI_BINARY_add, "add_", t, b); }
-tern_tensor *tern_sub_(tern_tensor *t, tern_tensor *b) { return binary_in_place(TERNI_BINARY_sub, "sub_", t, b); }
-tern_tensor *tern_mul_(tern_tensor *t, tern_tensor *b) { return binary_in_place(TERNI_BINARY_mul, "mul_", t, b); }
-tern_tensor *tern_div_(tern_tensor *t, tern_tensor *b) { return binary_in_place(TERNI_BINARY_div, "div_", t, b); }
+static tern_tensor *bits_in_place(int op, const char *name, tern_tensor *t, tern_tensor *b) {
+    if (!terni_given(t, name, "t") || !terni_given(b, name, "b")) return NULL;
+    const tern_dtype d = tern_dtype_promote(terni_dtype(t), terni_dtype(b));
+    if (tern_dtype_is_float(d) || d != terni_dtype(t) || (d == TERN_BOOL && !bits_rows[op].bools))
+        return terni_null(TERN_ERR_DTYPE, "%s: %s by %s, expected integers%s that fit the target", name,
+                          terni_describe(t), terni_describe(b), bits_rows[op].bools ? " or bools" : "");
+    if (!fits_into(name, t, b) || terni_in_place_begin(name, NULL, t, &b, 1) != TERNI_PLAIN) return NULL;
+    const terni_backend *be = terni_backend_of(t->device);
+    const int scope = tern_scope_push();
+    const bool ok = be && change_plainly(be->bits[op], name, t, b);
+    tern_scope_pop(scope);
+    return ok ? t : NULL;
+}
+
+#define TERN_UNARY(name, ...)                                                   \
+    tern_tensor *tern_##name##_(tern_tensor *t) {                               \
+        return unary_in_place(TERNI_UNARY_##name, #name "_", t, no_parameters); \
+    }
+#define TERN_UNARY_Y(name, ...) TERN_UNARY(name, )
+#define TERN_UNARY_P(name, ...)                                                     \
+    tern_tensor *tern_##name##_(tern_tensor *t, double p) {                         \
+        return unary_in_place(TERNI_UNARY_##name, #name "_", t, (double[2]){p, 0}); \
+    }
+#define TERN_UNARY_PQ(name, ...)                                                    \
+    tern_tensor *tern_##name##_(tern_tensor *t, double p, double q) {               \
+        return unary_in_place(TERNI_UNARY_##name, #name "_", t, (double[2]){p, q}); \
+    }
+#define TERN_BINARY(name, ...)                                        \
+    tern_tensor *tern_##name##_(tern_tensor *t, tern_tensor *b) {     \
+        return binary_in_place(TERNI_BINARY_##name, #name "_", t, b); \
+    }
+#define TERN_BITS(name, ...)                                      \
+    tern_tensor *tern_##name##_(tern_tensor *t, tern_tensor *b) { \
+        return bits_in_place(TERNI_BITS_##name, #name "_", t, b); \
+    }
+#include "elementwise.def"

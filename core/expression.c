@@ -61,14 +61,15 @@ static tern_tensor *lift(value v, const tern_tensor *t) {
 static value call(reader *r, const char *name, size_t length) {
     const value a = conditional(r);
     if (r->bad) return a;
-    if (length == 3 && strncmp(name, "pow", 3) == 0) {
-        if (!eat(r, ",")) return fail(r);
-        const value b = conditional(r);
-        if (r->bad || !eat(r, ")") || (!a.t && !b.t)) return fail(r);
-        return tensor(r, tern_pow(lift(a, b.t), lift(b, a.t)));
+    if (!eat(r, ",")) {
+        if (!eat(r, ")") || !a.t) return fail(r);
+        return tensor(r, terni_unary_by_name(name, length, a.t, NULL));
     }
-    if (!eat(r, ")") || !a.t) return fail(r);
-    return tensor(r, terni_unary_by_name(name, length, a.t));
+    const value b = conditional(r);
+    if (r->bad || !eat(r, ")") || (!a.t && !b.t)) return fail(r);
+    const int row = terni_binary_by_name(name, length);
+    if (row >= 0) return tensor(r, terni_binary(row, lift(a, b.t), lift(b, a.t)));
+    return a.t && !b.t ? tensor(r, terni_unary_by_name(name, length, a.t, (double[2]){b.c, 0})) : fail(r);
 }
 
 static value name_or_call(reader *r) {
@@ -94,6 +95,8 @@ static value name_or_call(reader *r) {
             return tensor(r, r->names->b);
         case 'p':
             return constant(r->names->p);
+        case 'q':
+            return constant(r->names->q);
         default:
             return fail(r);
     }

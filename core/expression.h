@@ -7,14 +7,17 @@
 
 typedef struct terni_names { /* what the names of an expression stand for; NULL where a name does not occur */
     tern_tensor *x, *y, *a, *b;
-    double p;
+    double p, q;
 } terni_names;
 
 /* scale x (the expression's value), broadcast. NULL after recording an error. */
 tern_tensor *terni_expression_times(const char *text, const terni_names *names, tern_tensor *scale);
 /* True if the one-letter name occurs in the text. */
 bool terni_expression_uses(const char *text, char name);
-/* An elementwise op by its row's name, for calls in expressions (elementwise.c); NULL if there is none. */
-tern_tensor *terni_unary_by_name(const char *name, size_t length, tern_tensor *x);
+/* Elementwise ops by their row's name, for calls in expressions (elementwise.c). One input: p is NULL for a row without
+ * parameters; NULL after recording an error. Two inputs: the row's number, -1 if there is none. */
+tern_tensor *terni_unary_by_name(const char *name, size_t length, tern_tensor *x, const double *p);
+int terni_binary_by_name(const char *name, size_t length);
+tern_tensor *terni_binary(int row, tern_tensor *a, tern_tensor *b);
 
 #endif

@@ -7,18 +7,36 @@
 #if __GLIBC_PREREQ(2, 35) && !defined(__SANITIZE_ADDRESS__)
 /* What bits/math-vector.h says under -ffast-math; the functions themselves heed infinities and NaN. */
 #define VECTOR_FN(T, name, ...) __attribute__((simd("notinbranch"))) T name(__VA_ARGS__);
-VECTOR_FN(float, expf, float)
-VECTOR_FN(float, expm1f, float)
-VECTOR_FN(float, logf, float)
-VECTOR_FN(float, log1pf, float)
-VECTOR_FN(float, sinf, float)
-VECTOR_FN(float, cosf, float)
-VECTOR_FN(float, tanhf, float)
-VECTOR_FN(float, erff, float)
-VECTOR_FN(double, exp, double)
-VECTOR_FN(double, log, double)
-VECTOR_FN(double, sin, double)
-VECTOR_FN(double, cos, double)
+#define VECTOR_1(name)               \
+    VECTOR_FN(float, name##f, float) \
+    VECTOR_FN(double, name, double)
+#define VECTOR_2(name)                      \
+    VECTOR_FN(float, name##f, float, float) \
+    VECTOR_FN(double, name, double, double)
+VECTOR_1(exp)
+VECTOR_1(exp2)
+VECTOR_1(expm1)
+VECTOR_1(log)
+VECTOR_1(log2)
+VECTOR_1(log10)
+VECTOR_1(log1p)
+VECTOR_1(sin)
+VECTOR_1(cos)
+VECTOR_1(tan)
+VECTOR_1(asin)
+VECTOR_1(acos)
+VECTOR_1(atan)
+VECTOR_1(sinh)
+VECTOR_1(cosh)
+VECTOR_1(tanh)
+VECTOR_1(asinh)
+VECTOR_1(acosh)
+VECTOR_1(atanh)
+VECTOR_1(erf)
+VECTOR_1(erfc)
+VECTOR_2(pow)
+VECTOR_2(hypot)
+VECTOR_2(atan2)
 #endif
 #endif
 
@@ -26,6 +44,7 @@ VECTOR_FN(double, cos, double)
 #include <stdalign.h>
 
 #include "internal.h"
+#include "special.h"
 
 enum { GRAIN = 16384, BLOCK = 512 };
 
@@ -43,8 +62,8 @@ enum { GRAIN = 16384, BLOCK = 512 };
 #else
 #define EACH(k) _Pragma("GCC ivdep") for (int64_t k = 0; k < n; k++)
 #endif
-#define IN(i) ((const T *)(const void *)q[1 + (i)])
-#define OUT   ((T *)(void *)q[0])
+#define IN(i) ((const T *)(const void *)io[1 + (i)])
+#define OUT   ((T *)(void *)io[0])
 
 #define LOOP1(body)         \
     (void)arg;              \
@@ -71,41 +90,23 @@ enum { GRAIN = 16384, BLOCK = 512 };
         out[k] = (T)(body);                         \
     }
 /* Bytes out. */
+#define TEST_OF(value)               \
+    (void)arg;                       \
+    uint8_t *out = (uint8_t *)io[0]; \
+    const T *i0 = IN(0);             \
+    EACH(k) {                        \
+        const T x = i0[k];           \
+        out[k] = (uint8_t)(value);   \
+    }
 #define COMPARE(value)                \
     (void)arg;                        \
-    uint8_t *out = (uint8_t *)q[0];   \
+    uint8_t *out = (uint8_t *)io[0];  \
     const T *i0 = IN(0), *i1 = IN(1); \
     EACH(k) {                         \
         const T a = i0[k], b = i1[k]; \
         out[k] = (uint8_t)(value);    \
     }
-#define RUN_ARGS int64_t n, char *const *q, const void *arg
-
-#define T         float
-#define TYPE_NAME f32
-#define exp(v)    expf(v)
-#define expm1(v)  expm1f(v)
-#define log(v)    logf(v)
-#define log1p(v)  log1pf(v)
-#define sin(v)    sinf(v)
-#define cos(v)    cosf(v)
-#define tanh(v)   tanhf(v)
-#define sqrt(v)   sqrtf(v)
-#define erf(v)    erff(v)
-#define pow(a, b) powf(a, b)
-#include "elementwise_float.inc"
-#undef T
-#undef TYPE_NAME
-#undef exp
-#undef expm1
-#undef log
-#undef log1p
-#undef sin
-#undef cos
-#undef tanh
-#undef sqrt
-#undef erf
-#undef pow
+#define RUN_ARGS int64_t n, char *const *io, const void *arg
 
 #define T         double
 #define TYPE_NAME f64
@@ -115,22 +116,72 @@ enum { GRAIN = 16384, BLOCK = 512 };
 
 #define T         int64_t
 #define TYPE_NAME i64
+#define LEAST     INT64_MIN
+#define MOST      INT64_MAX
 #include "elementwise_int.inc"
 #undef T
 #undef TYPE_NAME
+#undef LEAST
+#undef MOST
 #define T         int32_t
 #define TYPE_NAME i32
+#define LEAST     INT32_MIN
+#define MOST      INT32_MAX
 #include "elementwise_int.inc"
 #undef T
 #undef TYPE_NAME
+#undef LEAST
+#undef MOST
 #define T         uint8_t
 #define TYPE_NAME u8
+#define LEAST     0
+#define MOST      UINT8_MAX
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wtype-limits" /* abs of an unsigned number */
+#pragma GCC diagnostic ignored "-Wtype-limits" /* an unsigned number below 0 */
 #include "elementwise_int.inc"
 #pragma GCC diagnostic pop
 #undef T
 #undef TYPE_NAME
+#undef LEAST
+#undef MOST
+
+/* Last, since from here on the names of math.h mean those of float. */
+#define T               float
+#define TYPE_NAME       f32
+#define exp(v)          expf(v)
+#define exp2(v)         exp2f(v)
+#define expm1(v)        expm1f(v)
+#define log(v)          logf(v)
+#define log2(v)         log2f(v)
+#define log10(v)        log10f(v)
+#define log1p(v)        log1pf(v)
+#define sin(v)          sinf(v)
+#define cos(v)          cosf(v)
+#define tan(v)          tanf(v)
+#define asin(v)         asinf(v)
+#define acos(v)         acosf(v)
+#define atan(v)         atanf(v)
+#define sinh(v)         sinhf(v)
+#define cosh(v)         coshf(v)
+#define tanh(v)         tanhf(v)
+#define asinh(v)        asinhf(v)
+#define acosh(v)        acoshf(v)
+#define atanh(v)        atanhf(v)
+#define erf(v)          erff(v)
+#define erfc(v)         erfcf(v)
+#define sqrt(v)         sqrtf(v)
+#define floor(v)        floorf(v)
+#define ceil(v)         ceilf(v)
+#define rint(v)         rintf(v)
+#define trunc(v)        truncf(v)
+#define fabs(v)         fabsf(v)
+#define pow(a, b)       powf(a, b)
+#define hypot(a, b)     hypotf(a, b)
+#define atan2(a, b)     atan2f(a, b)
+#define fmod(a, b)      fmodf(a, b)
+#define copysign(a, b)  copysignf(a, b)
+#define nextafter(a, b) nextafterf(a, b)
+#include "elementwise_float.inc"
 
 /* ---- kernels
  * ---------------------------------------------------------------------------------------------------------------- */
@@ -237,6 +288,7 @@ static bool launch(const terni_call *c, const char *name, const runs *r, const v
 }
 
 #define INT_F(name) NULL, NULL, NULL
+#define INT_W(name) INT_F(name)
 #define INT_N(name) r_##name##_i64, r_##name##_i32, r_##name##_u8
 #define UNARY_KERNELS(name, dt)                                                   \
     bool terni_cpu_##name(const terni_call *c) {                                  \
@@ -251,9 +303,10 @@ static bool launch(const terni_call *c, const char *name, const runs *r, const v
         static const runs r = {c_##name##_f32, c_##name##_f64, NULL, NULL, NULL}; \
         return launch(c, #name, &r, c->opts);                                     \
     }
-#define TERN_UNARY(name, dt, ...)   UNARY_KERNELS(name, dt)
-#define TERN_UNARY_Y(name, dt, ...) UNARY_KERNELS(name, dt)
-#define TERN_UNARY_P(name, dt, ...) UNARY_KERNELS(name, dt)
+#define TERN_UNARY(name, dt, ...)    UNARY_KERNELS(name, dt)
+#define TERN_UNARY_Y(name, dt, ...)  UNARY_KERNELS(name, dt)
+#define TERN_UNARY_P(name, dt, ...)  UNARY_KERNELS(name, dt)
+#define TERN_UNARY_PQ(name, dt, ...) UNARY_KERNELS(name, dt)
 #define TERN_BINARY(name, dt, ...)                                                \
     bool terni_cpu_##name(const terni_call *c) {                                  \
         static const runs r = {r_##name##_f32, r_##name##_f64, INT_##dt(name)};   \
@@ -271,5 +324,11 @@ static bool launch(const terni_call *c, const char *name, const runs *r, const v
     bool terni_cpu_##name(const terni_call *c) {                                                               \
         static const runs r = {r_##name##_f32, r_##name##_f64, r_##name##_i64, r_##name##_i32, r_##name##_u8}; \
         return launch(c, #name, &r, NULL);                                                                     \
+    }
+#define TERN_TEST_OF(name, ...) TERN_COMPARE(name, )
+#define TERN_BITS(name, ...)                                                               \
+    bool terni_cpu_##name(const terni_call *c) {                                           \
+        static const runs r = {NULL, NULL, r_##name##_i64, r_##name##_i32, r_##name##_u8}; \
+        return launch(c, #name, &r, NULL);                                                 \
     }
 #include "elementwise.def"

@@ -22,12 +22,18 @@ tern_tensor *tern_div_scalar(tern_tensor *x, double s) { return tern_div(x, besi
 tern_tensor *tern_rdiv_scalar(tern_tensor *x, double s) { return tern_div(beside("rdiv_scalar", x, s), x); }
 tern_tensor *tern_pow_scalar(tern_tensor *x, double s) { return tern_pow(x, beside("pow_scalar", x, s)); }
 
-tern_tensor *tern_clamp(tern_tensor *x, double lo, double hi) {
-    if (!terni_given(x, "clamp", "x")) return NULL;
-    if (!(lo <= hi)) return terni_null(TERN_ERR_ARGUMENT, "clamp: lo %g is not below hi %g", lo, hi);
-    tern_tensor *l = beside("clamp", x, lo), *h = beside("clamp", x, hi);
-    return tern_where(tern_lt(x, l), l, tern_where(tern_gt(x, h), h, x));
+/* s beside a target, which it must not change the dtype of. */
+static tern_tensor *beside_target(const char *op, tern_tensor *t, double s) {
+    if (!terni_given(t, op, "t")) return NULL;
+    if (!tern_dtype_is_float(terni_dtype(t)) && s != floor(s))
+        return terni_null(TERN_ERR_DTYPE, "%s: %g is not an integer, %s is", op, s, terni_describe(t));
+    return beside(op, t, s);
 }
+
+tern_tensor *tern_add_scalar_(tern_tensor *t, double s) { return tern_add_(t, beside_target("add_scalar_", t, s)); }
+tern_tensor *tern_sub_scalar_(tern_tensor *t, double s) { return tern_sub_(t, beside_target("sub_scalar_", t, s)); }
+tern_tensor *tern_div_scalar_(tern_tensor *t, double s) { return tern_div_(t, beside_target("div_scalar_", t, s)); }
+tern_tensor *tern_pow_scalar_(tern_tensor *t, double s) { return tern_pow_(t, beside_target("pow_scalar_", t, s)); }
 
 tern_tensor *tern_mse_loss(tern_tensor *a, tern_tensor *b, tern_reduction reduction) {
     TERNI_NAMED("mse_loss");
