@@ -293,18 +293,22 @@ typedef struct row {
     tern_tensor *(*with_two)(tern_tensor *, double, double);
     tern_tensor *(*two)(tern_tensor *, tern_tensor *);
     tern_tensor *(*in_place)(tern_tensor *);
+    tern_tensor *(*in_place_p)(tern_tensor *, double);
+    tern_tensor *(*in_place_pq)(tern_tensor *, double, double);
     tern_tensor *(*in_place_two)(tern_tensor *, tern_tensor *);
 } row;
 
 #define UNARY_ROW(n, dt, low, high) {#n, #dt[0], (low), (high), .one = tern_##n, .in_place = tern_##n##_},
 static const row rows[] = {
-#define TERN_UNARY(n, dt, low, high, ...)            UNARY_ROW(n, dt, low, high)
-#define TERN_UNARY_Y(n, dt, low, high, ...)          UNARY_ROW(n, dt, low, high)
-#define TERN_UNARY_P(n, dt, low, high, p1, ...)      {#n, #dt[0], (low), (high), (p1), .with = tern_##n},
-#define TERN_UNARY_PQ(n, dt, low, high, p1, p2, ...) {#n, #dt[0], (low), (high), (p1), (p2), .with_two = tern_##n},
-#define TERN_BINARY(n, dt, low, high, ...)           {#n, #dt[0], (low), (high), .two = tern_##n, .in_place_two = tern_##n##_},
-#define TERN_COMPARE(n, ...)                         {#n, 'C', -3, 3, .two = tern_##n},
-#define TERN_TEST_OF(n, ...)                         {#n, 'C', -3, 3, .one = tern_##n},
+#define TERN_UNARY(n, dt, low, high, ...)   UNARY_ROW(n, dt, low, high)
+#define TERN_UNARY_Y(n, dt, low, high, ...) UNARY_ROW(n, dt, low, high)
+#define TERN_UNARY_P(n, dt, low, high, p1, ...) \
+    {#n, #dt[0], (low), (high), (p1), .with = tern_##n, .in_place_p = tern_##n##_},
+#define TERN_UNARY_PQ(n, dt, low, high, p1, p2, ...) \
+    {#n, #dt[0], (low), (high), (p1), (p2), .with_two = tern_##n, .in_place_pq = tern_##n##_},
+#define TERN_BINARY(n, dt, low, high, ...) {#n, #dt[0], (low), (high), .two = tern_##n, .in_place_two = tern_##n##_},
+#define TERN_COMPARE(n, ...)               {#n, 'C', -3, 3, .two = tern_##n},
+#define TERN_TEST_OF(n, ...)               {#n, 'C', -3, 3, .one = tern_##n},
 #include "../core/elementwise.def"
 };
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -492,6 +496,59 @@ TERN_TEST(sweep, elementwise_special_values) {
             tern_tensor *y =
                 call_row(&rows[i], test_tensor(a, TERN_SHAPE(n), floats[d]), test_tensor(b, TERN_SHAPE(n), floats[d]));
             CHECK_CLOSE(y, want, n, tolerance_of(floats[d]));
+            CHECK_OK();
+            tern_scope_pop(scope);
+            sweep_count(1);
+        }
+    }
+}
+
+static tern_tensor *call_in_place(const row *r, tern_tensor *t, tern_tensor *b) {
+    return r->in_place       ? r->in_place(t)
+           : r->in_place_p   ? r->in_place_p(t, r->p)
+           : r->in_place_pq  ? r->in_place_pq(t, r->p, r->q)
+           : r->in_place_two ? r->in_place_two(t, b)
+                             : NULL;
+}
+
+/* In place: the same values, in strided memory too; a version more; the same gradients where it is recorded. */
+TERN_TEST(sweep, elementwise_in_place) {
+    static const tern_dtype dtypes[] = {TERN_F32, TERN_F64, TERN_F16, TERN_BF16, TERN_I64, TERN_I32, TERN_U8};
+    for (int i = 0; i < ROWS; i++) {
+        const row *r = &rows[i];
+        if (r->dtypes == 'C') continue;
+        for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+            const bool is_float = tern_dtype_is_float(dtypes[d]);
+            if (r->dtypes == 'W' && tern_dtype_size(dtypes[d]) < 4) continue;
+            check_case("%s_ %s", r->name, tern_dtype_name(dtypes[d]));
+            const int scope = tern_scope_push();
+            const tern_shape s = TERN_SHAPE(6, 10);
+            const double lo = dtypes[d] == TERN_U8 && r->lo < 0 ? 0 : r->lo;
+            tern_tensor *base = test_random(s, lo, r->hi + !is_float, dtypes[d]);
+            tern_tensor *b = test_random(TERN_SHAPE(5), is_float ? lo : 1, r->hi + !is_float, dtypes[d]);
+            tern_tensor *t = tern_slice(base, 1, 1, 10, 2), *rest = tern_clone(tern_slice(base, 1, 0, 10, 2));
+            tern_tensor *before = tern_clone(t);
+            if (!is_float && r->dtypes != 'N') {
+                EXPECT_ERROR(call_in_place(r, t, b), TERN_ERR_DTYPE, r->name);
+                CHECK_SAME(t, before, ((tolerance){0, 0}));
+            } else if (!is_float && (r->p != floor(r->p) || r->q != floor(r->q))) {
+                EXPECT_ERROR(call_in_place(r, t, b), TERN_ERR_DTYPE, r->name);
+            } else {
+                tern_tensor *want = call_row(r, t, b);
+                CHECK(call_in_place(r, t, b) == t);
+                CHECK_SAME(t, want, ((tolerance){0, 0}));
+                CHECK_SAME(tern_slice(base, 1, 0, 10, 2), rest, ((tolerance){0, 0}));
+            }
+            if (is_float) {
+                tern_tensor *x = tern_require_grad(tern_clone(before), true), *g[2] = {0};
+                tern_grad(call_row(r, tern_mul_scalar(x, 1), b), &x, 1, tern_ones_like(x),
+                          (tern_backward_opts){.allow_unused = true}, &g[0]);
+                tern_tensor *y = tern_mul_scalar(x, 1);
+                tern_grad(call_in_place(r, y, b), &x, 1, tern_ones_like(x), (tern_backward_opts){.allow_unused = true},
+                          &g[1]);
+                if (CHECK(g[0] && g[1], "no gradient")) CHECK_SAME(g[0], g[1], ((tolerance){0, 0}));
+                EXPECT_ERROR(call_in_place(r, x, b), TERN_ERR_AUTOGRAD, r->name);
+            }
             CHECK_OK();
             tern_scope_pop(scope);
             sweep_count(1);
