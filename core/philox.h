@@ -7,6 +7,7 @@
  *   dropout                  as f32 uniform, for every dtype: dropped if u < p
  *   normal                   Box-Muller on pairs. f32 and below: words (2k, 2k+1) of a block give elements 2k, 2k+1.
  *                            f64: one block gives two elements from two 53-bit uniforms.
+ *   randint, randperm, multinomial: the words of an f64 uniform, the first one high.
  * So terni_philox_blocks(n, f64) blocks are used by n elements.
  *
  * The logarithm, sine and cosine of Box-Muller stand here, because those of libm differ between machines. They use
@@ -57,6 +58,18 @@ TERNI_PHILOX_FN terni_philox_block terni_philox_at(uint64_t seed, uint64_t posit
 TERNI_PHILOX_FN float terni_u24(uint32_t w) { return (float)(w >> 8) * 0x1p-24f; }
 TERNI_PHILOX_FN double terni_u53(uint32_t hi, uint32_t lo) {
     return (double)((((uint64_t)hi << 32) | lo) >> 11) * 0x1p-53;
+}
+
+/* Uniform in (0, 1). */
+TERNI_PHILOX_FN double terni_open_f64(uint32_t hi, uint32_t lo) {
+    return fma((double)((((uint64_t)hi << 32) | lo) >> 11), 0x1p-53, 0x1p-54);
+}
+
+/* An integer in [0, range): the high half of the 64 bits times range. Its bias is below range / 2^64. */
+TERNI_PHILOX_FN uint64_t terni_below(uint32_t hi, uint32_t lo, uint64_t range) {
+    const uint64_t r0 = range & 0xFFFFFFFFu, r1 = range >> 32;
+    const uint64_t middle = hi * r0 + (lo * r0 >> 32), across = lo * r1 + (middle & 0xFFFFFFFFu);
+    return hi * r1 + (middle >> 32) + (across >> 32);
 }
 
 TERNI_PHILOX_FN uint64_t terni_philox_blocks(int64_t n, bool f64) {

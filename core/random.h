@@ -33,9 +33,35 @@ TERN_API double tern_random_double(tern_random *r);
  * Float dtypes. Errors: TERN_ERR_DTYPE, TERN_ERR_ARGUMENT (hi < lo, std < 0). Owner: the current scope. */
 TERN_API tern_tensor *tern_rand(tern_shape shape, double lo, double hi, tern_options options);
 TERN_API tern_tensor *tern_randn(tern_shape shape, double mean, double std, tern_options options);
+/* Of t's shape, dtype and device. */
+TERN_API tern_tensor *tern_rand_like(tern_tensor *t, double lo, double hi);
+TERN_API tern_tensor *tern_randn_like(tern_tensor *t, double mean, double std);
 /* The same, over t's elements in place, at any strides. Returns false on errors. */
 TERN_API bool tern_uniform_(tern_tensor *t, double lo, double hi);
 TERN_API bool tern_normal_(tern_tensor *t, double mean, double std);
+
+/* Integers in [lo, hi), all equally likely. Any dtype that holds them all. Errors: TERN_ERR_ARGUMENT (hi <= lo, or a
+ * number that the dtype does not hold). Owner: the current scope. */
+TERN_API tern_tensor *tern_randint(tern_shape shape, int64_t lo, int64_t hi, tern_options options);
+/* 0, 1, ... n - 1 in random order, [n] i64. Errors: TERN_ERR_SHAPE (n < 0). Owner: the current scope. */
+TERN_API tern_tensor *tern_randperm(int64_t n, tern_device device);
+/* 1 with the probability in p, else 0: p's shape and dtype, float. No gradient. Errors: TERN_ERR_DTYPE,
+ * TERN_ERR_ARGUMENT (outside [0, 1]; on the GPU reported by the next synchronising call). Owner: the current scope. */
+TERN_API tern_tensor *tern_bernoulli(tern_tensor *p);
+/* The same with one probability, over t's elements in place; t of any dtype. Returns false on errors. */
+TERN_API bool tern_bernoulli_(tern_tensor *t, double p);
+/* Indices drawn with probabilities proportional to the last dimension of p, float: p [n] to [samples], p [m, n] to
+ * [m, samples], i64. Without replacement no index comes twice, and they come in the order of drawing. No gradient.
+ * Errors: TERN_ERR_SHAPE, TERN_ERR_DTYPE, TERN_ERR_ARGUMENT (samples < 1; a negative or not finite number, a row
+ * without a positive one, fewer of them than samples without replacement: on the GPU reported by the next synchronising
+ * call). Owner: the current scope. Source: Efraimidis and Spirakis, IPL 97 (2006), for draws without replacement. */
+TERN_API tern_tensor *tern_multinomial(tern_tensor *p, int64_t samples, bool replacement);
+/* Normal with each element's own mean and standard deviation, floats of one dtype, broadcast. std is not checked: the
+ * result is mean + std z. Grad: mean, std. Errors: TERN_ERR_SHAPE, TERN_ERR_DTYPE. Owner: the current scope. */
+TERN_API tern_tensor *tern_normal(tern_tensor *mean, tern_tensor *std);
+/* Exponential with this rate: density rate e^(-rate x) over x >= 0. Float dtypes. Errors: TERN_ERR_DTYPE,
+ * TERN_ERR_ARGUMENT (rate <= 0). Owner: the current scope. */
+TERN_API tern_tensor *tern_exponential(tern_shape shape, double rate, tern_options options);
 
 #ifdef __cplusplus
 }

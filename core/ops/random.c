@@ -89,3 +89,35 @@ tern_tensor *tern_randn(tern_shape shape, double mean, double std, tern_options 
     tern_tensor *t = tern_empty(shape, options);
     return t && normal("randn", t, mean, std) ? t : NULL;
 }
+
+tern_tensor *tern_rand_like(tern_tensor *t, double lo, double hi) {
+    tern_tensor *r = terni_given(t, "rand_like", "t") ? tern_empty_like(t) : NULL;
+    return r && uniform("rand_like", r, lo, hi) ? r : NULL;
+}
+tern_tensor *tern_randn_like(tern_tensor *t, double mean, double std) {
+    tern_tensor *r = terni_given(t, "randn_like", "t") ? tern_empty_like(t) : NULL;
+    return r && normal("randn_like", r, mean, std) ? r : NULL;
+}
+
+tern_tensor *tern_normal(tern_tensor *mean, tern_tensor *std) {
+    tern_shape s;
+    if (!terni_given(mean, "normal", "mean") || !terni_given(std, "normal", "std") ||
+        !terni_same_float("normal", (tern_tensor *const[]){mean, std}, 2) ||
+        !terni_same_device("normal", (tern_tensor *const[]){mean, std}, 2, NULL) ||
+        !terni_broadcast("normal", terni_shape(mean), terni_shape(std), &s))
+        return NULL;
+    return tern_add(mean, tern_mul(std, tern_randn(s, 0, 1, (tern_options){terni_dtype(mean), mean->device})));
+}
+
+tern_tensor *tern_exponential(tern_shape shape, double rate, tern_options o) {
+    if (!tern_ok()) return NULL;
+    if (!tern_dtype_is_float(o.dtype))
+        return terni_null(TERN_ERR_DTYPE, "exponential: %s; expected a float dtype", tern_dtype_name(o.dtype));
+    if (!(rate > 0) || !isfinite(rate))
+        return terni_null(TERN_ERR_ARGUMENT, "exponential: rate %g; expected a finite number above 0", rate);
+    if (!terni_shape_check("exponential", &shape, o.dtype)) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *u = tern_rand(shape, 0, 1, (tern_options){o.dtype == TERN_F64 ? TERN_F64 : TERN_F32, o.device});
+    tern_tensor *y = tern_cast(tern_mul_scalar(tern_log1p(tern_neg(u)), -1 / rate), o.dtype);
+    return tern_scope_return(scope, y);
+}

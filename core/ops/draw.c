@@ -1,0 +1,111 @@
+/* Draws of integers and of choices. */
+#include <math.h>
+
+#include "internal.h"
+#include "philox.h"
+
+/* Integers of at most this size are all values of the dtype. */
+static double whole_limit(tern_dtype d) {
+    switch (d) {
+        case TERN_F16:
+            return 0x1p11;
+        case TERN_BF16:
+            return 0x1p8;
+        case TERN_F32:
+            return 0x1p24;
+        case TERN_F64:
+            return 0x1p53;
+        default:
+            return (double)INFINITY;
+    }
+}
+
+static bool holds(tern_dtype d, int64_t v) {
+    switch (d) {
+        case TERN_I64:
+            return true;
+        case TERN_I32:
+            return v >= INT32_MIN && v <= INT32_MAX;
+        case TERN_U8:
+            return v >= 0 && v <= 255;
+        case TERN_BOOL:
+            return v == 0 || v == 1;
+        default:
+            return fabs((double)v) <= whole_limit(d);
+    }
+}
+
+tern_tensor *tern_randint(tern_shape shape, int64_t lo, int64_t hi, tern_options o) {
+    if (!tern_ok() || !terni_shape_check("randint", &shape, o.dtype)) return NULL;
+    if (lo >= hi)
+        return terni_null(TERN_ERR_ARGUMENT, "randint: lo %lld and hi %lld, expected lo < hi", (long long)lo,
+                          (long long)hi);
+    if (!holds(o.dtype, lo) || !holds(o.dtype, hi - 1))
+        return terni_null(TERN_ERR_ARGUMENT, "randint: [%lld, %lld) does not fit into %s", (long long)lo, (long long)hi,
+                          tern_dtype_name(o.dtype));
+    if (!terni_backend_of(o.device)) return NULL;
+    tern_tensor *t = terni_new(shape, o.dtype, o.device);
+    if (!t) return NULL;
+    const tern_random r = terni_random_take(terni_philox_blocks(t->numel, true));
+    const terni_randint_opts k = {r.seed, r.position, lo, (uint64_t)hi - (uint64_t)lo};
+    return terni_run(TERNI_OP_randint, NULL, 0, &t, 1, &k) ? t : NULL;
+}
+
+tern_tensor *tern_randperm(int64_t n, tern_device device) {
+    const tern_shape s = TERN_SHAPE(n);
+    if (!tern_ok() || !terni_shape_check("randperm", &s, TERN_I64) || !terni_backend_of(device)) return NULL;
+    tern_tensor *t = terni_new(s, TERN_I64, device);
+    if (!t) return NULL;
+    const tern_random r = terni_random_take(terni_philox_blocks(n, true));
+    const terni_random_opts o = {.seed = r.seed, .position = r.position};
+    return terni_run(TERNI_OP_randperm, NULL, 0, &t, 1, &o) ? t : NULL;
+}
+
+tern_tensor *tern_bernoulli(tern_tensor *p) {
+    if (!terni_given(p, "bernoulli", "p") || !terni_same_float("bernoulli", &p, 1)) return NULL;
+    tern_tensor *t = terni_new(terni_shape(p), terni_dtype(p), p->device);
+    if (!t) return NULL;
+    const tern_random r = terni_random_take(terni_philox_blocks(t->numel, terni_dtype(p) == TERN_F64));
+    const terni_random_opts o = {.seed = r.seed, .position = r.position};
+    return terni_run(TERNI_OP_bernoulli, &p, 1, &t, 1, &o) ? t : NULL;
+}
+
+bool tern_bernoulli_(tern_tensor *t, double p) {
+    if (!terni_given(t, "bernoulli_", "t") || !terni_in_place_ok("bernoulli_", t, NULL)) return false;
+    if (!(p >= 0 && p <= 1)) return terni_fail(TERN_ERR_ARGUMENT, "bernoulli_: p %g, expected 0 to 1", p);
+    const int scope = tern_scope_push();
+    tern_tensor *y = t->contiguous ? t : tern_empty_like(t), *none = NULL;
+    bool ok = y != NULL;
+    if (ok) {
+        const tern_random r = terni_random_take(terni_philox_blocks(t->numel, false));
+        const terni_random_opts o = {.seed = r.seed, .position = r.position, .a = p};
+        ok = terni_run(TERNI_OP_bernoulli, &none, 1, &y, 1, &o) &&
+             (y == t || terni_run(TERNI_OP_copy, &y, 1, &t, 1, NULL));
+        tern_touch(t);
+    }
+    tern_scope_pop(scope);
+    return ok;
+}
+
+tern_tensor *tern_multinomial(tern_tensor *p, int64_t samples, bool replacement) {
+    if (!terni_given(p, "multinomial", "p") || !terni_same_float("multinomial", &p, 1)) return NULL;
+    const int ndim = p->v.ndim;
+    if (ndim < 1 || ndim > 2)
+        return terni_null(TERN_ERR_SHAPE, "multinomial: p %s; expected 1 or 2 dimensions", terni_describe(p));
+    const int64_t n = p->v.shape[ndim - 1], m = ndim == 2 ? p->v.shape[0] : 1;
+    if (samples < 1 || (!replacement && samples > n))
+        return terni_null(TERN_ERR_ARGUMENT, "multinomial: %lld samples from p %s, %s replacement", (long long)samples,
+                          terni_describe(p), replacement ? "with" : "without");
+    if (n == 0) return terni_null(TERN_ERR_SHAPE, "multinomial: p %s has nothing to draw", terni_describe(p));
+    tern_shape s = TERN_SHAPE(m, samples);
+    if (!terni_shape_check("multinomial", &s, TERN_F64)) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *dense = terni_dense(p), *rows = dense ? tern_reshape(tern_detach(dense), TERN_SHAPE(m, n)) : NULL;
+    tern_tensor *y = rows ? terni_new(s, TERN_I64, p->device) : NULL;
+    if (y) {
+        const tern_random r = terni_random_take(terni_philox_blocks(m * (replacement ? samples : n), true));
+        const terni_multinomial_opts o = {r.seed, r.position, replacement};
+        if (!terni_run(TERNI_OP_multinomial, &rows, 1, &y, 1, &o)) y = NULL;
+    }
+    return tern_scope_return(scope, y && ndim == 1 ? tern_reshape(y, TERN_SHAPE(samples)) : y);
+}
