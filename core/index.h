@@ -86,6 +86,20 @@ TERN_API tern_tensor *tern_masked_scatter(tern_tensor *x, tern_tensor *mask, ter
  * device. */
 TERN_API tern_tensor *tern_nonzero(tern_tensor *x);
 
+/* ---- in place: t becomes what the op of the same name without the underscore returns, and is returned; see
+ * pointwise.h for what holds while recording. */
+
+TERN_API tern_tensor *tern_index_add_(tern_tensor *t, int dim, tern_tensor *index, tern_tensor *src);
+TERN_API tern_tensor *tern_index_copy_(tern_tensor *t, int dim, tern_tensor *index, tern_tensor *src);
+TERN_API tern_tensor *tern_index_fill_(tern_tensor *t, int dim, tern_tensor *index, double value);
+TERN_API tern_tensor *tern_scatter_(tern_tensor *t, int dim, tern_tensor *index, tern_tensor *src);
+TERN_API tern_tensor *tern_scatter_value_(tern_tensor *t, int dim, tern_tensor *index, double value);
+TERN_API tern_tensor *tern_scatter_add_(tern_tensor *t, int dim, tern_tensor *index, tern_tensor *src);
+TERN_API tern_tensor *tern_index_put_(tern_tensor *t, tern_tensor *const *indices, int n, tern_tensor *values,
+                                      bool accumulate);
+/* mask is broadcast to t. */
+TERN_API tern_tensor *tern_masked_fill_(tern_tensor *t, tern_tensor *mask, double value);
+
 #ifdef __cplusplus
 }
 #endif

@@ -160,6 +160,48 @@ tern_tensor *tern_index_put(tern_tensor *x, tern_tensor *const *indices, int n, 
     return tern_scope_return(scope, y);
 }
 
+/* Into t itself where what is merged is a view of it, else by way of a copy. */
+static bool store_into(const char *op, tern_tensor *t, const plan *p, tern_tensor *values, bool accumulate) {
+    tern_tensor *at = linear(op, t, p), *wide = at ? merged(t, p) : NULL;
+    if (!wide || wide->storage != t->storage) {
+        tern_tensor *y = wide ? store(op, t, p, values, accumulate) : NULL;
+        return y && tern_copy_(t, y);
+    }
+    tern_shape rows = terni_shape(wide), s;
+    rows.dim[p->first] = at->numel;
+    if (!terni_broadcast(op, p->result, terni_shape(values), &s)) return false;
+    if (!tern_shape_equal(s, p->result))
+        return terni_fail(TERN_ERR_SHAPE, "%s: values %s do not broadcast to %s", op, terni_describe(values),
+                          terni_shape_str(p->result));
+    values = tern_reshape(tern_expand(values, s), rows);
+    if (!values) return false;
+    if (accumulate) return tern_index_add_(wide, p->first, at, values) != NULL;
+    return tern_index_copy_(wide, p->first, at, values) != NULL;
+}
+
+tern_tensor *tern_index_put_(tern_tensor *t, tern_tensor *const *indices, int n, tern_tensor *values, bool accumulate) {
+    static const char op[] = "index_put_";
+    plan p = {0};
+    if (!values_fit(op, t, values)) return NULL;
+    const terni_in_place kind = terni_in_place_begin(op, NULL, t, &values, 1);
+    if (kind == TERNI_REFUSED) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *r = NULL;
+    if (collect(op, t, indices, n, &p)) {
+        if (p.n == 0)
+            terni_fail(TERN_ERR_ARGUMENT, "%s: no index for %s", op, terni_describe(t));
+        else if (arrange(op, t, &p)) {
+            tern_tensor *const old = kind == TERNI_RECORDED ? terni_in_place_old(t) : t;
+            if (kind == TERNI_RECORDED)
+                r = old ? terni_in_place_end(op, t, store(op, old, &p, values, accumulate)) : NULL;
+            else
+                r = store_into(op, t, &p, values, accumulate) ? t : NULL;
+        }
+    }
+    tern_scope_pop(scope);
+    return r;
+}
+
 /* ---- by number, in row-major order --------------------------------------------------------------------------------
  */
 

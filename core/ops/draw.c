@@ -70,19 +70,28 @@ tern_tensor *tern_bernoulli(tern_tensor *p) {
     return terni_run(TERNI_OP_bernoulli, &p, 1, &t, 1, &o) ? t : NULL;
 }
 
+/* y, contiguous, of any dtype. */
+static bool flips(tern_tensor *y, double p) {
+    const tern_random r = terni_random_take(terni_philox_blocks(y->numel, false));
+    const terni_random_opts o = {.seed = r.seed, .position = r.position, .a = p};
+    tern_tensor *none = NULL;
+    return terni_run(TERNI_OP_bernoulli, &none, 1, &y, 1, &o);
+}
+
 bool tern_bernoulli_(tern_tensor *t, double p) {
-    if (!terni_given(t, "bernoulli_", "t") || !terni_in_place_ok("bernoulli_", t, NULL)) return false;
+    if (!terni_given(t, "bernoulli_", "t")) return false;
     if (!(p >= 0 && p <= 1)) return terni_fail(TERN_ERR_ARGUMENT, "bernoulli_: p %g, expected 0 to 1", p);
+    const terni_in_place kind = terni_in_place_begin("bernoulli_", "bernoulli", t, NULL, 0);
+    if (kind == TERNI_REFUSED) return false;
     const int scope = tern_scope_push();
-    tern_tensor *y = t->contiguous ? t : tern_empty_like(t), *none = NULL;
-    bool ok = y != NULL;
-    if (ok) {
-        const tern_random r = terni_random_take(terni_philox_blocks(t->numel, false));
-        const terni_random_opts o = {.seed = r.seed, .position = r.position, .a = p};
-        ok = terni_run(TERNI_OP_bernoulli, &none, 1, &y, 1, &o) &&
-             (y == t || terni_run(TERNI_OP_copy, &y, 1, &t, 1, NULL));
-        tern_touch(t);
-    }
+    const bool direct = kind == TERNI_PLAIN && t->contiguous;
+    tern_tensor *y = direct ? t : tern_empty_like(t);
+    bool ok = y && flips(y, p);
+    if (ok && kind == TERNI_RECORDED)
+        ok = terni_in_place_overwrite("bernoulli_", t, y) != NULL;
+    else if (ok && !direct)
+        ok = terni_run(TERNI_OP_copy, &y, 1, &t, 1, NULL);
+    if (kind == TERNI_PLAIN) terni_changed(t);
     tern_scope_pop(scope);
     return ok;
 }

@@ -72,19 +72,24 @@ static bool index_add_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_ten
 static const tern_function index_add_function = {"index_add",        1,   sizeof(terni_dim_opts), index_add_forward,
                                                  index_add_backward, NULL};
 
-tern_tensor *tern_index_add(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
-    if (!terni_given(x, "index_add", "x") || !terni_index_given("index_add", index) ||
-        !terni_given(src, "index_add", "src"))
-        return NULL;
-    const terni_dim_opts o = {terni_dim("index_add", dim, x->v.ndim), "index_add"};
-    if (o.dim < 0) return NULL;
+bool terni_rows_fit(const char *op, tern_tensor *x, int *dim, tern_tensor *index, tern_tensor *src) {
+    if (!terni_given(x, op, "x") || !terni_index_given(op, index) || !terni_given(src, op, "src")) return false;
+    const int given = *dim;
+    *dim = terni_dim(op, given, x->v.ndim);
+    if (*dim < 0) return false;
     tern_shape want = terni_shape(x);
-    want.dim[o.dim] = index->numel;
+    want.dim[*dim] = index->numel;
     if (index->v.ndim != 1 || !tern_shape_equal(want, terni_shape(src)))
-        return terni_null(TERN_ERR_SHAPE, "index_add: x %s along dimension %d, index %s, src %s; expected src %s",
-                          terni_describe(x), dim, terni_describe(index), terni_describe(src), terni_shape_str(want));
+        return terni_fail(TERN_ERR_SHAPE, "%s: x %s along dimension %d, index %s, src %s; expected src %s", op,
+                          terni_describe(x), given, terni_describe(index), terni_describe(src), terni_shape_str(want));
     if (x->v.dtype != src->v.dtype)
-        return terni_null(TERN_ERR_DTYPE, "index_add: x %s and src %s", terni_describe(x), terni_describe(src));
+        return terni_fail(TERN_ERR_DTYPE, "%s: x %s and src %s", op, terni_describe(x), terni_describe(src));
+    return terni_same_device(op, (tern_tensor *const[]){x, index, src}, 3, NULL);
+}
+
+tern_tensor *tern_index_add(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
+    if (!terni_rows_fit("index_add", x, &dim, index, src)) return NULL;
+    const terni_dim_opts o = {dim, "index_add"};
     return call(&index_add_function, (tern_tensor *const[]){x, index, src}, 3, &o);
 }
 
@@ -134,15 +139,6 @@ tern_tensor *terni_scatter_add(const char *op, tern_tensor *x, int dim, tern_ten
 }
 
 tern_tensor *tern_scatter_add(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
-    if (!terni_given(x, "scatter_add", "x") || !terni_index_given("scatter_add", index) ||
-        !terni_given(src, "scatter_add", "src"))
-        return NULL;
-    const int d = terni_dim("scatter_add", dim, x->v.ndim);
-    if (d < 0 || !terni_gather_fits("scatter_add", x, index, d)) return NULL;
-    if (!tern_shape_equal(terni_shape(index), terni_shape(src)))
-        return terni_null(TERN_ERR_SHAPE, "scatter_add: index %s and src %s have different shapes",
-                          terni_describe(index), terni_describe(src));
-    if (x->v.dtype != src->v.dtype)
-        return terni_null(TERN_ERR_DTYPE, "scatter_add: x %s and src %s", terni_describe(x), terni_describe(src));
-    return terni_scatter_add("scatter_add", x, d, index, src);
+    if (!terni_places_fit("scatter_add", x, &dim, index, src)) return NULL;
+    return terni_scatter_add("scatter_add", x, dim, index, src);
 }

@@ -52,20 +52,8 @@ tern_tensor *terni_index_copy(const char *op, tern_tensor *x, int dim, tern_tens
 }
 
 tern_tensor *tern_index_copy(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
-    if (!terni_given(x, "index_copy", "x") || !terni_index_given("index_copy", index) ||
-        !terni_given(src, "index_copy", "src"))
-        return NULL;
-    const int d = terni_dim("index_copy", dim, x->v.ndim);
-    if (d < 0) return NULL;
-    tern_shape want = terni_shape(x);
-    want.dim[d] = index->numel;
-    if (index->v.ndim != 1 || !tern_shape_equal(want, terni_shape(src)))
-        return terni_null(TERN_ERR_SHAPE, "index_copy: x %s along dimension %d, index %s, src %s; expected src %s",
-                          terni_describe(x), dim, terni_describe(index), terni_describe(src), terni_shape_str(want));
-    if (x->v.dtype != src->v.dtype)
-        return terni_null(TERN_ERR_DTYPE, "index_copy: x %s and src %s", terni_describe(x), terni_describe(src));
-    if (!terni_same_device("index_copy", (tern_tensor *const[]){x, index, src}, 3, NULL)) return NULL;
-    return terni_index_copy("index_copy", x, d, index, src, false);
+    if (!terni_rows_fit("index_copy", x, &dim, index, src)) return NULL;
+    return terni_index_copy("index_copy", x, dim, index, src, false);
 }
 
 tern_tensor *tern_index_fill(tern_tensor *x, int dim, tern_tensor *index, double value) {

@@ -88,7 +88,7 @@ static const tern_function scatter_function = {"scatter",        1,   sizeof(ter
                                                scatter_backward, NULL};
 
 /* What every op with x, index and src checks. */
-static bool fits(const char *op, tern_tensor *x, int *dim, tern_tensor *index, tern_tensor *src) {
+bool terni_places_fit(const char *op, tern_tensor *x, int *dim, tern_tensor *index, tern_tensor *src) {
     if (!terni_given(x, op, "x") || !terni_index_given(op, index) || !terni_given(src, op, "src")) return false;
     *dim = terni_dim(op, *dim, x->v.ndim);
     if (*dim < 0 || !terni_gather_fits(op, x, index, *dim)) return false;
@@ -102,7 +102,7 @@ static bool fits(const char *op, tern_tensor *x, int *dim, tern_tensor *index, t
 
 tern_tensor *tern_scatter(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
     tern_tensor *y;
-    if (!fits("scatter", x, &dim, index, src)) return NULL;
+    if (!terni_places_fit("scatter", x, &dim, index, src)) return NULL;
     const terni_scatter_opts o = {dim, TERNI_SCATTER_SET, "scatter"};
     return tern_apply(&scatter_function, (tern_tensor *const[]){x, index, src}, 3, &o, &y) ? y : NULL;
 }
@@ -194,7 +194,7 @@ static tern_tensor *mean_of(tern_tensor *sum, int dim, tern_tensor *index, bool 
 tern_tensor *tern_scatter_reduce(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src,
                                  tern_scatter_reduction how, tern_scatter_reduce_opts opts) {
     static const char op[] = "scatter_reduce";
-    if (!fits(op, x, &dim, index, src)) return NULL;
+    if (!terni_places_fit(op, x, &dim, index, src)) return NULL;
     if (how < TERN_SCATTER_SUM || how > TERN_SCATTER_AMIN)
         return terni_null(TERN_ERR_ARGUMENT, "%s: %d is no reduction", op, (int)how);
     const tern_dtype dtype = terni_dtype(x);

@@ -79,6 +79,11 @@ static const sweep_case index_adds[] = {
 };
 SWEEP(index_add, index_adds, call_index_add, ref_index_add, SWEEP_INTS | SWEEP_WRAPS, 1)
 
+static tern_tensor *call_index_add_(tern_tensor *const *in, const sweep_case *c) {
+    return tern_index_add_(in[0] ? tern_clone(in[0]) : NULL, (int)c->arg[0], in[1], in[2]);
+}
+SWEEP(index_add_, index_adds, call_index_add_, ref_index_add, SWEEP_INTS | SWEEP_WRAPS, 1)
+
 /* ---- gather, scatter_add
  * ----------------------------------------------------------------------------------------------- */
 
@@ -139,6 +144,11 @@ static const sweep_case scatter_adds[] = {
     {"other shape", {REAL(3, 4), INDEX(4, 3, 2), REAL(3, 1)}, .arg = {1}, .code = TERN_ERR_SHAPE},
 };
 SWEEP(scatter_add, scatter_adds, call_scatter_add, ref_scatter_add, SWEEP_INTS | SWEEP_WRAPS, 1)
+
+static tern_tensor *call_scatter_add_(tern_tensor *const *in, const sweep_case *c) {
+    return tern_scatter_add_(in[0] ? tern_clone(in[0]) : NULL, (int)c->arg[0], in[1], in[2]);
+}
+SWEEP(scatter_add_, scatter_adds, call_scatter_add_, ref_scatter_add, SWEEP_INTS | SWEEP_WRAPS, 1)
 
 /* ---- cat, stack; arg[1] inputs
  * ---------------------------------------------------------------------------------------- */

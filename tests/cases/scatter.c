@@ -54,6 +54,11 @@ static const sweep_case scatters[] = {
     {"0-dim", {SCALAR, INDEX(1, 1), REAL(1)}, .arg = {0}, .code = TERN_ERR_SHAPE},
 };
 SWEEP(scatter, scatters, call_scatter, ref_scatter, SWEEP_INTS | SWEEP_BOOL, 1)
+
+static tern_tensor *call_scatter_(tern_tensor *const *in, const sweep_case *c) {
+    return tern_scatter_(in[0] ? tern_clone(in[0]) : NULL, (int)c->arg[0], in[1], in[2]);
+}
+SWEEP(scatter_, scatters, call_scatter_, ref_scatter, SWEEP_INTS | SWEEP_BOOL, 1)
 BENCH(scatter, call_scatter, "a.scatter(1, b, c)",
       {"[1024, 1024]", {REAL(1024, 1024), INDEX(1024, 1024, 256), REAL(1024, 256)}, .arg = {1}})
 
@@ -80,6 +85,11 @@ static const sweep_case scatter_values[] = {
      .code = TERN_ERR_ARGUMENT},
 };
 SWEEP(scatter_value, scatter_values, call_scatter_value, ref_scatter_value, SWEEP_INTS | SWEEP_BOOL, 1)
+
+static tern_tensor *call_scatter_value_(tern_tensor *const *in, const sweep_case *c) {
+    return tern_scatter_value_(in[0] ? tern_clone(in[0]) : NULL, (int)c->arg[0], in[1], c->number[0]);
+}
+SWEEP(scatter_value_, scatter_values, call_scatter_value_, ref_scatter_value, SWEEP_INTS | SWEEP_BOOL, 1)
 
 /* ---- scatter_reduce: arg = dim, how, exclude_self -----------------------------------------------------------------
  */
@@ -173,6 +183,11 @@ static const sweep_case index_copies[] = {
     {"dtypes", {REAL(4, 3), INDEX(4, 2), TYPED(TERN_F64, 2, 3)}, .arg = {0}, .code = TERN_ERR_DTYPE},
 };
 SWEEP(index_copy, index_copies, call_index_copy, ref_index_copy, SWEEP_INTS | SWEEP_BOOL, 1)
+
+static tern_tensor *call_index_copy_(tern_tensor *const *in, const sweep_case *c) {
+    return tern_index_copy_(in[0] ? tern_clone(in[0]) : NULL, (int)c->arg[0], in[1], in[2]);
+}
+SWEEP(index_copy_, index_copies, call_index_copy_, ref_index_copy, SWEEP_INTS | SWEEP_BOOL, 1)
 BENCH(index_copy, call_index_copy, "a.index_copy(0, b, c)",
       {"[4096, 256]", {REAL(4096, 256), INDEX(4096, 1024), REAL(1024, 256)}, .arg = {0}})
 
@@ -198,6 +213,11 @@ static const sweep_case index_fills[] = {
     {"real index", {REAL(4, 3), REAL(2)}, .arg = {0}, .code = TERN_ERR_DTYPE},
 };
 SWEEP(index_fill, index_fills, call_index_fill, ref_index_fill, SWEEP_INTS | SWEEP_BOOL, 1)
+
+static tern_tensor *call_index_fill_(tern_tensor *const *in, const sweep_case *c) {
+    return tern_index_fill_(in[0] ? tern_clone(in[0]) : NULL, (int)c->arg[0], in[1], c->number[0]);
+}
+SWEEP(index_fill_, index_fills, call_index_fill_, ref_index_fill, SWEEP_INTS | SWEEP_BOOL, 1)
 
 /* ---- one_hot: arg = classes, dtype --------------------------------------------------------------------------------
  */
@@ -469,6 +489,13 @@ static const sweep_case index_puts[] = {
 };
 SWEEP(index_put, index_puts, call_index_put, ref_index_put, SWEEP_INTS | SWEEP_WRAPS, 1)
 
+static tern_tensor *call_index_put_(tern_tensor *const *in, const sweep_case *c) {
+    tern_tensor *index[9];
+    slots(in, c, index);
+    return tern_index_put_(in[0] ? tern_clone(in[0]) : NULL, index, (int)c->arg[0], in[3], c->arg[9] != 0);
+}
+SWEEP(index_put_, index_puts, call_index_put_, ref_index_put, SWEEP_INTS | SWEEP_WRAPS, 1)
+
 /* ---- masks --------------------------------------------------------------------------------------------------------
  */
 
@@ -496,6 +523,20 @@ static const sweep_case masked_fills[] = {
      .code = TERN_ERR_ARGUMENT},
 };
 SWEEP(masked_fill, masked_fills, call_masked_fill, ref_masked_fill, SWEEP_INTS | SWEEP_BOOL, 8)
+
+/* Not where x is the one that is broadcast: t keeps its shape. */
+static tern_tensor *call_masked_fill_(tern_tensor *const *in, const sweep_case *c) {
+    return tern_masked_fill_(in[0] ? tern_clone(in[0]) : NULL, in[1], c->number[0]);
+}
+static const sweep_case masked_fills_[] = {
+    {"alike", {REAL(3, 4), BOOLS(3, 4)}, .number = {1}},
+    {"mask broadcast", {REAL(2, 3, 4), BOOLS(3, 1)}},
+    {"empty", {REAL(0, 4), BOOLS(4)}},
+    {"x too small", {REAL(4), BOOLS(3, 4)}, .code = TERN_ERR_SHAPE},
+    {"do not fit", {REAL(3, 4), BOOLS(3)}, .code = TERN_ERR_SHAPE},
+    {"mask of another dtype", {REAL(3, 4), REAL(4)}, .code = TERN_ERR_DTYPE},
+};
+SWEEP(masked_fill_, masked_fills_, call_masked_fill_, ref_masked_fill, SWEEP_INTS | SWEEP_BOOL, 1)
 BENCH(masked_fill, call_masked_fill, "a.masked_fill(b, 0.0)", {"[1024, 1024]", {REAL(1024, 1024), BOOLS(1024, 1024)}})
 
 static tern_tensor *call_masked_select(tern_tensor *const *in, const sweep_case *c) {
