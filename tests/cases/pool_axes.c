@@ -412,12 +412,10 @@ SWEEP(max_unpool3d, unpool3, call_unpool3, ref_unpool, 0, 1)
 BENCH(max_pool1d, call_max1, "F.max_pool1d(a, 2)", {"2", {REAL(16, 64, 8000)}, POOL({2})})
 BENCH(max_pool2d__3x3, call_max2, "F.max_pool2d(a, 3, 2, 1)",
       {"3x3, stride 2, pad 1", {REAL(8, 64, 112, 112)}, POOL({3}, {2}, {1})})
-BENCH(max_pool2d__2x2, call_max2, "F.max_pool2d(a, 2)", {"2x2", {REAL(32, 64, 56, 56)}, POOL({2})})
 BENCH(max_pool2d__5x5, call_max2, "F.max_pool2d(a, 5, 1, 2)",
       {"5x5, stride 1", {REAL(8, 256, 20, 20)}, POOL({5}, {1}, {2})})
 BENCH(max_pool3d, call_max3, "F.max_pool3d(a, 2)", {"2x2x2", {REAL(4, 32, 32, 32, 32)}, POOL({2})})
 BENCH(avg_pool1d, call_avg1, "F.avg_pool1d(a, 4)", {"4", {REAL(16, 64, 8000)}, POOL({4})})
-BENCH(avg_pool2d, call_avg2, "F.avg_pool2d(a, 2)", {"2x2", {REAL(32, 64, 56, 56)}, POOL({2})})
 BENCH(avg_pool2d__3x3, call_avg2, "F.avg_pool2d(a, 3, 1, 1)",
       {"3x3, stride 1, pad 1", {REAL(8, 192, 35, 35)}, POOL({3}, {1}, {1})})
 BENCH(avg_pool3d, call_avg3, "F.avg_pool3d(a, 2)", {"2x2x2", {REAL(4, 32, 32, 32, 32)}, POOL({2})})
