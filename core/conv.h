@@ -138,8 +138,9 @@ TERN_API tern_tensor *tern_adaptive_max_pool1d(tern_tensor *x, int64_t size, ter
 TERN_API tern_tensor *tern_adaptive_max_pool2d(tern_tensor *x, const int64_t size[2], tern_tensor **indices);
 TERN_API tern_tensor *tern_adaptive_max_pool3d(tern_tensor *x, const int64_t size[3], tern_tensor **indices);
 
-/* Puts x [N, C, H, W] back to where indices, like x, i64 or i32, say in planes of this size, zeros elsewhere. What has
- * one index adds up. Errors: TERN_ERR_INDEX outside the plane. Grad: x. */
+/* Puts x [N, C, H, W] back to where indices, like x, i64 or i32, say in planes of this size, zeros elsewhere. Of
+ * equal indices the last one stays, and it alone passes a gradient. Errors: TERN_ERR_INDEX outside the plane. Grad: x.
+ */
 TERN_API tern_tensor *tern_max_unpool1d(tern_tensor *x, tern_tensor *indices, int64_t size);
 TERN_API tern_tensor *tern_max_unpool2d(tern_tensor *x, tern_tensor *indices, const int64_t size[2]);
 TERN_API tern_tensor *tern_max_unpool3d(tern_tensor *x, tern_tensor *indices, const int64_t size[3]);

@@ -113,7 +113,7 @@ static tern_tensor *unpool(const char *op, tern_tensor *x, tern_tensor *indices,
     if (!terni_shape_check(op, &shape, terni_dtype(x))) return NULL;
     tern_tensor *zeros = tern_zeros(shape, (tern_options){terni_dtype(x), x->device});
     if (!zeros) return NULL;
-    tern_tensor *y = tern_scatter_add(rows(zeros, n), 1, rows(indices, n), rows(x, n));
+    tern_tensor *y = tern_scatter(rows(zeros, n), 1, rows(indices, n), rows(x, n));
     return y ? tern_reshape(y, shape) : NULL;
 }
 

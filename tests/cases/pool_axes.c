@@ -382,7 +382,7 @@ static void ref_unpool(const array *in, const sweep_case *c, array *out) {
         plane *= *d = s->kernel[i];
     }
     array_new(out, shape);
-    for (int64_t i = 0; i < in[0].n; i++) out->v[i / places * plane + (int64_t)in[1].v[i]] += in[0].v[i];
+    for (int64_t i = 0; i < in[0].n; i++) out->v[i / places * plane + (int64_t)in[1].v[i]] = in[0].v[i];
 }
 
 static const sweep_case unpool1[] = {
