@@ -33,7 +33,7 @@ TERNI_SPECIAL_FN double terni_digamma(double x) {
     if (x == 0) return 1 / -x;
     if (x < 0) {
         const double r = x - rint(x);
-        if (!(r * r > 0)) return (double)NAN; /* a pole, or -inf */
+        if (!(fabs(r) > 0)) return (double)NAN; /* a pole, or -inf */
         y = -TERNI_PI / (tan)(TERNI_PI * r);
         x = 1 - x;
     }
@@ -75,7 +75,7 @@ TERNI_SPECIAL_FN double terni_polygamma(double x, double n) {
     const double s = n + 1, even = fmod(s, 2) == 0 ? 1 : -1, scale = even * (tgamma)(s); /* (-1)^(n+1) n! */
     if (x > 0) return scale * terni_zeta(s, x);
     const double r = x - rint(x);
-    if (!(r * r > 0)) return even > 0 || x == 0 ? scale / fabs(r) : (double)NAN; /* a pole, or -inf */
+    if (!(fabs(r) > 0)) return even > 0 || x == 0 ? scale / fabs(r) : (double)NAN; /* a pole, or -inf */
     /* The sum over all whole numbers, which has period 1, less what lies beyond x. */
     const double all = terni_zeta(s, r > 0 ? r : 1 + r) + even * terni_zeta(s, r > 0 ? 1 - r : -r);
     return scale * (all - even * terni_zeta(s, 1 - x));

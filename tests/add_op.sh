@@ -1,6 +1,6 @@
 #!/bin/bash
 # A new elementwise op by two edits, and tests that turn red: in a scratch copy of the working tree
-#   1. adds sinh to core/elementwise.def and core/pointwise.h, nothing else, and shows that its forward, gradcheck and benchmark
+#   1. adds cube to core/elementwise.def and core/pointwise.h, nothing else, and shows that its forward, gradcheck and benchmark
 #      cases have appeared and pass;
 #   2. plants a wrong slope, then a leak, then a write out of bounds, and shows that the tests fail each time.
 # Ends with 0 if all of it is so.    tests/add_op.sh [FOLDER]     the scratch folder, if it shall stay
@@ -55,24 +55,24 @@ build plain tern test-sweep bench-elementwise
 green plain 'elementwise_*' "the tests fail before anything was changed"
 before=$(cases)
 
-say "sinh: a row in core/elementwise.def, a prototype in core/pointwise.h"
-plant core/elementwise.def 's.replace("TERN_UNARY  ( sin, ", """TERN_UNARY  ( sinh,       F, -3,    3,
-    K(0.5) * (expm1(x) - expm1(-x)),  K(0.5) * (exp(x) + exp(-x)),  y )
-TERN_UNARY  ( sin, """, 1)'
-plant core/pointwise.h 're.sub(r"(TERN_API tern_tensor \*tern_sin\()", "TERN_API tern_tensor *tern_sinh(tern_tensor *x); /* hyperbolic sine */\n\\1", s, count=1)'
+say "cube: a row in core/elementwise.def, a prototype in core/pointwise.h"
+plant core/elementwise.def 's.replace("TERN_UNARY   ( square, ", """TERN_UNARY   ( cube,      F, -3,    3,
+    x * x * x,  K(3) * x * x,  K(6) * x )
+TERN_UNARY   ( square, """, 1)'
+plant core/pointwise.h 're.sub(r"(TERN_API tern_tensor \*tern_square\()", "TERN_API tern_tensor *tern_cube(tern_tensor *x); /* x^3 */\nTERN_API tern_tensor *tern_cube_(tern_tensor *t);\n\\1", s, count=1)'
 build plain tern test-sweep bench-elementwise
-green plain 'elementwise_*' "sinh fails its tests"
+green plain 'elementwise_*' "cube fails its tests"
 after=$(cases)
 [ "$after" -gt "$before" ] || die "no case has appeared: $before before, $after after"
-grep -q '^sinh: no reference' "$work/out" || die "the sweep does not name sinh"
-plain/benchmarks/bench-elementwise sinh | grep '^sinh' || die "the benchmark does not have sinh"
-say "$((after - before)) cases of sinh have appeared in the sweep, and a row in the benchmark"
+grep -q '^cube: no reference' "$work/out" || die "the sweep does not name cube"
+plain/benchmarks/bench-elementwise cube | grep '^cube' || die "the benchmark does not have cube"
+say "$((after - before)) cases of cube have appeared in the sweep, and a row in the benchmark"
 
-say "sinh with a wrong slope"
-plant core/elementwise.def 's.replace("K(0.5) * (exp(x) + exp(-x))", "K(0.5) * (exp(x) - exp(-x))", 1)'
+say "cube with a wrong slope"
+plant core/elementwise.def 's.replace("K(3) * x * x", "K(2) * x * x", 1)'
 build plain tern test-sweep
 red plain 'elementwise_*' "a wrong slope"
-plant core/elementwise.def 's.replace("K(0.5) * (exp(x) - exp(-x))", "K(0.5) * (exp(x) + exp(-x))", 1)'
+plant core/elementwise.def 's.replace("K(2) * x * x", "K(3) * x * x", 1)'
 
 say "a tensor that is never released"
 cp core/ops/matmul.c "$work/matmul.c"

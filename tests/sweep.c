@@ -108,8 +108,8 @@ static real ref_polygamma(real x, real p, real q) {
     if (isinf(x)) return x > 0 ? -0.0L : (real)NAN;
     if (x <= 0 && x == floorl(x)) return x == 0 ? -(real)INFINITY : (real)NAN;
     if (x < -30) { /* psi''(1 - x) - psi''(x) = 2 pi^3 cot(pi x) / sin^2(pi x) */
-        const real f = PI * (x - roundl(x));
-        return ref_polygamma(1 - x, 2, 0) - 2 * PI * PI * PI / (tanl(f) * sinl(f) * sinl(f));
+        const real r = x - roundl(x), sine = sinl(PI * r), cosine = sinl(PI * (0.5L - fabsl(r)));
+        return ref_polygamma(1 - x, 2, 0) - 2 * PI * PI * PI * cosine / (sine * sine * sine);
     }
     real sum = 0;
     for (; x < 40; x++) sum -= 2 / (x * x * x);
@@ -475,6 +475,11 @@ static const double specials[] = {0.0,
                                   -104};
 enum { SPECIALS = sizeof specials / sizeof *specials };
 
+/* Where infinity meets a sigmoid that underflows depends on the dtype. */
+static bool skips(const row *r, double a, double b) {
+    return strstr("mul_sigmoid swiglu", r->name) && (isinf(a) || isinf(b));
+}
+
 /* Infinities, NaN, zeros, and where exp overflows. */
 TERN_TEST(sweep, elementwise_special_values) {
     static const tern_dtype floats[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16};
@@ -488,8 +493,7 @@ TERN_TEST(sweep, elementwise_special_values) {
             for (int k = 0; k < n; k++) {
                 a[k] = round_to(specials[k % SPECIALS], floats[d]);
                 b[k] = round_to(specials[k / SPECIALS], floats[d]);
-                /* Where infinity meets a sigmoid that underflows depends on the dtype. */
-                if (strstr("mul_sigmoid swiglu", rows[i].name) && (isinf(a[k]) || isinf(b[k]))) a[k] = b[k] = 1;
+                if (skips(&rows[i], a[k], b[k])) a[k] = b[k] = 1;
                 want[k] = (double)value_of(&rows[i], (real)a[k], (real)b[k]);
                 if (rows[i].dtypes != 'C') want[k] = round_to(want[k], floats[d]);
             }
@@ -501,6 +505,105 @@ TERN_TEST(sweep, elementwise_special_values) {
             sweep_count(1);
         }
     }
+}
+
+/* ---- units in the last place ------------------------------------------------------------------------------------ */
+
+/* The most that a row's value may be off by over the whole domain, in units of the result's last place; 4 where nothing
+ * stands here. 0: not measured. */
+static const struct {
+    const char *name, *why;
+    double f32, f64;
+} ulp_limits[] = {
+    {"ndtr", "f64: x / sqrt(2) is rounded, which e^(-x^2 / 2) multiplies by x^2 in the tail", 4, 2500},
+    {"gelu", "f64: as ndtr", 4, 2500},
+    {"gelu_tanh", "f64: the exponent is rounded, up to 700 units", 4, 3000},
+    {"tanhshrink", "f64: x - tanh(x) cancels beyond the series", 4, 400},
+    {"logaddexp", "f64: cancels where the result is near 0", 4, 0},
+    {"erfinv", "f64: AS 241 promises 16 digits", 4, 8},
+    {"mul_sigmoid", "a sigmoid that underflows, times a huge number", 0, 0},
+    {"swiglu", "as mul_sigmoid", 0, 0},
+    {"digamma", "f64: relative to 0 at its roots", 4, 0},
+    {"polygamma", "f64: relative to 0 at its roots; the sum has up to ten terms", 4, 0},
+};
+
+static double ulp_limit(const char *name, bool f64) {
+    for (size_t i = 0; i < sizeof ulp_limits / sizeof *ulp_limits; i++)
+        if (!strcmp(ulp_limits[i].name, name)) return f64 ? ulp_limits[i].f64 : ulp_limits[i].f32;
+    return 4;
+}
+
+/* How far got is from want; beyond the largest number both count as the power of two that would follow. */
+static double ulps(double got, real want, bool f64) {
+    const int digits = f64 ? 53 : 24, least = f64 ? -1021 : -125, most = f64 ? 1024 : 128;
+    if (isnan(got) || isnan(want)) return isnan(got) && isnan(want) ? 0 : (double)INFINITY;
+    if (got == (double)want) return 0;
+    const real top = ldexpl(1, most), g = fmaxl(-top, fminl(top, (real)got)), w = fmaxl(-top, fminl(top, want));
+    int exponent;
+    frexpl(w, &exponent);
+    if (exponent > most) exponent = most;
+    return (double)(fabsl(g - w) / ldexpl(1, (exponent < least ? least : exponent) - digits));
+}
+
+static uint64_t test_bits(void) {
+    const uint64_t high = (uint64_t)test_uniform(0, 0x1p32);
+    return high << 32 | (uint64_t)test_uniform(0, 0x1p32);
+}
+
+/* Point k of n: every third in a moderate interval, the others any bit pattern, evenly over the exponents. */
+static double point(int64_t k, int64_t n, bool f64) {
+    if (k < SPECIALS) return round_to(specials[k], f64 ? TERN_F64 : TERN_F32);
+    if (k % 3 == 0) return round_to(test_uniform(-20, 20), f64 ? TERN_F64 : TERN_F32);
+    const uint64_t step = UINT64_MAX / (uint64_t)n, bits = (uint64_t)k * step + test_bits() % step;
+    double d;
+    float f;
+    const uint32_t narrow = (uint32_t)(bits >> 32);
+    memcpy(&d, &bits, sizeof d);
+    memcpy(&f, &narrow, sizeof f);
+    return f64 ? d : (double)f;
+}
+
+static void check_ulps(const row *r, bool f64, int64_t n) {
+    const double limit = ulp_limit(r->name, f64);
+    const tern_dtype dtype = f64 ? TERN_F64 : TERN_F32;
+    if (!reference_of(r) || r->dtypes == 'C' || limit == 0) return;
+    check_case("%s %s, units in the last place", r->name, tern_dtype_name(dtype));
+    const int scope = tern_scope_push();
+    double *a = malloc((size_t)n * sizeof *a), *b = malloc((size_t)n * sizeof *b), *y = malloc((size_t)n * sizeof *y);
+    if (!a || !b || !y) abort();
+    for (int64_t k = 0; k < n; k++) {
+        a[k] = point(k, n, f64);
+        b[k] = k < SPECIALS * SPECIALS ? round_to(specials[k / SPECIALS], dtype)
+                                       : point((int64_t)(test_bits() % (uint64_t)n), n, f64);
+        if (k < SPECIALS * SPECIALS && r->two) a[k] = round_to(specials[k % SPECIALS], dtype);
+        if (skips(r, a[k], b[k])) a[k] = b[k] = 1;
+    }
+    const tern_shape s = TERN_SHAPE(n);
+    double worst = 0;
+    int64_t at = 0;
+    if (CHECK(tern_to_doubles(call_row(r, test_tensor(a, s, dtype), test_tensor(b, s, dtype)), y, n)))
+        for (int64_t k = 0; k < n; k++) {
+            const double off = ulps(y[k], value_of(r, (real)a[k], (real)b[k]), f64);
+            if (off > worst) worst = off, at = k;
+        }
+    CHECK(worst <= limit, "%.3g units at %.17g, %.17g: %.17g, expected %.17Lg (limit %g)", worst, a[at], b[at], y[at],
+          value_of(r, (real)a[at], (real)b[at]), limit);
+    if (getenv("TERN_SWEEP_ULP"))
+        fprintf(stderr, "%-18s %s %10.4g  at %.9g, %.9g\n", r->name, tern_dtype_name(dtype), worst, a[at], b[at]);
+    free(a);
+    free(b);
+    free(y);
+    CHECK_OK();
+    tern_scope_pop(scope);
+    sweep_count(1);
+}
+
+TERN_TEST(sweep, elementwise_ulp_f32) {
+    for (int i = 0; i < ROWS; i++) check_ulps(&rows[i], false, 200003);
+}
+/* Where long double has more digits. */
+TERN_TEST(sweep, elementwise_ulp_f64) {
+    for (int i = 0; i < ROWS && LDBL_MANT_DIG > 60; i++) check_ulps(&rows[i], true, 50021);
 }
 
 static tern_tensor *call_in_place(const row *r, tern_tensor *t, tern_tensor *b) {
