@@ -80,7 +80,7 @@ tern_dtype tern_ctx_dtype(tern_ctx *ctx, int i) {
 bool tern_ctx_needs(tern_ctx *ctx, int i) {
     const terni_node *n = &ctx->node;
     if (i < 0 || i >= n->n_in || !n->edge[i].node) return false;
-    return n->in_pass ? n->edge[i].node->needed : true;
+    return n->turn.pass ? n->edge[i].node->turn.needed : true;
 }
 
 tern_tensor *tern_ctx_saved(tern_ctx *ctx, int i) {

@@ -38,6 +38,14 @@ TERN_API bool tern_backward_from(tern_tensor *y, tern_tensor *seed, tern_backwar
  * on. */
 TERN_API bool tern_grad(tern_tensor *y, tern_tensor *const *x, int n, tern_tensor *seed, tern_backward_opts opts,
                         tern_tensor **out);
+/* Both for several outputs at once, in one pass: the gradients of the sum over i of sum(seed[i] y[i]). seed may be
+ * NULL, as may its entries, for y of one element. Under allow_unused a y that depends on nothing is skipped. */
+TERN_API bool tern_backwards(tern_tensor *const *y, tern_tensor *const *seed, int n, tern_backward_opts opts);
+TERN_API bool tern_grads(tern_tensor *const *y, tern_tensor *const *seed, int n_y, tern_tensor *const *x, int n_x,
+                         tern_backward_opts opts, tern_tensor **out);
+/* A pass may run inside another (from a hook or a backward rule), over the same tensors too; what it uses of the outer
+ * pass's graph stays for the outer one. Contributions to f16 and bf16 gradients that meet in a pass are summed in f32
+ * and rounded once. */
 
 /* Recording on or off for the calling thread. Returns what it was, for restoring:
  *     bool was = tern_grad_mode(false); ... tern_grad_mode(was); */
@@ -60,6 +68,16 @@ typedef tern_tensor *(*tern_grad_hook)(tern_tensor *grad, void *user);
  * Returns its number, or -1 on errors. */
 TERN_API int tern_hook_add(tern_tensor *t, tern_grad_hook hook, void *user);
 TERN_API bool tern_hook_remove(tern_tensor *t, int number);
+/* Called after a pass of tern_backward has accumulated the leaf's gradient (tern_grad_get), so that it can be used at
+ * once: clipped, averaged, applied and dropped. Returns false after an error, which stops the pass. */
+typedef bool (*tern_leaf_hook)(tern_tensor *leaf, void *user);
+/* Adds such a hook to a leaf that requires gradients. Returns its number, for tern_hook_remove, or -1 on errors. */
+TERN_API int tern_hook_add_after(tern_tensor *leaf, tern_leaf_hook hook, void *user);
+
+/* Anomaly mode on or off for the calling thread: a backward pass stops at the first NaN with TERN_ERR_AUTOGRAD, naming
+ * the op whose rule made it, the input, and that input's name if it has one. Slow. Returns what it was. */
+TERN_API bool tern_anomaly_mode(bool on);
+TERN_API bool tern_anomaly_mode_get(void);
 
 /* ---- differentiable functions ------------------------------------------------------------------------------- *
  * The built-in structured ops are made of this, and a user's own are too. */

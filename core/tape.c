@@ -22,7 +22,7 @@ terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, 
     if (!n) return NULL;
     n->fn = fn;
     atomic_init(&n->refs, 1);
-    n->transient = n->used = n->in_pass = n->needed = false;
+    n->transient = n->used = false;
     n->n_in = (int16_t)n_in;
     n->n_out = (int16_t)(fn ? fn->n_out : 1);
     n->n_saved = 0;
@@ -35,9 +35,7 @@ terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, 
     n->hook_next = 0;
     n->leaf = NULL;
     n->next = NULL;
-    n->pass = NULL;
-    n->at = n->target = 0;
-    memset(n->grad, 0, sizeof n->grad);
+    memset(&n->turn, 0, sizeof n->turn);
     for (int i = 0; i < n_in; i++) {
         n->edge[i].node = NULL;
         n->edge[i].leaf = NULL;
@@ -77,7 +75,6 @@ static void node_free(terni_node *n) {
         next = h->next;
         terni_free(h, sizeof *h);
     }
-    for (int i = 0; i < TERN_MAX_OUT; i++) tern_release(n->grad[i]);
     if (n->fn && n->fn->drop) n->fn->drop(n->opts);
     terni_free(n, n->bytes);
 }
@@ -221,20 +218,33 @@ tern_tensor *tern_detach(tern_tensor *t) {
 /* ---- hooks
  * ------------------------------------------------------------------------------------------------------------ */
 
-int tern_hook_add(tern_tensor *t, tern_grad_hook hook, void *user) {
-    if (!terni_given(t, "hook_add", "t") || !terni_given(hook ? t : NULL, "hook_add", "hook")) return -1;
-    terni_node *n = t->node ? t->node : t->requires_grad ? t->meta->sink : NULL;
-    if (!n) {
-        terni_fail(TERN_ERR_AUTOGRAD, "hook_add: %s requires no gradient", terni_describe(t));
-        return -1;
-    }
+static int hook_append(tern_tensor *t, terni_hook hook) {
+    terni_node *n = t->node ? t->node : t->meta->sink;
     terni_hook *h = terni_alloc(sizeof *h);
     if (!h) return -1;
-    *h = (terni_hook){NULL, hook, user, t->node ? t->out_index : 0, n->hook_next++};
+    hook.next = NULL;
+    hook.out = t->node ? t->out_index : 0;
+    hook.number = n->hook_next++;
+    *h = hook;
     terni_hook **end = &n->hooks;
     while (*end) end = &(*end)->next;
     *end = h;
     return h->number;
+}
+
+int tern_hook_add(tern_tensor *t, tern_grad_hook hook, void *user) {
+    if (!terni_given(t, "hook_add", "t") || !terni_given(hook ? t : NULL, "hook_add", "hook")) return -1;
+    if (terni_wants(t)) return hook_append(t, (terni_hook){.fn = hook, .user = user});
+    terni_fail(TERN_ERR_AUTOGRAD, "hook_add: %s requires no gradient", terni_describe(t));
+    return -1;
+}
+
+int tern_hook_add_after(tern_tensor *leaf, tern_leaf_hook hook, void *user) {
+    if (!terni_given(leaf, "hook_add_after", "leaf") || !terni_given(hook ? leaf : NULL, "hook_add_after", "hook"))
+        return -1;
+    if (!leaf->node && leaf->requires_grad) return hook_append(leaf, (terni_hook){.after = hook, .user = user});
+    terni_fail(TERN_ERR_AUTOGRAD, "hook_add_after: %s is no leaf that requires a gradient", terni_describe(leaf));
+    return -1;
 }
 
 bool tern_hook_remove(tern_tensor *t, int number) {

@@ -23,20 +23,30 @@ typedef struct terni_saved {
 
 typedef struct terni_hook {
     struct terni_hook *next;
-    tern_grad_hook fn;
+    tern_grad_hook fn;    /* with the gradient that comes in; NULL in the other kind */
+    tern_leaf_hook after; /* with the leaf, after its gradient was accumulated */
     void *user;
     int out, number;
 } terni_hook;
 
 enum { TERNI_SAVED_INLINE = 3 };
 
+/* What a backward pass knows of a node. */
+typedef struct terni_turn {
+    const void *pass;         /* which pass; NULL: none is under way */
+    struct terni_turn *outer; /* what the pass around this one knows; owned */
+    int at;                   /* next edge to visit */
+    int target;               /* tern_grad: 1 + first index in the list of inputs; 0 none */
+    bool walked, needed;
+    uint8_t narrow[TERN_MAX_OUT];    /* the dtype that a sum, kept in f32, is to have; 0 where it has it */
+    tern_tensor *grad[TERN_MAX_OUT]; /* what has come in so far; owned */
+} terni_turn;
+
 struct terni_node {          /* is what a tern_ctx is */
     const tern_function *fn; /* NULL: the sink of a leaf */
     atomic_int refs;
     bool transient; /* for a forward that is not recorded: saves nothing */
     bool used;      /* what was saved is gone */
-    bool in_pass;   /* a backward pass is under way; the fields at the end belong to it */
-    bool needed;
     int16_t n_in, n_out;
     int n_saved, cap_saved;
     size_t bytes; /* of this block: the node, its edges, its options */
@@ -45,12 +55,9 @@ struct terni_node {          /* is what a tern_ctx is */
     terni_saved *saved, saved_inline[TERNI_SAVED_INLINE];
     terni_hook *hooks;
     int hook_next;
-    tern_tensor *leaf;               /* a sink's, not owned */
-    terni_node *next;                /* list of the dead, stack of the pass */
-    const void *pass;                /* which pass */
-    int at;                          /* the pass: next edge to visit */
-    int target;                      /* tern_grad: 1 + first index in the list of inputs; 0 none */
-    tern_tensor *grad[TERN_MAX_OUT]; /* the pass: what has come in so far; owned */
+    tern_tensor *leaf; /* a sink's, not owned */
+    terni_node *next;  /* list of the dead, stack of the pass */
+    terni_turn turn;
 };
 
 struct tern_ctx {
@@ -70,5 +77,9 @@ bool terni_node_save(terni_node *n, tern_tensor *t);
 bool terni_node_output(terni_node *n, tern_tensor *t, int out);
 /* Forgets what n saved. */
 void terni_node_drop_saved(terni_node *n);
+
+/* Anomaly mode: false after recording an error if a gradient that n's rule made, or that reaches n, has NaN. */
+bool terni_anomaly_in(const terni_node *n, tern_tensor *const *gin);
+bool terni_anomaly_out(const terni_node *n);
 
 #endif

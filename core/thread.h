@@ -19,6 +19,7 @@ enum { TERNI_OFF_MODE = 1, TERNI_OFF_INFERENCE = 2 };
 typedef struct terni_thread {
     bool ready;        /* its destructor is registered */
     unsigned char off; /* why recording is off: a bit each, zero means that it is on */
+    bool anomaly;      /* backward passes look for NaN */
     bool draining;     /* inside the loop that frees nodes */
     tern_code error;
     int scope_n, scope_cap;

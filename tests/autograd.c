@@ -297,32 +297,6 @@ TERN_TEST(autograd, hooks_that_remove_themselves_and_others) {
     CHECK_ITEM(tern_grad_get(s.t), 20, 1e-12);
 }
 
-static tern_tensor *hook_pass(tern_tensor *g, void *user) {
-    tern_tensor *x = user, *d;
-    const bool was = tern_grad_mode(true);
-    CHECK(!tern_backward(tern_square(x)));
-    CHECK(tern_error_code() == TERN_ERR_AUTOGRAD);
-    tern_error_clear();
-    CHECK(!tern_grad(tern_square(x), &x, 1, NULL, (tern_backward_opts){0}, &d));
-    CHECK(tern_error_code() == TERN_ERR_AUTOGRAD);
-    tern_error_clear();
-    tern_tensor *own = leaf(2); /* a graph of its own is free */
-    CHECK(tern_grad(tern_square(own), &own, 1, NULL, (tern_backward_opts){0}, &d));
-    CHECK_ITEM(d, 4, 1e-12);
-    tern_grad_mode(was);
-    return g;
-}
-
-TERN_TEST(autograd, a_pass_inside_another_over_the_same_leaf_is_an_error) {
-    tern_tensor *x = leaf(3), *h = tern_square(x), *d;
-    CHECK(tern_hook_add(h, hook_pass, x) >= 0);
-    tern_tensor *y = tern_mul_scalar(h, 5);
-    CHECK(tern_grad(y, &x, 1, NULL, (tern_backward_opts){.retain_graph = true}, &d));
-    CHECK_ITEM(d, 30, 1e-12);
-    CHECK(tern_backward(y));
-    CHECK_ITEM(tern_grad_get(x), 30, 1e-12);
-}
-
 TERN_TEST(autograd, gradients_of_a_recorded_pass_share_nothing) {
     tern_tensor *a = leaf3(1, 2, 3), *b = leaf3(4, 5, 6);
     tern_tensor *seed = test_values(TERN_F64, TERN_SHAPE(3), 1, 1, 1), *y = tern_add(a, b);
