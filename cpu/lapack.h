@@ -33,6 +33,9 @@ typedef struct terni_lapack_f64 {
 const terni_lapack_f32 *terni_cpu_lapack_f32(const char *op);
 const terni_lapack_f64 *terni_cpu_lapack_f64(const char *op);
 
+/* Matrices up to this size are factored, and solved with, without LAPACK's help: a call of it costs about 1 us. */
+enum { TERNI_LU_SMALL = 12 };
+
 /* ---- batches ----------------------------------------------------------------------------------------------------- */
 
 /* A job over n matrices; fn does one of them, with `work` bytes of scratch memory of its thread's own. */

@@ -1,4 +1,6 @@
 /* lu_factor, in place in the output. */
+#include <float.h>
+
 #include "lapack.h"
 
 #define TERNI_TEMPLATE "lu_factor.inc"

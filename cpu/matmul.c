@@ -120,19 +120,24 @@ static bool usable(const terni_view **v, terni_view *room, int dtype, bool matri
     return s->data != NULL;
 }
 
-static bool run(const terni_view *a, const terni_view *b, const terni_view *bias, const terni_view *y) {
-    const int nd = y->ndim, batch_dims = nd - 2;
-    product p = {.m = y->shape[nd - 2], .n = y->shape[nd - 1], .k = a->shape[nd - 1], .dtype = y->dtype};
-    if (bias) {
-        p.bias = bias->data;
-        p.bias_stride = bias->strides[0];
-    }
-    direct(a, &p.a);
-    direct(b, &p.b);
+typedef struct products {
+    const product *p;
+    const terni_view *a, *b, *y;
+} products;
+
+/* Products [begin, end) of the batch. */
+static void some(void *arg, int64_t begin, int64_t end) {
+    const products *all = arg;
+    const terni_view *a = all->a, *b = all->b, *y = all->y;
+    const int batch_dims = y->ndim - 2;
     const int64_t size = (int64_t)terni_cpu_size(y->dtype);
-    int64_t batch = 1, at[TERN_MAX_DIMS] = {0};
-    for (int d = 0; d < batch_dims; d++) batch *= y->shape[d];
-    for (int64_t i = 0; i < batch; i++) {
+    product p = *all->p;
+    int64_t at[TERN_MAX_DIMS], rest = begin;
+    for (int d = batch_dims - 1; d >= 0; d--) {
+        at[d] = rest % y->shape[d];
+        rest /= y->shape[d];
+    }
+    for (int64_t i = begin; i < end; i++) {
         int64_t oa = 0, ob = 0;
         for (int d = 0; d < batch_dims; d++) {
             oa += at[d] * a->strides[d];
@@ -144,6 +149,25 @@ static bool run(const terni_view *a, const terni_view *b, const terni_view *bias
         multiply(&p);
         for (int d = batch_dims - 1; d >= 0 && ++at[d] == y->shape[d]; d--) at[d] = 0;
     }
+}
+
+static bool run(const terni_view *a, const terni_view *b, const terni_view *bias, const terni_view *y) {
+    const int nd = y->ndim, batch_dims = nd - 2;
+    product p = {.m = y->shape[nd - 2], .n = y->shape[nd - 1], .k = a->shape[nd - 1], .dtype = y->dtype};
+    if (bias) {
+        p.bias = bias->data;
+        p.bias_stride = bias->strides[0];
+    }
+    direct(a, &p.a);
+    direct(b, &p.b);
+    int64_t batch = 1;
+    for (int d = 0; d < batch_dims; d++) batch *= y->shape[d];
+    const products all = {&p, a, b, y};
+    const int64_t work = p.m * p.n * p.k; /* of one: small ones are shared out, large ones split */
+    if (batch > 1 && work < PAR_WORK)
+        terni_cpu_parallel(batch, PAR_WORK / 8 / (work > 0 ? work : 1) + 1, some, (void *)(uintptr_t)&all);
+    else
+        some((void *)(uintptr_t)&all, 0, batch);
     return true;
 }
 

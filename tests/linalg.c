@@ -157,3 +157,48 @@ TERN_TEST(linalg, without_memory) {
     }
     CHECK(n > 30 && n < 400, "%" PRId64 " allocations", n);
 }
+
+/* ---- values and gradients of PyTorch ----------------------------------------------------------------------------- */
+
+static tern_tensor *apply(const char *name, tern_tensor *a) {
+    tern_tensor *out = NULL;
+    static const struct {
+        const char *name;
+        tern_matrix_norm_kind kind;
+    } norms[] = {{"norm_fro", TERN_NORM_FRO}, {"norm_nuc", TERN_NORM_NUC}, {"norm_two", TERN_NORM_TWO},
+                 {"norm_one", TERN_NORM_ONE}, {"norm_inf", TERN_NORM_INF}, {"norm_minus_two", TERN_NORM_MINUS_TWO}};
+    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++)
+        if (!strcmp(name, norms[i].name)) return tern_matrix_norm(a, norms[i].kind, false);
+    if (!strcmp(name, "inverse")) return tern_inverse(a);
+    if (!strcmp(name, "det")) return tern_det(a);
+    if (!strcmp(name, "logabsdet")) return tern_slogdet(a, NULL);
+    if (!strcmp(name, "cholesky")) return tern_cholesky(a, false);
+    if (!strcmp(name, "pinv")) return tern_pinv(a, 0);
+    if (!strcmp(name, "svdvals")) return tern_svdvals(a);
+    if (!strcmp(name, "eigvalsh")) return tern_eigvalsh(a, false);
+    if (!strcmp(name, "qr_q")) return tern_qr(a, false, &out);
+    if (!strcmp(name, "matrix_exp")) return tern_matrix_exp(a);
+    if (!strcmp(name, "matrix_power")) return tern_matrix_power(a, -3);
+    if (!strcmp(name, "cond")) return tern_cond(a, TERN_NORM_TWO);
+    if (!strcmp(name, "kron")) return tern_kron(a, tern_transpose(a, 0, 1));
+    if (!strcmp(name, "lstsq"))
+        return tern_lstsq(a, tern_unsqueeze(tern_arange(0, 4, (tern_options){TERN_F64, tern_cpu()}), 1));
+    return tern_qr(a, false, &out) ? out : NULL; /* qr_r, wide_qr_r */
+}
+
+static void compare(const char *name, tern_tensor *a, tern_shape shape, const double *y, const double *grad) {
+    const tolerance tol = {1e-9, 1e-9};
+    tern_tensor *got = apply(name, a), *g;
+    check_case("%s", name);
+    REQUIRE(got && tern_shape_equal(tern_shape_get(got), shape));
+    CHECK_CLOSE(got, y, tern_numel(got), tol);
+    tern_tensor *seed = tern_arange(1, (double)tern_numel(got) + 1, (tern_options){TERN_F64, tern_cpu()});
+    REQUIRE(tern_grad(got, &a, 1, tern_reshape(seed, shape), (tern_backward_opts){0}, &g));
+    CHECK_CLOSE(g, grad, tern_numel(g), tol);
+}
+
+TERN_TEST(linalg, as_pytorch) {
+#define LINALG(name, rows, cols, a, shape, y, grad) compare(#name, matrix(a, rows, cols), shape, y, grad);
+#include "reference/linalg.def"
+#undef LINALG
+}
