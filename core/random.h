@@ -59,6 +59,11 @@ TERN_API tern_tensor *tern_multinomial(tern_tensor *p, int64_t samples, bool rep
 /* Normal with each element's own mean and standard deviation, floats of one dtype, broadcast. std is not checked: the
  * result is mean + std z. Grad: mean, std. Errors: TERN_ERR_SHAPE, TERN_ERR_DTYPE. Owner: the current scope. */
 TERN_API tern_tensor *tern_normal(tern_tensor *mean, tern_tensor *std);
+/* Normal with mean and std, cut to [lo, hi] by drawing only there. Float dtypes. Errors: TERN_ERR_DTYPE,
+ * TERN_ERR_ARGUMENT (std <= 0, lo >= hi, not finite, or less than 1e-9 of the distribution in [lo, hi]). Owner: the
+ * current scope. Source: the inverse of the distribution function. */
+TERN_API tern_tensor *tern_trunc_normal(tern_shape shape, double mean, double std, double lo, double hi,
+                                        tern_options options);
 /* Exponential with this rate: density rate e^(-rate x) over x >= 0. Float dtypes. Errors: TERN_ERR_DTYPE,
  * TERN_ERR_ARGUMENT (rate <= 0). Owner: the current scope. */
 TERN_API tern_tensor *tern_exponential(tern_shape shape, double rate, tern_options options);

@@ -276,19 +276,33 @@ bool terni_cpu_arange(const terni_call *c) {
  * ------------------------------------------------------------------------------------------------------------------------
  */
 
-#define WHERE(name, T)                                                                                  \
-    static void name(int64_t n, char *const *q, const int64_t *s, const void *arg) {                    \
-        (void)arg;                                                                                      \
-        T *out = (T *)(void *)q[0];                                                                     \
-        const uint8_t *cond = (const uint8_t *)q[1];                                                    \
-        const T *a = (const T *)(const void *)q[2], *b = (const T *)(const void *)q[3];                 \
-        if (s[0] == 1 && s[1] == 1 && s[2] == 1 && s[3] == 1)                                           \
-            for (int64_t k = 0; k < n; k++) {                                                           \
-                const T x = a[k], y = b[k];                                                             \
-                out[k] = cond[k] ? x : y;                                                               \
-            }                                                                                           \
-        else                                                                                            \
-            for (int64_t k = 0; k < n; k++) out[k * s[0]] = cond[k * s[1]] ? a[k * s[2]] : b[k * s[3]]; \
+/* One side is often one value: with both read before the choice, no element takes a branch. */
+#define CHOOSE(A, B)                  \
+    for (int64_t k = 0; k < n; k++) { \
+        const T_ x = (A), y = (B);    \
+        out[k] = cond[k] ? x : y;     \
+    }
+#define WHERE(name, T)                                                                  \
+    static void name(int64_t n, char *const *q, const int64_t *s, const void *arg) {    \
+        (void)arg;                                                                      \
+        typedef T T_;                                                                   \
+        T *out = (T *)(void *)q[0];                                                     \
+        const uint8_t *cond = (const uint8_t *)q[1];                                    \
+        const T *a = (const T *)(const void *)q[2], *b = (const T *)(const void *)q[3]; \
+        const bool dense = s[0] == 1 && s[1] == 1;                                      \
+        if (dense && s[2] == 1 && s[3] == 1)                                            \
+            CHOOSE(a[k], b[k])                                                          \
+        else if (dense && s[2] == 0 && s[3] == 1) {                                     \
+            const T one = *a;                                                           \
+            CHOOSE(one, b[k])                                                           \
+        } else if (dense && s[2] == 1 && s[3] == 0) {                                   \
+            const T one = *b;                                                           \
+            CHOOSE(a[k], one)                                                           \
+        } else                                                                          \
+            for (int64_t k = 0; k < n; k++) {                                           \
+                const T x = a[k * s[2]], y = b[k * s[3]];                               \
+                out[k * s[0]] = cond[k * s[1]] ? x : y;                                 \
+            }                                                                           \
     }
 WHERE(where8, uint8_t)
 WHERE(where16, uint16_t)

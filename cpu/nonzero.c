@@ -7,7 +7,7 @@ enum { CHUNK = 16384 };
 
 typedef struct job {
     const terni_view *x;
-    int64_t *y, *start; /* start[c]: true elements before chunk c */
+    int64_t *y, *start; /* start[c]: true elements before chunk c; then all */
     int64_t n;
 } job;
 
@@ -22,28 +22,41 @@ static void count(void *arg, int64_t begin, int64_t end) {
     }
 }
 
+/* Every element is written, and stays if it is true: no branch to guess wrong. Stops when all are found, so that
+ * nothing is written behind the chunk's part. */
+static void write_line(const uint8_t *x, int64_t from, int64_t to, int64_t count, int64_t *y) {
+    for (int64_t i = from, found = 0; i < to && found < count; i++) {
+        y[found] = i;
+        found += x[i];
+    }
+}
+
+static void write_rows(const terni_view *v, int64_t from, int64_t to, int64_t count, int64_t *y) {
+    const uint8_t *x = v->data;
+    const int ndim = v->ndim, last = ndim - 1;
+    int64_t at[TERN_MAX_DIMS], rest = from;
+    for (int d = last; d >= 0; d--) {
+        at[d] = rest % v->shape[d];
+        rest /= v->shape[d];
+    }
+    for (int64_t i = from, found = 0; i < to && found < count; i++) {
+        for (int d = 0; d < ndim; d++) y[d] = at[d];
+        y += x[i] * ndim;
+        found += x[i];
+        for (int d = last; d >= 0 && ++at[d] == v->shape[d]; d--) at[d] = 0;
+    }
+}
+
 static void write(void *arg, int64_t begin, int64_t end) {
     const job *j = arg;
-    const uint8_t *x = j->x->data;
-    const int ndim = j->x->ndim;
-    const int64_t *const shape = j->x->shape;
     for (int64_t c = begin; c < end; c++) {
-        const int64_t to = (c + 1) * CHUNK < j->n ? (c + 1) * CHUNK : j->n;
-        int64_t *y = j->y + j->start[c] * ndim;
-        if (ndim == 1) {
-            for (int64_t i = c * CHUNK; i < to; i++)
-                if (x[i]) *y++ = i;
-            continue;
-        }
-        for (int64_t i = c * CHUNK; i < to; i++) {
-            if (!x[i]) continue;
-            int64_t rest = i;
-            for (int d = ndim - 1; d >= 0; d--) {
-                y[d] = rest % shape[d];
-                rest /= shape[d];
-            }
-            y += ndim;
-        }
+        const int64_t from = c * CHUNK, to = from + CHUNK < j->n ? from + CHUNK : j->n;
+        const int64_t count = j->start[c + 1] - j->start[c];
+        int64_t *const y = j->y + j->start[c] * j->x->ndim;
+        if (j->x->ndim == 1)
+            write_line(j->x->data, from, to, count, y);
+        else
+            write_rows(j->x, from, to, count, y);
     }
 }
 
@@ -51,7 +64,7 @@ bool terni_cpu_nonzero(const terni_call *c) {
     job j = {c->in[0], c->out[0]->data, NULL, terni_cpu_count(c->in[0])};
     const int64_t chunks = (j.n + CHUNK - 1) / CHUNK;
     if (terni_cpu_count(c->out[0]) == 0) return true;
-    const size_t bytes = (size_t)chunks * sizeof *j.start;
+    const size_t bytes = (size_t)(chunks + 1) * sizeof *j.start;
     j.start = terni_cpu_host->alloc(bytes);
     if (!j.start) return false;
     terni_cpu_parallel(chunks, 4, count, &j);
@@ -61,6 +74,7 @@ bool terni_cpu_nonzero(const terni_call *c) {
         j.start[k] = total;
         total += here;
     }
+    j.start[chunks] = total;
     terni_cpu_parallel(chunks, 2, write, &j);
     terni_cpu_host->free(j.start, bytes);
     return true;

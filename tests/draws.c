@@ -46,6 +46,32 @@ static double uniform_cdf(double x) { return (x + 3) / 8; }
 static double normal_cdf(double x) { return 0.5 * erfc((1 - x) / 2 / sqrt(2.0)); }
 static double exponential_cdf(double x) { return -expm1(-2.5 * x); }
 
+static double truncated_cdf(double x) {
+    const double a = erf(-1.5 / sqrt(2.0)), b = erf(0.5 / sqrt(2.0));
+    return (erf((x - 1) / 2 / sqrt(2.0)) - a) / (b - a);
+}
+
+TERN_TEST(draws, truncated) {
+    for (int d = 0; d < FLOATS; d++) {
+        check_case("%s", tern_dtype_name(all[d]));
+        tern_tensor *x = tern_trunc_normal(TERN_SHAPE(200, 200), 1, 2, -2, 2, (tern_options){.dtype = all[d]});
+        CHECK(tern_dtype_of(x) == all[d]);
+        CHECK_SHAPE(x, 200, 200);
+        CHECK(tern_item(tern_min(x, NULL, 0, false)) >= -2 && tern_item(tern_max(x, NULL, 0, false)) <= 2);
+        if (d < 2) CHECK(kolmogorov(x, truncated_cdf) < 1.95);
+    }
+    check_case("%s", "");
+    CHECK(tern_item(tern_min(tern_trunc_normal(TERN_SHAPE(1000), 0, 1, 4, 5, (tern_options){0}), NULL, 0, false)) >= 4);
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 0, -1, 1, (tern_options){0}), TERN_ERR_ARGUMENT, "trunc_normal");
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 1, 1, 1, (tern_options){0}), TERN_ERR_ARGUMENT, "trunc_normal");
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 1, 9, 10, (tern_options){0}), TERN_ERR_ARGUMENT, "trunc_normal");
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), (double)NAN, 1, 0, 1, (tern_options){0}), TERN_ERR_ARGUMENT,
+                 "trunc_normal");
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 1, 0, 1, (tern_options){.dtype = TERN_I32}), TERN_ERR_DTYPE,
+                 "trunc_normal");
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(-2), 0, 1, 0, 1, (tern_options){0}), TERN_ERR_SHAPE, "trunc_normal");
+}
+
 TERN_TEST(draws, continuous) {
     enum { N = 50000 };
     for (int d = 0; d < 2; d++) {

@@ -121,3 +121,18 @@ tern_tensor *tern_exponential(tern_shape shape, double rate, tern_options o) {
     tern_tensor *y = tern_cast(tern_mul_scalar(tern_log1p(tern_neg(u)), -1 / rate), o.dtype);
     return tern_scope_return(scope, y);
 }
+
+/* Draws u between the values that erf takes at the bounds; y = mean + std sqrt(2) erfinv(u), in f64. */
+tern_tensor *tern_trunc_normal(tern_shape shape, double mean, double std, double lo, double hi, tern_options o) {
+    if (!tern_ok()) return NULL;
+    if (!tern_dtype_is_float(o.dtype))
+        return terni_null(TERN_ERR_DTYPE, "trunc_normal: %s; expected a float dtype", tern_dtype_name(o.dtype));
+    const double wide = std * 1.41421356237309504880, a = erf((lo - mean) / wide), b = erf((hi - mean) / wide);
+    if (!(std > 0) || !isfinite(mean) || !isfinite(wide) || !(lo < hi) || !isfinite(hi - lo) || !(b - a > 2e-9))
+        return terni_null(TERN_ERR_ARGUMENT, "trunc_normal: mean %g, std %g in [%g, %g]", mean, std, lo, hi);
+    if (!terni_shape_check("trunc_normal", &shape, TERN_F64)) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *u = tern_rand(shape, a, b, (tern_options){TERN_F64, o.device});
+    tern_tensor *y = tern_add_scalar(tern_mul_scalar(tern_erfinv(u), wide), mean);
+    return tern_scope_return(scope, tern_cast(tern_clamp(y, lo, hi), o.dtype));
+}
