@@ -7,15 +7,22 @@
 
 enum { GRAIN = 32768, SHORT_RUN = 4 };
 
+/* Indices [at, at + n) of the line, n to go on with from offset `from` in x: forwards (step 1, in blocks), backwards
+ * (step -1, blocks of one element), or filled (from is -1). */
+typedef struct run {
+    int64_t at, n, from, step;
+} run;
+
 typedef struct plan {
     char *x, *y;
     const int64_t *table[TERN_MAX_DIMS]; /* offset in x, in elements; -1: filled */
     int64_t shape[TERN_MAX_DIMS];        /* y's */
     int line;                            /* the dimension that is cut into runs; those after it are the block */
     int64_t block, step;                 /* elements of a block; offset in x from one index of the line to the next */
-    int64_t runs;                        /* of a line */
-    int64_t pieces, piece;               /* that a line is cut into for threads; indices of each */
-    size_t size;                         /* of an element */
+    run *run;
+    int64_t runs;          /* of a line */
+    int64_t pieces, piece; /* that a line is cut into for threads; indices of each */
+    size_t size;           /* of an element */
     uint64_t fill;
     int dtype;
 } plan;
@@ -41,6 +48,25 @@ static bool same(const terni_remap_opts *o, const terni_view *x, const terni_vie
     return x->shape[d] == y->shape[d] && o->before[d] == 0 && (o->mode[d] != TERNI_REMAP_REVERSE || x->shape[d] <= 1);
 }
 
+/* Cuts the line into the longest runs. */
+static int64_t find_runs(plan *p) {
+    const int64_t n = p->shape[p->line], *const line = p->table[p->line];
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; count++) {
+        run r = {i, 1, line[i], 1};
+        const int64_t next = i + 1 < n ? line[i + 1] : -1;
+        if (p->block == 1 && p->step == 1 && r.from > 0 && next == r.from - 1) r.step = -1;
+        const int64_t step = r.from < 0 ? 0 : r.step * p->step;
+        const bool joins = r.from < 0 || p->step == p->block;
+        while (joins && i + r.n < n && line[i + r.n] >= (r.from < 0 ? -1 : 0) &&
+               line[i + r.n] == line[i + r.n - 1] + step)
+            r.n++;
+        p->run[count] = r;
+        i += r.n;
+    }
+    return count;
+}
+
 /* Tables of y's dimensions, in memory that the caller frees: *bytes of it. NULL after an error. */
 static void *plan_new(const terni_remap_opts *o, const terni_view *x, const terni_view *y, plan *p, size_t *bytes) {
     int64_t entries = 0;
@@ -49,7 +75,7 @@ static void *plan_new(const terni_remap_opts *o, const terni_view *x, const tern
     while (p->line > 0 && same(o, x, y, p->line) && (x->strides[p->line] == p->block || x->shape[p->line] == 1))
         p->block *= y->shape[p->line--];
     for (int d = 0; d <= p->line; d++) entries += y->shape[d];
-    *bytes = (size_t)entries * sizeof(int64_t) + 1;
+    *bytes = (size_t)entries * sizeof(int64_t) + (size_t)y->shape[p->line] * sizeof(run);
     int64_t *const memory = terni_cpu_host->alloc(*bytes), *t = memory;
     if (!memory) return NULL;
     for (int d = 0; d <= p->line; d++) {
@@ -65,9 +91,8 @@ static void *plan_new(const terni_remap_opts *o, const terni_view *x, const tern
     p->size = terni_cpu_size(y->dtype);
     p->dtype = y->dtype;
     p->step = x->strides[p->line];
-    p->runs = 1;
-    const int64_t *const line = p->table[p->line];
-    for (int64_t i = 1; i < p->shape[p->line]; i++) p->runs += line[i] != line[i - 1] + (line[i] < 0 ? 0 : p->step);
+    p->run = (run *)(void *)t;
+    p->runs = find_runs(p);
     return memory;
 }
 
@@ -119,18 +144,42 @@ static void look_up(const plan *p, const char *x, char *y, int64_t from, int64_t
     }
 }
 
+#define BACKWARDS(T) \
+    for (int64_t i = 0; i < n; i++) ((T *)(void *)y)[i] = ((const T *)(const void *)x)[-i];
+
+static void copy_backwards(const char *x, char *y, int64_t n, size_t size) {
+    switch (size) {
+        case 1:
+            BACKWARDS(uint8_t) break;
+        case 2:
+            BACKWARDS(uint16_t) break;
+        case 4:
+            BACKWARDS(uint32_t) break;
+        default:
+            BACKWARDS(uint64_t) break;
+    }
+}
+
+/* The parts of runs that lie in [begin, end). */
 static void copy_runs(const plan *p, const char *x, char *y, int64_t begin, int64_t end) {
-    const int64_t *const line = p->table[p->line];
     const size_t bytes = p->size * (size_t)p->block;
-    for (int64_t i = begin; i < end;) {
-        const int64_t from = line[i], step = from < 0 ? 0 : p->step;
-        int64_t m = 1;
-        while (i + m < end && line[i + m] == line[i + m - 1] + step && p->step == p->block) m++;
-        if (from < 0)
-            fill_run(y + (size_t)i * bytes, m * p->block, p->size, p->fill);
+    int64_t lo = 0, hi = p->runs - 1; /* the run that begin is in */
+    while (lo < hi) {
+        const int64_t middle = hi - (hi - lo) / 2;
+        if (p->run[middle].at <= begin)
+            lo = middle;
         else
-            memcpy(y + (size_t)i * bytes, x + (size_t)from * p->size, (size_t)m * bytes);
-        i += m;
+            hi = middle - 1;
+    }
+    for (const run *r = &p->run[lo]; r < p->run + p->runs && r->at < end; r++) {
+        const int64_t from = r->at > begin ? r->at : begin, to = r->at + r->n < end ? r->at + r->n : end;
+        const int64_t first = r->from + r->step * p->step * (from - r->at);
+        if (r->from < 0)
+            fill_run(y + (size_t)from * bytes, (to - from) * p->block, p->size, p->fill);
+        else if (r->step < 0)
+            copy_backwards(x + first * (int64_t)p->size, y + (size_t)from * bytes, to - from, p->size);
+        else
+            memcpy(y + (size_t)from * bytes, x + first * (int64_t)p->size, (size_t)(to - from) * bytes);
     }
 }
 
