@@ -45,6 +45,7 @@ VECTOR_2(atan2)
 
 #include "internal.h"
 #include "special.h"
+#include "vmath.h"
 
 enum { GRAIN = 16384, BLOCK = 512 };
 
@@ -148,7 +149,7 @@ enum { GRAIN = 16384, BLOCK = 512 };
 /* Last, since from here on the names of math.h mean those of float. */
 #define T               float
 #define TYPE_NAME       f32
-#define exp(v)          expf(v)
+#define exp(v)          terni_exp_f32(v) /* nearer than libmvec, and inline */
 #define exp2(v)         exp2f(v)
 #define expm1(v)        expm1f(v)
 #define log(v)          logf(v)
