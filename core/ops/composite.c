@@ -34,11 +34,3 @@ tern_tensor *tern_add_scalar_(tern_tensor *t, double s) { return tern_add_(t, be
 tern_tensor *tern_sub_scalar_(tern_tensor *t, double s) { return tern_sub_(t, beside_target("sub_scalar_", t, s)); }
 tern_tensor *tern_div_scalar_(tern_tensor *t, double s) { return tern_div_(t, beside_target("div_scalar_", t, s)); }
 tern_tensor *tern_pow_scalar_(tern_tensor *t, double s) { return tern_pow_(t, beside_target("pow_scalar_", t, s)); }
-
-tern_tensor *tern_mse_loss(tern_tensor *a, tern_tensor *b, tern_reduction reduction) {
-    TERNI_NAMED("mse_loss");
-    if (!terni_given(a, "mse_loss", "a") || !terni_given(b, "mse_loss", "b")) return NULL;
-    tern_tensor *e = tern_square(tern_sub(a, b));
-    if (reduction == TERN_REDUCE_NONE) return e;
-    return reduction == TERN_REDUCE_SUM ? tern_sum(e, NULL, 0, false) : tern_mean(e, NULL, 0, false);
-}

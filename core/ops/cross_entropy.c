@@ -1,4 +1,5 @@
 #include "ops/geometry.h"
+#include "ops/nll_loss.h"
 #include "ops/normalise.h"
 
 typedef terni_cross_entropy_opts options;
@@ -115,18 +116,30 @@ static bool check(tern_tensor *logits, tern_tensor *target) {
     return true;
 }
 
+/* Probabilities: floats of logits' shape. */
+static bool check_probabilities(tern_tensor *logits, tern_tensor *target) {
+    if (tern_shape_equal(terni_shape(logits), terni_shape(target))) return true;
+    return terni_fail(TERN_ERR_DTYPE,
+                      "cross_entropy: target %s, expected class numbers of dtype i64 or i32, or probabilities %s",
+                      terni_describe(target), terni_shape_str(terni_shape(logits)));
+}
+
 tern_tensor *tern_cross_entropy(tern_tensor *logits, tern_tensor *target, tern_cross_entropy_opts opts) {
     static const char op[] = "cross_entropy";
-    tern_tensor *in[2] = {logits, target}, *out[1];
-    tern_device device;
-    if (!terni_given(logits, op, "logits") || !terni_given(target, op, "target") || !terni_same_float(op, &logits, 1) ||
-        !check(logits, target) || !terni_same_device(op, in, 2, &device))
+    tern_tensor *in[3] = {logits, target, opts.weight}, *out[1];
+    terni_loss l = {op, opts.reduction, TERN_F32};
+    if (!terni_given(logits, op, "logits") || !terni_given(target, op, "target") || !terni_loss_of(&l, logits) ||
+        !terni_same_device(op, in, 3, NULL))
         return NULL;
-    if (opts.reduction < TERN_REDUCE_MEAN || opts.reduction > TERN_REDUCE_NONE)
-        return terni_null(TERN_ERR_ARGUMENT, "cross_entropy: reduction %d is none of the three", (int)opts.reduction);
     if (!(opts.label_smoothing >= 0 && opts.label_smoothing <= 1))
         return terni_null(TERN_ERR_ARGUMENT, "cross_entropy: label_smoothing %g, expected [0, 1]",
                           opts.label_smoothing);
+    const bool probabilities = tern_dtype_is_float(terni_dtype(target)), row = logits->v.ndim == 1;
+    if (probabilities ? !check_probabilities(logits, target) : !row && !check(logits, target)) return NULL;
+    if (row && !probabilities && !terni_class_target(op, target)) return NULL;
+    if (probabilities && logits->v.ndim < 1)
+        return terni_null(TERN_ERR_SHAPE, "cross_entropy: logits [], expected [N, C, ...]");
+    if (opts.weight || probabilities || row) return terni_cross_entropy_of(&l, logits, target, opts);
     const options o = {.reduction = (int32_t)opts.reduction,
                        .label_smoothing = opts.label_smoothing,
                        .ignore_index = opts.has_ignore_index ? opts.ignore_index : ALWAYS_IGNORED};

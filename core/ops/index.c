@@ -116,11 +116,15 @@ static bool gather_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor
 static const tern_function gather_function = {"gather",        1,   sizeof(terni_dim_opts), gather_forward,
                                               gather_backward, NULL};
 
+tern_tensor *terni_gather(const char *op, tern_tensor *x, int dim, tern_tensor *index) {
+    const terni_dim_opts o = {dim, op};
+    return call(&gather_function, (tern_tensor *const[]){x, index}, 2, &o);
+}
+
 tern_tensor *tern_gather(tern_tensor *x, int dim, tern_tensor *index) {
     if (!terni_given(x, "gather", "x") || !terni_index_given("gather", index)) return NULL;
-    const terni_dim_opts o = {terni_dim("gather", dim, x->v.ndim), "gather"};
-    if (o.dim < 0 || !terni_gather_fits("gather", x, index, o.dim)) return NULL;
-    return call(&gather_function, (tern_tensor *const[]){x, index}, 2, &o);
+    const int d = terni_dim("gather", dim, x->v.ndim);
+    return d >= 0 && terni_gather_fits("gather", x, index, d) ? terni_gather("gather", x, d, index) : NULL;
 }
 
 static bool scatter_add_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {

@@ -16,6 +16,8 @@ bool terni_rows_fit(const char *op, tern_tensor *x, int *dim, tern_tensor *index
 bool terni_places_fit(const char *op, tern_tensor *x, int *dim, tern_tensor *index, tern_tensor *src);
 /* Runs a kernel that writes src at index into t, in place. Returns t; NULL after an error. */
 tern_tensor *terni_write_into(tern_tensor *t, int kernel, tern_tensor *index, tern_tensor *src, const void *opts);
+/* tern_gather without its checks, for any op. */
+tern_tensor *terni_gather(const char *op, tern_tensor *x, int dim, tern_tensor *index);
 /* tern_scatter_add without its checks, for any op. */
 tern_tensor *terni_scatter_add(const char *op, tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src);
 /* A constant at the places of a wide index; recorded. */

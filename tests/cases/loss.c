@@ -1,4 +1,4 @@
-/* cross_entropy, mse_loss. arg[0]: reduction. */
+/* cross_entropy with its fused kernel. arg[0]: reduction. The other losses: loss_values.c, loss_classes.c. */
 #include "../sweep.h"
 
 static tern_tensor *call_cross_entropy(tern_tensor *const *in, const sweep_case *c) {
@@ -69,32 +69,7 @@ static const sweep_case cross_entropies[] = {
 };
 SWEEP(cross_entropy, cross_entropies, call_cross_entropy, ref_cross_entropy, 0, 4)
 
-static tern_tensor *call_mse_loss(tern_tensor *const *in, const sweep_case *c) {
-    return tern_mse_loss(in[0], in[1], (tern_reduction)c->arg[0]);
-}
-
-static void ref_mse_loss(const array *in, const sweep_case *c, array *out) {
-    array each;
-    array_new(&each, array_broadcast(in[0].shape, in[1].shape));
-    double sum = 0;
-    for (int64_t i = 0; i < each.n; i++) {
-        const double d = array_at(&in[0], each.shape, i) - array_at(&in[1], each.shape, i);
-        sum += each.v[i] = d * d;
-    }
-    if (c->arg[0] == TERN_REDUCE_NONE) {
-        *out = each;
-        return;
-    }
-    array_new(out, tern_shape_scalar());
-    out->v[0] = c->arg[0] == TERN_REDUCE_SUM ? sum : sum / (double)each.n;
-    free(each.v);
-}
-
-static const sweep_case mse_losses[] = {
-    {"mean", {REAL(3, 4), REAL(3, 4)}},
-    {"sum", {REAL(3, 4), REAL(3, 4)}, .arg = {TERN_REDUCE_SUM}},
-    {"none", {REAL(3, 4), REAL(3, 4)}, .arg = {TERN_REDUCE_NONE}},
-    {"broadcast", {REAL(3, 1), REAL(4)}},
-    {"shapes", {REAL(3, 4), REAL(3, 5)}, .code = TERN_ERR_SHAPE, .text = "[3, 4] and [3, 5]"},
-};
-SWEEP(mse_loss, mse_losses, call_mse_loss, ref_mse_loss, 0, 8)
+BENCH(cross_entropy, call_cross_entropy, "F.cross_entropy(a, b)",
+      {"[4096, 1000]", {REAL(4096, 1000), INDEX(1000, 4096)}})
+BENCH(cross_entropy__vocabulary, call_cross_entropy, "F.cross_entropy(a, b)",
+      {"[32, 50257]", {REAL(32, 50257), INDEX(50257, 32)}})
