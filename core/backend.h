@@ -126,6 +126,7 @@ typedef const terni_backend *(*terni_backend_entry_fn)(const terni_host *host, c
  * "Contiguous" is row-major without gaps. The accumulation dtype A is f64 for f64, else f32. */
 
 #include "contracts/conv.h"
+#include "contracts/image.h"
 #include "contracts/index.h"
 #include "contracts/linalg.h"
 #include "contracts/loss.h"

@@ -9,6 +9,7 @@
 #define TERN_OPS_H
 
 #include "tern/conv.h"
+#include "tern/image.h"
 #include "tern/index.h"
 #include "tern/linalg.h"
 #include "tern/loss.h"

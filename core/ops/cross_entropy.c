@@ -125,6 +125,7 @@ static bool check_probabilities(tern_tensor *logits, tern_tensor *target) {
 }
 
 tern_tensor *tern_cross_entropy(tern_tensor *logits, tern_tensor *target, tern_cross_entropy_opts opts) {
+    TERNI_NAMED("cross_entropy");
     static const char op[] = "cross_entropy";
     tern_tensor *in[3] = {logits, target, opts.weight}, *out[1];
     terni_loss l = {op, opts.reduction, TERN_F32};

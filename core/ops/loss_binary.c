@@ -31,6 +31,7 @@ static bool bce_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **
 static const tern_function bce = {"bce_loss", 1, 0, bce_forward, bce_backward, NULL};
 
 tern_tensor *tern_bce_loss(tern_tensor *input, tern_tensor *target, tern_tensor *weight, tern_reduction reduction) {
+    TERNI_NAMED("bce_loss");
     terni_loss l = {"bce_loss", reduction, TERN_F32};
     tern_tensor *t[3] = {input, target, weight}, *each;
     if (!terni_loss_begin(&l, t, names, 3) || !terni_loss_alike(l.op, "input", t[0], "target", t[1]) ||
@@ -79,6 +80,7 @@ static bool logits_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor
 static const tern_function with_logits = {"bce_with_logits", 1, 0, logits_forward, logits_backward, NULL};
 
 tern_tensor *tern_bce_with_logits(tern_tensor *input, tern_tensor *target, tern_bce_with_logits_opts opts) {
+    TERNI_NAMED("bce_with_logits");
     terni_loss l = {"bce_with_logits", opts.reduction, TERN_F32};
     tern_tensor *t[4] = {input, target, opts.weight, opts.pos_weight}, *each;
     if (!terni_loss_begin(&l, t, names, 4) || !terni_loss_alike(l.op, "input", t[0], "target", t[1])) return NULL;
@@ -100,6 +102,7 @@ tern_tensor *tern_bce_with_logits(tern_tensor *input, tern_tensor *target, tern_
 
 tern_tensor *tern_sigmoid_focal_loss(tern_tensor *input, tern_tensor *target, double alpha, double gamma,
                                      tern_reduction reduction) {
+    TERNI_NAMED("sigmoid_focal_loss");
     terni_loss l = {"sigmoid_focal_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {input, target}, *each;
     tern_tensor *in[3];
@@ -119,6 +122,7 @@ tern_tensor *tern_sigmoid_focal_loss(tern_tensor *input, tern_tensor *target, do
 }
 
 tern_tensor *tern_soft_margin_loss(tern_tensor *input, tern_tensor *target, tern_reduction reduction) {
+    TERNI_NAMED("soft_margin_loss");
     terni_loss l = {"soft_margin_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {input, target};
     if (!terni_loss_begin(&l, t, names, 2)) return NULL;
@@ -127,6 +131,7 @@ tern_tensor *tern_soft_margin_loss(tern_tensor *input, tern_tensor *target, tern
 
 tern_tensor *tern_multilabel_soft_margin_loss(tern_tensor *input, tern_tensor *target, tern_tensor *weight,
                                               tern_reduction reduction) {
+    TERNI_NAMED("multilabel_soft_margin_loss");
     terni_loss l = {"multilabel_soft_margin_loss", reduction, TERN_F32};
     tern_tensor *t[3] = {input, target, weight}, *each;
     if (!terni_loss_begin(&l, t, names, 3) || !terni_loss_alike(l.op, "input", t[0], "target", t[1])) return NULL;

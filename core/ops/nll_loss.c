@@ -59,6 +59,7 @@ static bool class_shapes(const char *op, tern_tensor *x, tern_tensor *target) {
 }
 
 tern_tensor *tern_nll_loss(tern_tensor *input, tern_tensor *target, tern_nll_loss_opts opts) {
+    TERNI_NAMED("nll_loss");
     static const char op[] = "nll_loss";
     bool row;
     terni_loss l = {op, opts.reduction, TERN_F32};
