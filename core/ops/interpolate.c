@@ -104,6 +104,7 @@ static bool build(const axis *a, tern_tensor **t) {
     int64_t count = 0;
     const tern_shape rows = TERN_SHAPE(a->out);
     if (!terni_shape_check("interpolate", &rows, TERN_F64)) return false;
+    if (!new_tables(a->out, 0, t)) return false; /* before rows without number are counted */
     for (int64_t i = 0; i < a->out; i++) count += tap_count(a, i);
     if (!new_tables(a->out, count, t)) return false;
     int64_t *start = tern_data(t[START]), *index = tern_data(t[INDEX]);
