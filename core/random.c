@@ -5,6 +5,7 @@
 
 #include "internal.h"
 #include "philox.h"
+#include "thread.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static tern_random stream;
@@ -20,6 +21,11 @@ void tern_random_set(tern_random state) {
 }
 
 tern_random terni_random_take(uint64_t blocks) {
+    if (terni_self.replay) {
+        const tern_random at = *terni_self.replay;
+        terni_self.replay->position += blocks;
+        return at;
+    }
     pthread_mutex_lock(&lock);
     const tern_random from = stream;
     stream.position += blocks;

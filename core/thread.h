@@ -27,9 +27,10 @@ typedef struct terni_thread {
     terni_node *dead; /* nodes to be freed by that loop */
     void *free_list[TERNI_CLASSES];
     int free_n[TERNI_CLASSES];
-    const char *op;     /* the public op under way that is made of others: errors begin with it */
-    bool muted;         /* errors are recorded, the handler is not called */
-    terni_words *words; /* made when first needed */
+    tern_random *replay; /* draws come from here instead of the program's stream; NULL: from that */
+    const char *op;      /* the public op under way that is made of others: errors begin with it */
+    bool muted;          /* errors are recorded, the handler is not called */
+    terni_words *words;  /* made when first needed */
 } terni_thread;
 
 /* initial-exec: no function call to find it; the struct is small enough for the loader's reserve. */
