@@ -30,7 +30,20 @@ def explicit(v):
 
 def pad_input(t, x, pads, value):
     flat = [v for lo_hi in reversed(pads) for v in lo_hi]
-    return t.pad(x, flat, len(flat), t.enums["tern_pad_mode"]["TERN_PAD_CONSTANT"], value)
+    return t.pad(x, flat, len(flat), {"value": value})
+
+
+def axes(t, name, k):
+    """tern_NAMEkd; in one dimension it takes numbers where the others take lists of k."""
+    f = getattr(t, name.replace("#", f"{k}d"))
+    if k > 1:
+        return f
+
+    def one(v):
+        if isinstance(v, dict):
+            return {key: one(x) for key, x in v.items()}
+        return v[0] if isinstance(v, list) and len(v) == 1 else v
+    return lambda *args: f(*[one(a) for a in args])
 
 
 @op("Conv")
@@ -42,7 +55,7 @@ def conv(t, n):
     if any(a != b for a, b in pads):
         x, pads = pad_input(t, x, pads, 0.0), [(0, 0)] * k
     opts = {"stride": strides, "dilation": dilations, "groups": n.attr("group", 1), "pad": explicit([a for a, _ in pads])}
-    return getattr(t, f"conv{k}d")(x, n.x[1], n.at(2), opts)
+    return axes(t, "conv#", k)(x, n.x[1], n.at(2), opts)
 
 
 @op("ConvTranspose")
@@ -68,7 +81,7 @@ def conv_transpose(t, n):
     # Without padding, then cut: covers uneven and negative pads.
     if any(a != b or a < 0 for a, b in pads) or any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations)):
         opts = {"stride": strides, "dilation": dilations, "groups": n.attr("group", 1)}
-        y = getattr(t, f"conv_transpose{k}d")(n.x[0], n.x[1], None, opts)
+        y = axes(t, "conv_transpose#", k)(n.x[0], n.x[1], None, opts)
         grow = [(max(-a, 0), max(-b + e, 0)) for (a, b), e in zip(pads, extra)]
         y = pad_input(t, y, grow, 0.0)
         for d, (a, b) in enumerate(pads):
@@ -80,7 +93,7 @@ def conv_transpose(t, n):
         return y
     opts = {"stride": strides, "dilation": dilations, "groups": n.attr("group", 1),
             "pad": explicit([a for a, _ in pads]), "output_pad": explicit(extra)}
-    return getattr(t, f"conv_transpose{k}d")(n.x[0], n.x[1], n.at(2), opts)
+    return axes(t, "conv_transpose#", k)(n.x[0], n.x[1], n.at(2), opts)
 
 
 def pool_geometry(n):
@@ -114,7 +127,7 @@ def max_pool(t, n):
         return max_pool_indices(t, n, k, kernel, strides, dilations, pads)
     if any(a or b for a, b in pads):
         x = pad_input(t, x, pads, float("-inf"))
-    return getattr(t, f"max_pool{k}d")(x, kernel, {"stride": strides, "dilation": dilations})
+    return axes(t, "max_pool#", k)(x, kernel, {"stride": strides, "dilation": dilations})
 
 
 def max_pool_indices(t, n, k, kernel, strides, dilations, pads):
@@ -122,8 +135,8 @@ def max_pool_indices(t, n, k, kernel, strides, dilations, pads):
     if n.attr("storage_order", 0):
         raise Excluded("MaxPool's indices in column-major order")
     index, x, s = Out(), n.x[0], n.shape()
-    y = getattr(t, f"max_pool{k}d_indices")(pad_input(t, x, pads, float("-inf")), kernel,
-                                            {"stride": strides, "dilation": dilations}, index)
+    y = axes(t, "max_pool#_with_indices", k)(pad_input(t, x, pads, float("-inf")), kernel,
+                                                 {"stride": strides, "dilation": dilations}, index)
     # Tern's positions are within a padded plane; ONNX's within the whole unpadded tensor.
     i64 = t.enums["tern_dtype"]["TERN_I64"]
     at = t.cast(index[0], i64)
@@ -148,7 +161,7 @@ def average_pool(t, n):
     if n.attr("ceil_mode", 0):
         pads = ceil_pads(n, kernel, strides, dilations, pads)
     if not any(a or b for a, b in pads) and all(d == 1 for d in dilations):
-        return getattr(t, f"avg_pool{k}d")(x, kernel, {"stride": strides})
+        return axes(t, "avg_pool#", k)(x, kernel, {"stride": strides})
     # Sums over windows of the padded input, divided by how much of each window counts: a depthwise sum of ones.
     ones = pad_input(t, t.ones_like(x), real, 1.0 if count_pad else 0.0)
     rest = [(a - c, b - d) for (a, b), (c, d) in zip(pads, real)]
@@ -156,7 +169,7 @@ def average_pool(t, n):
     c = n.shape()[1]
     weight = t.ones((c, 1, *kernel), {"dtype": t.dtype_of(x)})
     opts = {"stride": strides, "dilation": dilations, "groups": c}
-    f = getattr(t, f"conv{k}d")
+    f = axes(t, "conv#", k)
     return t.div(f(x, weight, None, opts), f(ones, weight, None, opts))
 
 
@@ -169,7 +182,7 @@ def lp_pool(t, n):
     x = pad_input(t, x, pads, 0.0)
     c = n.shape()[1]
     weight = t.ones((c, 1, *kernel), {"dtype": t.dtype_of(x)})
-    y = getattr(t, f"conv{k}d")(t.pow_scalar(t.abs(x), p), weight, None,
+    y = axes(t, "conv#", k)(t.pow_scalar(t.abs(x), p), weight, None,
                                 {"stride": strides, "dilation": dilations, "groups": c})
     return t.pow_scalar(y, 1 / p)
 
@@ -193,11 +206,10 @@ def max_unpool(t, n):
     size = int(np.prod(inner))
     # ONNX's positions are within the whole tensor of the computed shape.
     planes = t.mul_scalar(t.reshape(t.arange(0, s[0] * s[1], {"dtype": t.dtype_of(n.x[1])}), s[:2] + (1,) * k), size)
-    at = t.reshape(t.sub(n.x[1], planes), s[:2] + (-1,))
-    if want is not None:
-        inner = want[2:]
-    zero = t.zeros(s[:2] + (int(np.prod(inner)),), {"dtype": t.dtype_of(n.x[0])})
-    return t.reshape(t.scatter(zero, 2, at, t.reshape(n.x[0], s[:2] + (-1,))), s[:2] + tuple(inner))
+    y = axes(t, "max_unpool#", k)(n.x[0], t.sub(n.x[1], planes), list(inner))
+    if want is None:
+        return y
+    return pad_input(t, y, [(0, int(w) - i) for w, i in zip(want[2:], inner)], 0.0)
 
 
 @op("BatchNormalization")
