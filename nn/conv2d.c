@@ -25,6 +25,7 @@ static void describe(const tern_module *m, char *buf, size_t size) {
     if (pad[0] || pad[1]) terni_text_pair(&t, ", pad ", pad);
     if (o->dilation[0] != 1 || o->dilation[1] != 1) terni_text_pair(&t, ", dilation ", o->dilation);
     if (o->groups != 1) terni_text_add(&t, ", groups %" PRId64, o->groups);
+    if (o->same) terni_text_add(&t, ", same");
     if (!s->bias) terni_text_add(&t, ", no bias");
 }
 

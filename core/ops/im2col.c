@@ -85,7 +85,7 @@ tern_tensor *tern_im2col(tern_tensor *x, const int64_t kernel[2], tern_fold_opts
 tern_tensor *tern_col2im(tern_tensor *x, const int64_t size[2], const int64_t kernel[2], tern_fold_opts opts) {
     static const char op[] = "col2im";
     terni_window w;
-    int64_t windows[3], image[3], window, columns;
+    int64_t windows[3], image[3], window, columns = 0;
     if (!resolve(op, x, kernel, &opts, &w) || !terni_given(size, op, "size") || !terni_has_axes(op, "x", x, 1, true) ||
         !terni_axes(op, "size", size, 2, (terni_axes_rule){0, 1, true}, image))
         return NULL;
