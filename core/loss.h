@@ -109,6 +109,19 @@ TERN_API tern_tensor *tern_multi_margin_loss(tern_tensor *input, tern_tensor *ta
  * [N, C] or [C]; a row's targets (i64 or i32) end at the first negative number. Errors: TERN_ERR_INDEX. Grad: input. */
 TERN_API tern_tensor *tern_multilabel_margin_loss(tern_tensor *input, tern_tensor *target, tern_reduction reduction);
 
+typedef struct tern_ctc_opts {
+    tern_reduction reduction;
+    int64_t blank;      /* its class number */
+    bool zero_infinity; /* infinite losses become 0 */
+} tern_ctc_opts;
+/* Connectionist temporal classification: log_probs [T, N, C], targets [N, S] or one sequence's after the other's,
+ * input_lengths and target_lengths [N], all i64 or i32 -> 0-dim, or [N] with TERN_REDUCE_NONE. The mean is over losses
+ * divided by their target's length (at least 1). Infinite where no alignment fits; its gradient is then 0. Errors:
+ * TERN_ERR_INDEX (lengths, targets outside), TERN_ERR_UNSUPPORTED for a second derivative. Grad: log_probs. Source:
+ * Graves et al., ICML 2006. */
+TERN_API tern_tensor *tern_ctc_loss(tern_tensor *log_probs, tern_tensor *targets, tern_tensor *input_lengths,
+                                    tern_tensor *target_lengths, tern_ctc_opts opts);
+
 /* ---- of rankings and embeddings -----------------------------------------------------------------------------------
  */
 

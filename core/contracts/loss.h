@@ -14,4 +14,13 @@ typedef struct terni_cross_entropy_opts {
  * ignored). Fails with TERN_ERR_INDEX: "target 12 at position 3 is outside [0, 10)". cross_entropy_grad: in gloss
  * (loss's shape, contiguous), logits, target, lse, count; out glogits. */
 
+typedef struct terni_ctc_opts {
+    int64_t blank;
+} terni_ctc_opts;
+/* ctc_loss: in log_probs [T,N,C] f32 or f64, targets (all of them, in rows or not), start [N], input_lengths [N],
+ * target_lengths [N], all i64 and contiguous; out loss [N], grad [T,N,C] or NULL, of log_probs' dtype. Sequence n's
+ * labels are targets[start[n]] and so on; loss is -log of the sum of its alignments' probabilities, infinite if there
+ * is none; grad is d loss[n] / d log_probs, 0 beyond the input's length and for infinite losses. Fails with
+ * TERN_ERR_INDEX for lengths and labels outside. */
+
 #endif
