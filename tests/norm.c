@@ -198,3 +198,46 @@ TERN_TEST(loss, infinities) {
     tern_tensor *big = test_values(TERN_F32, TERN_SHAPE(1, 2), 3e38, -3e38);
     CHECK_VALUES(tern_softmax(big, 1), 1, 0);
 }
+
+TERN_TEST(norm, instance_norm_running_statistics) {
+    tern_tensor *x = test_values(TERN_F32, TERN_SHAPE(2, 1, 2), 1, 3, 10, 20);
+    tern_tensor *mean = tern_zeros(TERN_SHAPE(1), F32), *var = tern_ones(TERN_SHAPE(1), F32);
+    CHECK(tern_instance_norm(x, NULL, NULL, mean, var, (tern_instance_norm_opts){0}) != NULL);
+    CHECK_VALUES(mean, 0.1 * (2 + 15) / 2);
+    CHECK_VALUES(var, 0.9 + 0.1 * (2 + 50) / 2); /* the mean of the unbiased variances */
+    tern_tensor *frozen = tern_clone(mean);
+    CHECK(tern_instance_norm(x, NULL, NULL, mean, var, (tern_instance_norm_opts){.use_running = true}) != NULL);
+    CHECK_SAME(mean, frozen, ((tolerance){0, 0}));
+}
+
+TERN_TEST(norm, gumbel_softmax_draws_by_the_probabilities) {
+    const double p[3] = {0.2, 0.3, 0.5};
+    tern_seed(3);
+    tern_tensor *logits = tern_expand(tern_log(tern_from_doubles(p, TERN_SHAPE(3), F32)), TERN_SHAPE(20000, 3));
+    tern_tensor *y = tern_gumbel_softmax(logits, -1, 0.5, true);
+    double share[3];
+    CHECK(tern_to_doubles(tern_mean(y, (const int[]){0}, 1, false), share, 3));
+    for (int i = 0; i < 3; i++) CHECK_NUMBER(share[i], p[i], 0.015);
+    CHECK(tern_item(tern_max(tern_abs(tern_sub(tern_sum(y, (const int[]){1}, 1, false), tern_ones(TERN_SHAPE(1), F32))),
+                             NULL, 0, false)) < 1e-6);
+    tern_tensor *few = tern_require_grad(tern_clone(tern_slice(logits, 0, 0, 4, 1)), true);
+    tern_tensor *one = tern_gumbel_softmax(few, -1, 1, true);
+    CHECK(tern_backward(tern_sum(tern_mul(one, tern_arange(0, 3, F32)), NULL, 0, false)));
+    CHECK(tern_item(tern_sum(tern_abs(tern_grad_get(few)), NULL, 0, false)) > 0.1); /* the soft sample's gradient */
+}
+
+TERN_TEST(norm, channel_and_alpha_dropout_statistics) {
+    tern_seed(3);
+    tern_tensor *y = tern_dropout2d(tern_ones(TERN_SHAPE(200, 50, 2, 2), F32), 0.25);
+    tern_tensor *channel = tern_mean(y, (const int[]){2, 3}, 2, false);
+    CHECK_NUMBER(tern_item(tern_mean(y, NULL, 0, false)), 1, 0.03);
+    CHECK_NUMBER(tern_item(tern_mean(tern_square(channel), NULL, 0, false)), 4.0 / 3, 0.04); /* all or nothing */
+    tern_tensor *x = tern_randn(TERN_SHAPE(400, 500), 0, 1, F32);
+    tern_tensor *a = tern_alpha_dropout(x, 0.3);
+    CHECK_NUMBER(tern_item(tern_mean(a, NULL, 0, false)), 0, 0.02);
+    CHECK_NUMBER(tern_item(tern_mean(tern_square(a), NULL, 0, false)), 1, 0.02);
+    tern_tensor *f = tern_feature_alpha_dropout(tern_ones(TERN_SHAPE(2, 3, 4), F32), 0.5);
+    CHECK_NUMBER(tern_item(tern_sum(tern_abs(tern_sub(tern_select(f, 2, 0), tern_select(f, 2, 3))), NULL, 0, false)), 0,
+                 1e-6);
+    CHECK_OK();
+}

@@ -18,6 +18,18 @@ typedef struct terni_layer_norm_opts {
 /* layer_norm: in x [R,C] contiguous, weight [C], bias [C] or NULL (x's dtype or f32); out y [R,C], mean [R], rstd [R]
  * of dtype A. layer_norm_grad: in gy, x, weight or NULL, mean, rstd; out gx or NULL, gweight or NULL, gbias or NULL. */
 
+/* rms_norm: in x [R,C] contiguous, weight [C] or NULL (x's dtype or f32); out y [R,C], rstd [R] of dtype A:
+ *   rstd = 1 / sqrt(mean x^2 + eps), y = x rstd weight. Options: terni_layer_norm_opts.
+ * rms_norm_grad: in gy, x, weight or NULL, rstd; out gx or NULL, gweight [C] or NULL. */
+
+typedef struct terni_group_norm_opts {
+    double eps;
+    int64_t groups; /* divides C */
+} terni_group_norm_opts;
+/* group_norm: in x [N,C,I] contiguous, weight [C] or NULL, bias [C] or NULL (x's dtype or f32); out y [N,C,I], mean and
+ *   rstd [N groups] of dtype A, over C / groups channels and I each. group_norm_grad: in gy, x, weight or NULL, mean,
+ *   rstd; out gx or NULL, gweight [C] or NULL, gbias [C] or NULL. */
+
 /* softmax, log_softmax: in x [outer,C,inner] contiguous; out y. Over the middle dimension, stable, in A.
  * softmax_grad, log_softmax_grad: in gy, y; out gx. */
 

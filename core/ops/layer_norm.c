@@ -8,27 +8,12 @@ typedef struct options {
     int n_dims;
 } options;
 
-/* x as [R, C], C elements being normalised together. */
-static terni_view as2(const tern_tensor *x, int n_dims) {
-    int64_t c = 1;
-    for (int i = x->v.ndim - n_dims; i < x->v.ndim; i++) c *= x->v.shape[i];
-    const int64_t r = c ? x->numel / c : 0;
-    const terni_view v = {.data = x->v.data, .shape = {r, c}, .strides = {c, 1}, .ndim = 2, .dtype = x->v.dtype};
-    return v;
-}
-
-/* A weight, or its gradient, as [C]. */
-static terni_view flat(const tern_tensor *t) {
-    const terni_view v = {.data = t->v.data, .shape = {t->numel}, .strides = {1}, .ndim = 1, .dtype = t->v.dtype};
-    return v;
-}
-
 static bool forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) { /* x, weight, bias */
     (void)n;
     const options *o = tern_ctx_opts(ctx);
     tern_tensor *x = terni_dense(in[0]), *w = in[1] ? terni_dense(in[1]) : NULL, *b = in[2] ? terni_dense(in[2]) : NULL;
     if (!x || (in[1] && !w) || (in[2] && !b)) return false;
-    const terni_view x2 = as2(x, o->n_dims);
+    const terni_view x2 = terni_norm_rows(x, o->n_dims);
     const tern_shape rows = {1, {x2.shape[0]}};
     const tern_dtype acc = terni_acc_dtype(terni_dtype(x));
     tern_tensor *y = terni_new(terni_shape(x), terni_dtype(x), x->device);
@@ -36,8 +21,8 @@ static bool forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **
     if (!y || !mean || !rstd) return false;
     terni_view y2 = x2, w1, b1;
     y2.data = y->v.data;
-    if (w) w1 = flat(w);
-    if (b) b1 = flat(b);
+    if (w) w1 = terni_norm_flat(w);
+    if (b) b1 = terni_norm_flat(b);
     const terni_view *vi[3] = {&x2, w ? &w1 : NULL, b ? &b1 : NULL}, *vo[3] = {&y2, &mean->v, &rstd->v};
     out[0] = y;
     return terni_run_views(TERNI_OP_layer_norm, x->device, vi, 3, vo, 3, &o->k) && tern_ctx_save(ctx, in[0]) &&
@@ -49,17 +34,17 @@ static bool fused(tern_ctx *ctx, tern_tensor *gy, tern_tensor *x, tern_tensor *w
     tern_tensor *mean = tern_ctx_saved(ctx, 2), *rstd = tern_ctx_saved(ctx, 3);
     tern_tensor *dgy = terni_dense(gy), *dx = terni_dense(x), *dw = weight ? terni_dense(weight) : NULL;
     if (!mean || !rstd || !dgy || !dx || (weight && !dw)) return false;
-    const terni_view gy2 = as2(dgy, o->n_dims), x2 = as2(dx, o->n_dims);
+    const terni_view gy2 = terni_norm_rows(dgy, o->n_dims), x2 = terni_norm_rows(dx, o->n_dims);
     terni_view w1, g[3];
     const terni_view *vo[3] = {NULL, NULL, NULL};
     for (int i = 0; i < 3; i++) {
         if (!tern_ctx_needs(ctx, i)) continue;
         grad_in[i] = terni_new(tern_ctx_shape(ctx, i), tern_ctx_dtype(ctx, i), x->device);
         if (!grad_in[i]) return false;
-        g[i] = i ? flat(grad_in[i]) : as2(grad_in[i], o->n_dims);
+        g[i] = i ? terni_norm_flat(grad_in[i]) : terni_norm_rows(grad_in[i], o->n_dims);
         vo[i] = &g[i];
     }
-    if (dw) w1 = flat(dw);
+    if (dw) w1 = terni_norm_flat(dw);
     const terni_view *vi[5] = {&gy2, &x2, dw ? &w1 : NULL, &mean->v, &rstd->v};
     return terni_run_views(TERNI_OP_layer_norm_grad, x->device, vi, 5, vo, 3, &o->k);
 }
@@ -89,24 +74,11 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 
 static const tern_function function = {"layer_norm", 1, sizeof(options), forward, backward, NULL};
 
-static bool check(tern_tensor *const *in, int n_dims) {
-    const tern_tensor *x = in[0];
-    if (n_dims < 1 || n_dims > x->v.ndim)
-        return terni_fail(TERN_ERR_SHAPE, "layer_norm: %d dimensions of x %s", n_dims, terni_shape_str(terni_shape(x)));
-    const tern_shape want = tern_shape_of(n_dims, x->v.shape + x->v.ndim - n_dims);
-    for (int i = 1; i < 3; i++)
-        if (in[i] && !tern_shape_equal(terni_shape(in[i]), want))
-            return terni_fail(TERN_ERR_SHAPE, "layer_norm: %s %s, expected %s for the last %d dimensions of x %s",
-                              i == 1 ? "weight" : "bias", terni_shape_str(terni_shape(in[i])), terni_shape_str(want),
-                              n_dims, terni_shape_str(terni_shape(x)));
-    return true;
-}
-
 tern_tensor *tern_layer_norm(tern_tensor *x, int n_dims, tern_tensor *weight, tern_tensor *bias, double eps) {
     tern_tensor *in[3] = {x, weight, bias}, *out[1];
     tern_device device;
     if (!terni_given(x, op_name, "x") || !terni_same_device(op_name, in, 3, &device) ||
-        !terni_norm_dtypes(op_name, x, in + 1, 2) || !check(in, n_dims))
+        !terni_norm_dtypes(op_name, x, in + 1, 2) || !terni_norm_last(op_name, x, n_dims, in + 1, 2))
         return NULL;
     if (!(eps >= 0)) return terni_null(TERN_ERR_ARGUMENT, "layer_norm: eps %g, expected 0 or more", eps);
     const options o = {.k.eps = eps != 0.0 ? eps : 1e-5, .n_dims = n_dims};

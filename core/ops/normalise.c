@@ -19,6 +19,31 @@ bool terni_norm_dtypes(const char *op, const tern_tensor *x, tern_tensor *const 
     return true;
 }
 
+bool terni_norm_last(const char *op, const tern_tensor *x, int n_dims, tern_tensor *const *t, int n) {
+    if (n_dims < 1 || n_dims > x->v.ndim)
+        return terni_fail(TERN_ERR_SHAPE, "%s: %d dimensions of x %s", op, n_dims, terni_shape_str(terni_shape(x)));
+    const tern_shape want = tern_shape_of(n_dims, x->v.shape + x->v.ndim - n_dims);
+    for (int i = 0; i < n; i++)
+        if (t[i] && !tern_shape_equal(terni_shape(t[i]), want))
+            return terni_fail(TERN_ERR_SHAPE, "%s: %s %s, expected %s for the last %d dimensions of x %s", op,
+                              i == 0 ? "weight" : "bias", terni_shape_str(terni_shape(t[i])), terni_shape_str(want),
+                              n_dims, terni_shape_str(terni_shape(x)));
+    return true;
+}
+
+terni_view terni_norm_rows(const tern_tensor *x, int n_dims) {
+    int64_t c = 1;
+    for (int i = x->v.ndim - n_dims; i < x->v.ndim; i++) c *= x->v.shape[i];
+    const int64_t r = c ? x->numel / c : 0;
+    const terni_view v = {.data = x->v.data, .shape = {r, c}, .strides = {c, 1}, .ndim = 2, .dtype = x->v.dtype};
+    return v;
+}
+
+terni_view terni_norm_flat(const tern_tensor *t) {
+    const terni_view v = {.data = t->v.data, .shape = {t->numel}, .strides = {1}, .ndim = 1, .dtype = t->v.dtype};
+    return v;
+}
+
 bool terni_norm_backward(tern_tensor *gy, tern_tensor *x, tern_tensor *weight, const int *dims, int n, double eps,
                          const terni_norm_grads *g) {
     if (!gy || !x) return false;

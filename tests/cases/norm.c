@@ -99,6 +99,8 @@ static const sweep_case layer_norms[] = {
     {"integers", {TYPED(TERN_I32, 3, 2), NONE, NONE}, .arg = {1}, .code = TERN_ERR_DTYPE},
 };
 SWEEP(layer_norm, layer_norms, call_layer_norm, ref_layer_norm, 0, 4)
+BENCH(layer_norm, call_layer_norm, "F.layer_norm(a, (768,), b, c)",
+      {"[4096, 768]", {REAL(4096, 768), REAL(768), REAL(768)}, .arg = {1}})
 
 /* ---- softmax, log_softmax; arg[0]: dimension
  * ------------------------------------------------------------------------- */
