@@ -16,6 +16,7 @@
 #include "tern/norm.h"
 #include "tern/pointwise.h"
 #include "tern/reduce.h"
+#include "tern/sequence.h"
 #include "tern/shape.h"
 #include "tern/update.h"
 

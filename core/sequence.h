@@ -1,0 +1,57 @@
+/* Ops on sequences: embeddings, rotary positions, attention. See ops.h for what holds for every op. */
+#ifndef TERN_SEQUENCE_H
+#define TERN_SEQUENCE_H
+
+#include "tern/autograd.h"
+#include "tern/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- embedding --------------------------------------------------------------------------------------------------- *
+ * Indices are i64 or i32 in [0, rows of weight): TERN_ERR_INDEX names the first that is not. PyTorch's max_norm, which
+ * rescales rows of weight as they are read, is left to the program. */
+
+typedef struct tern_embedding_opts {
+    bool has_padding;
+    int64_t padding; /* this row of weight takes no gradient; negative ones count from the end */
+} tern_embedding_opts;
+/* Rows of weight [V, E] by index [...]: [..., E]. Errors: TERN_ERR_INDEX (padding too). Grad: weight. */
+TERN_API tern_tensor *tern_embedding(tern_tensor *weight, tern_tensor *index, tern_embedding_opts opts);
+
+/* TERN_BAG_MAX: equal rows share the gradient. */
+typedef enum tern_bag_mode { TERN_BAG_MEAN = 0, TERN_BAG_SUM, TERN_BAG_MAX } tern_bag_mode;
+typedef struct tern_embedding_bag_opts {
+    tern_bag_mode mode;
+    bool include_last_offset; /* offsets has one entry more, the number of indices */
+    bool has_padding;
+    int64_t padding;      /* such indices are left out of their bags, of the mean's count too */
+    tern_tensor *weights; /* a factor for each index, of index's shape and weight's dtype; TERN_BAG_SUM only; or NULL */
+} tern_embedding_bag_opts;
+/* The mean, sum or maximum of rows of weight [V, E] over bags of indices: [B, E], zeros for an empty bag. index [B, N]
+ * is a bag a row, and offsets is NULL; or index is [N] and bag b begins at offsets[b], [B] i64 or i32, which starts
+ * with 0 and does not decrease. Waits for the device. Errors: TERN_ERR_INDEX (index, padding), TERN_ERR_ARGUMENT
+ * (offsets, weights with another mode). Grad: weight, opts.weights. */
+TERN_API tern_tensor *tern_embedding_bag(tern_tensor *weight, tern_tensor *index, tern_tensor *offsets,
+                                         tern_embedding_bag_opts opts);
+
+/* ---- rotary positions -------------------------------------------------------------------------------------------- */
+
+/* The angles' cosines (returned) and sines (*sin, or NULL) for tern_rotary: position p turns pair i by
+ * p base^(-2 i / dims). positions [...] i64, i32 or float; dims even, above 0; base above 0 (10000 is usual);
+ * [..., dims / 2] in dtype, computed in f64. Errors: TERN_ERR_ARGUMENT, TERN_ERR_DTYPE. No gradient. */
+TERN_API tern_tensor *tern_rotary_tables(tern_tensor *positions, int64_t dims, double base, tern_dtype dtype,
+                                         tern_tensor **sin);
+typedef struct tern_rotary_opts {
+    bool interleaved; /* pairs are elements 2 i, 2 i + 1; else i, i + R */
+} tern_rotary_opts;
+/* Turns pairs of the first 2 R elements of x [..., E], E >= 2 R, by angles: (a, b) to (a cos - b sin, b cos + a sin);
+ * the others stay. cos and sin [..., R], alike, broadcast to x's leading dimensions ([L, R] beside [N, H, L, E]). One
+ * float dtype. Source: Su et al., arXiv 2104.09864. */
+TERN_API tern_tensor *tern_rotary(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, tern_rotary_opts opts);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
