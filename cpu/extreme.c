@@ -1,4 +1,4 @@
-/* max, min, argmax, by the same walk as sums (reduce.h). */
+/* max, min, argmax, argmin, by the same walk as sums (reduce.h). */
 #include <string.h>
 
 #include "reduce.h"
@@ -99,3 +99,4 @@ static bool extreme(const terni_call *c, bool min, bool index) {
 bool terni_cpu_max(const terni_call *c) { return extreme(c, false, false); }
 bool terni_cpu_min(const terni_call *c) { return extreme(c, true, false); }
 bool terni_cpu_argmax(const terni_call *c) { return extreme(c, false, true); }
+bool terni_cpu_argmin(const terni_call *c) { return extreme(c, true, true); }

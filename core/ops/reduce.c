@@ -135,15 +135,76 @@ tern_tensor *tern_min(tern_tensor *x, const int *dims, int n, bool keepdim) {
     return extreme(&min_function, TERNI_OP_min, x, dims, n, keepdim);
 }
 
-tern_tensor *tern_argmax(tern_tensor *x, int dim, bool keepdim) {
+static tern_tensor *arg_extreme(const char *op, int kernel, tern_tensor *x, int dim, bool keepdim) {
     terni_reduce_opts o = {0};
-    if (!terni_given(x, "argmax", "x")) return NULL;
+    if (!terni_given(x, op, "x")) return NULL;
     if (x->v.ndim == 0 && (dim == 0 || dim == -1))
         return tern_zeros(tern_shape_scalar(), (tern_options){TERN_I64, x->device});
-    const int d = terni_dim("argmax", dim, x->v.ndim);
+    const int d = terni_dim(op, dim, x->v.ndim);
     if (d < 0) return NULL;
     if (x->v.shape[d] == 0)
-        return terni_null(TERN_ERR_SHAPE, "argmax: %s has no elements to choose from", terni_describe(x));
+        return terni_null(TERN_ERR_SHAPE, "%s: %s has no elements to choose from", op, terni_describe(x));
     o.dims = 1u << d;
-    return run(TERNI_OP_argmax, x, &o, keepdim, TERN_I64);
+    return run(kernel, x, &o, keepdim, TERN_I64);
+}
+
+tern_tensor *tern_argmax(tern_tensor *x, int dim, bool keepdim) {
+    return arg_extreme("argmax", TERNI_OP_argmax, x, dim, keepdim);
+}
+tern_tensor *tern_argmin(tern_tensor *x, int dim, bool keepdim) {
+    return arg_extreme("argmin", TERNI_OP_argmin, x, dim, keepdim);
+}
+
+/* The value at index, and the index. */
+static tern_tensor *extreme_dim(const char *op, int kernel, tern_tensor *x, int dim, bool keepdim,
+                                tern_tensor **indices) {
+    if (indices) *indices = NULL;
+    tern_tensor *at = arg_extreme(op, kernel, x, dim, true);
+    if (!at) return NULL;
+    const bool scalar = x->v.ndim == 0;
+    tern_tensor *y = scalar ? tern_clone(x) : tern_gather(x, dim, at);
+    if (!keepdim && !scalar) {
+        y = tern_squeeze(y, dim);
+        at = tern_squeeze(at, dim);
+    }
+    if (indices && y) *indices = at;
+    return y;
+}
+
+tern_tensor *tern_max_dim(tern_tensor *x, int dim, bool keepdim, tern_tensor **indices) {
+    TERNI_NAMED("max_dim");
+    return extreme_dim("max_dim", TERNI_OP_argmax, x, dim, keepdim, indices);
+}
+tern_tensor *tern_min_dim(tern_tensor *x, int dim, bool keepdim, tern_tensor **indices) {
+    TERNI_NAMED("min_dim");
+    return extreme_dim("min_dim", TERNI_OP_argmin, x, dim, keepdim, indices);
+}
+
+/* ---- counting -------------------------------------------------------------------------------------------------------
+ */
+
+/* How many elements are zero, or are not: i64. */
+static tern_tensor *count(tern_tensor *x, bool zero, const int *dims, int n, bool keepdim) {
+    tern_tensor *none = tern_zeros(tern_shape_scalar(), (tern_options){terni_dtype(x), tern_cpu()});
+    return tern_sum(zero ? tern_eq(x, none) : tern_ne(x, none), dims, n, keepdim);
+}
+
+tern_tensor *tern_count_nonzero(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    TERNI_NAMED("count_nonzero");
+    if (!terni_given(x, "count_nonzero", "x")) return NULL;
+    const int scope = tern_scope_push();
+    return tern_scope_return(scope, count(x, false, dims, n, keepdim));
+}
+tern_tensor *tern_any(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    TERNI_NAMED("any");
+    if (!terni_given(x, "any", "x")) return NULL;
+    const int scope = tern_scope_push();
+    return tern_scope_return(scope, tern_cast(count(x, false, dims, n, keepdim), TERN_BOOL));
+}
+tern_tensor *tern_all(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    TERNI_NAMED("all");
+    if (!terni_given(x, "all", "x")) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *zeros = count(x, true, dims, n, keepdim);
+    return tern_scope_return(scope, zeros ? tern_eq(zeros, tern_zeros_like(zeros)) : NULL);
 }
