@@ -55,5 +55,6 @@ tern_tensor *tern_eigh(tern_tensor *a, bool upper, tern_tensor **v) {
 }
 
 tern_tensor *tern_eigvalsh(tern_tensor *a, bool upper) {
+    TERNI_NAMED("eigvalsh");
     return terni_matrix("eigvalsh", "a", a, true) ? tern_eigh(a, upper, NULL) : NULL;
 }

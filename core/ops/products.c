@@ -82,6 +82,7 @@ tern_tensor *tern_outer(tern_tensor *a, tern_tensor *b) {
 }
 
 tern_tensor *tern_inner(tern_tensor *a, tern_tensor *b) {
+    TERNI_NAMED("inner");
     if (!terni_factors("inner", a, b)) return NULL;
     if (a->v.ndim == 0 || b->v.ndim == 0) return tern_mul(a, b);
     if (terni_cols(a) != terni_cols(b))

@@ -99,6 +99,7 @@ tern_tensor *tern_svd(tern_tensor *a, bool full, tern_tensor **u, tern_tensor **
 }
 
 tern_tensor *tern_svdvals(tern_tensor *a) {
+    TERNI_NAMED("svdvals");
     return terni_matrix("svdvals", "a", a, false) ? tern_svd(a, false, NULL, NULL) : NULL;
 }
 
@@ -143,6 +144,7 @@ static bool pinv_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor *
 static const tern_function pinv_function = {"pinv", 1, sizeof(double), pinv_forward, pinv_backward, NULL};
 
 tern_tensor *tern_pinv(tern_tensor *a, double rtol) {
+    TERNI_NAMED("pinv");
     tern_tensor *p;
     if (!terni_matrix("pinv", "a", a, false)) return NULL;
     if (!(rtol >= 0)) return terni_null(TERN_ERR_ARGUMENT, "pinv: rtol %g, expected 0 or more", rtol);
@@ -151,6 +153,7 @@ tern_tensor *tern_pinv(tern_tensor *a, double rtol) {
 }
 
 tern_tensor *tern_matrix_rank(tern_tensor *a, double atol, double rtol) {
+    TERNI_NAMED("matrix_rank");
     if (!terni_matrix("matrix_rank", "a", a, false)) return NULL;
     if (!(atol >= 0) || !(rtol >= 0))
         return terni_null(TERN_ERR_ARGUMENT, "matrix_rank: atol %g, rtol %g, expected 0 or more", atol, rtol);
