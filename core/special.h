@@ -48,7 +48,11 @@ TERNI_SPECIAL_FN double terni_digamma(double x) {
 /* sum over k >= 0 of (q + k)^-s, for s >= 2 and q > 0. */
 TERNI_SPECIAL_FN double terni_zeta(double s, double q) {
     double sum = 0, a = q;
-    for (; a < 10 + s / 2; a += 1) sum += (pow)(a, -s);
+    for (; a < 10 + s / 2; a += 1) {
+        const double term = (pow)(a, -s);
+        sum += term;
+        if (!(term > sum * 1e-18)) return sum; /* for a large s few terms are all */
+    }
     if (!(a < 1e300)) return sum; /* infinity, NaN */
     const double power = (pow)(a, -s), r = 1 / (a * a);
     /* B(2j) / (2j)! */
@@ -60,10 +64,10 @@ TERNI_SPECIAL_FN double terni_zeta(double s, double q) {
                         -691.0 / 1307674368000.0,
                         1.0 / 74724249600.0,
                         -3617.0 / 10670622842880000.0};
-    double term = s * power / a, tail = 0;
+    double part = s * power / a, tail = 0;
     for (int j = 0; j < 8; j++) {
-        tail += c[j] * term;
-        term *= (s + 2 * j + 1) * (s + 2 * j + 2) * r;
+        tail += c[j] * part;
+        part *= (s + 2 * j + 1) * (s + 2 * j + 2) * r;
     }
     return sum + (a * power / (s - 1) + 0.5 * power + tail);
 }

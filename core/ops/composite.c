@@ -30,7 +30,19 @@ static tern_tensor *beside_target(const char *op, tern_tensor *t, double s) {
     return beside(op, t, s);
 }
 
-tern_tensor *tern_add_scalar_(tern_tensor *t, double s) { return tern_add_(t, beside_target("add_scalar_", t, s)); }
-tern_tensor *tern_sub_scalar_(tern_tensor *t, double s) { return tern_sub_(t, beside_target("sub_scalar_", t, s)); }
-tern_tensor *tern_div_scalar_(tern_tensor *t, double s) { return tern_div_(t, beside_target("div_scalar_", t, s)); }
-tern_tensor *tern_pow_scalar_(tern_tensor *t, double s) { return tern_pow_(t, beside_target("pow_scalar_", t, s)); }
+tern_tensor *tern_add_scalar_(tern_tensor *t, double s) {
+    TERNI_NAMED("add_scalar_");
+    return tern_add_(t, beside_target("add_scalar_", t, s));
+}
+tern_tensor *tern_sub_scalar_(tern_tensor *t, double s) {
+    TERNI_NAMED("sub_scalar_");
+    return tern_sub_(t, beside_target("sub_scalar_", t, s));
+}
+tern_tensor *tern_div_scalar_(tern_tensor *t, double s) {
+    TERNI_NAMED("div_scalar_");
+    return tern_div_(t, beside_target("div_scalar_", t, s));
+}
+tern_tensor *tern_pow_scalar_(tern_tensor *t, double s) {
+    TERNI_NAMED("pow_scalar_");
+    return tern_pow_(t, beside_target("pow_scalar_", t, s));
+}

@@ -139,7 +139,7 @@ tern_tensor *tern_histogram(tern_tensor *x, tern_tensor *edges, tern_tensor *wei
 tern_tensor *tern_histc(tern_tensor *x, int64_t bins, double lo, double hi) {
     TERNI_NAMED("histc");
     if (!terni_given(x, "histc", "x")) return NULL;
-    if (bins < 1) return terni_null(TERN_ERR_ARGUMENT, "histc: %lld bins", (long long)bins);
+    if (bins < 1 || bins >= INT64_MAX - 1) return terni_null(TERN_ERR_ARGUMENT, "histc: %lld bins", (long long)bins);
     if (!(lo < hi) || !isfinite(lo) || !isfinite(hi))
         return terni_null(TERN_ERR_ARGUMENT, "histc: from %g to %g", lo, hi);
     const int scope = tern_scope_push();

@@ -36,6 +36,7 @@ static bool holds(tern_dtype d, int64_t v) {
 }
 
 tern_tensor *tern_randint(tern_shape shape, int64_t lo, int64_t hi, tern_options o) {
+    TERNI_NAMED("randint");
     if (!tern_ok() || !terni_shape_check("randint", &shape, o.dtype)) return NULL;
     if (lo >= hi)
         return terni_null(TERN_ERR_ARGUMENT, "randint: lo %lld and hi %lld, expected lo < hi", (long long)lo,
@@ -52,6 +53,7 @@ tern_tensor *tern_randint(tern_shape shape, int64_t lo, int64_t hi, tern_options
 }
 
 tern_tensor *tern_randperm(int64_t n, tern_device device) {
+    TERNI_NAMED("randperm");
     const tern_shape s = TERN_SHAPE(n);
     if (!tern_ok() || !terni_shape_check("randperm", &s, TERN_I64) || !terni_backend_of(device)) return NULL;
     tern_tensor *t = terni_new(s, TERN_I64, device);
@@ -97,6 +99,7 @@ bool tern_bernoulli_(tern_tensor *t, double p) {
 }
 
 tern_tensor *tern_multinomial(tern_tensor *p, int64_t samples, bool replacement) {
+    TERNI_NAMED("multinomial");
     if (!terni_given(p, "multinomial", "p") || !terni_same_float("multinomial", &p, 1)) return NULL;
     const int ndim = p->v.ndim;
     if (ndim < 1 || ndim > 2)

@@ -69,6 +69,7 @@ static options options_of(const terni_window *w, const int64_t size[3], const in
 }
 
 tern_tensor *tern_im2col(tern_tensor *x, const int64_t kernel[2], tern_fold_opts opts) {
+    TERNI_NAMED("im2col");
     terni_window w;
     int64_t size[3];
     if (!resolve("im2col", x, kernel, &opts, &w) || !terni_has_axes("im2col", "x", x, 2, true) ||

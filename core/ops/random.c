@@ -110,6 +110,7 @@ tern_tensor *tern_normal(tern_tensor *mean, tern_tensor *std) {
 }
 
 tern_tensor *tern_exponential(tern_shape shape, double rate, tern_options o) {
+    TERNI_NAMED("exponential");
     if (!tern_ok()) return NULL;
     if (!tern_dtype_is_float(o.dtype))
         return terni_null(TERN_ERR_DTYPE, "exponential: %s; expected a float dtype", tern_dtype_name(o.dtype));
@@ -124,6 +125,7 @@ tern_tensor *tern_exponential(tern_shape shape, double rate, tern_options o) {
 
 /* Draws u between the values that erf takes at the bounds; y = mean + std sqrt(2) erfinv(u), in f64. */
 tern_tensor *tern_trunc_normal(tern_shape shape, double mean, double std, double lo, double hi, tern_options o) {
+    TERNI_NAMED("trunc_normal");
     if (!tern_ok()) return NULL;
     if (!tern_dtype_is_float(o.dtype))
         return terni_null(TERN_ERR_DTYPE, "trunc_normal: %s; expected a float dtype", tern_dtype_name(o.dtype));
