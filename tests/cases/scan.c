@@ -100,7 +100,7 @@ static bool before(const double *v, int64_t step, int64_t a, int64_t b, bool des
 }
 
 static void ordered(const array *x, const sweep_case *c, array *out, int64_t k, bool descending, what w) {
-    int64_t step, n, to_step, to_n;
+    int64_t step, n, to_step = 1, to_n;
     tern_shape s = x->shape;
     const int64_t d = c->arg[0] < 0 ? c->arg[0] + s.ndim : c->arg[0];
     if (s.ndim) s.dim[d] = k;
