@@ -70,10 +70,12 @@ def elsewhere(op, seen):
     if op.endswith("_") and re.search(rf"^TERN_\w+\s*\(\s*{op[:-1]}\s*,", rows, re.M) and op[:-1] in seen:
         return f"with {op[:-1]}"
     files = []
-    for f in sorted(glob.glob(os.path.join(api.ROOT, "tests", "*.c"))):
-        with open(f, encoding="utf-8") as text:
-            if os.path.basename(f) not in ("nonsense.c", "memory.c") and re.search(rf"tern_{op}\b", text.read()):
-                files.append("tests/" + os.path.basename(f))
+    for f in sorted(glob.glob(os.path.join(api.ROOT, "tests", "*.c")) + glob.glob(os.path.join(api.ROOT, "tests", "cases", "*.c"))):
+        with open(f, encoding="utf-8") as file:
+            text = file.read()
+        stored = "/cases/" not in f or "../reference/" in text  # tables count where they hold another's values
+        if stored and os.path.basename(f) not in ("nonsense.c", "memory.c") and re.search(rf"tern_{op}\b", text):
+            files.append(os.path.relpath(f, api.ROOT))
     return files[0] if files else ""
 
 

@@ -241,3 +241,24 @@ TERN_TEST(norm, channel_and_alpha_dropout_statistics) {
                  1e-6);
     CHECK_OK();
 }
+
+/* dropout1d drops rows [L], dropout3d volumes [D, H, W]: each is all zero or all scaled, and some are either. */
+TERN_TEST(norm, dropout_of_rows_and_volumes) {
+    for (int k = 0; k < 2; k++) {
+        check_case("dropout%dd", k ? 3 : 1);
+        tern_tensor *x = tern_ones(k ? TERN_SHAPE(20, 30, 2, 3, 2) : TERN_SHAPE(20, 30, 12), F32);
+        tern_tensor *y = k ? tern_dropout3d(x, 0.25) : tern_dropout1d(x, 0.25);
+        double v[7200];
+        REQUIRE(tern_to_doubles(y, v, 7200));
+        int dropped = 0;
+        for (int c = 0; c < 600; c++) {
+            const double first = v[12 * c];
+            dropped += first == 0;
+            CHECK(first == 0 || fabs(first - 4.0 / 3) < 1e-6, "%g", first);
+            for (int i = 1; i < 12; i++) CHECK(v[12 * c + i] == first, "channel %d is torn", c);
+        }
+        CHECK(dropped > 100 && dropped < 200, "%d of 600", dropped);
+    }
+    EXPECT_ERROR(tern_dropout1d(tern_ones(TERN_SHAPE(3), F32), 0.5), TERN_ERR_SHAPE, "dropout1d");
+    EXPECT_ERROR(tern_dropout3d(tern_ones(TERN_SHAPE(3, 4), F32), 0.5), TERN_ERR_SHAPE, "dropout3d");
+}
