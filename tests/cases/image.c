@@ -91,6 +91,45 @@ MOVES(pixel_shuffle)
 MOVES(pixel_unshuffle)
 MOVES(channel_shuffle)
 
+/* Element (c, y r + i, x r + j) of the larger image is (c r^2 + i r + j, y, x) of the smaller one. */
+static void shuffle(const array *x, int64_t r, bool up, array *out) {
+    const int nd = x->shape.ndim;
+    tern_shape s = x->shape;
+    s.dim[nd - 3] = up ? s.dim[nd - 3] / (r * r) : s.dim[nd - 3] * r * r;
+    s.dim[nd - 2] = up ? s.dim[nd - 2] * r : s.dim[nd - 2] / r;
+    s.dim[nd - 1] = up ? s.dim[nd - 1] * r : s.dim[nd - 1] / r;
+    array_new(out, s);
+    const tern_shape big = up ? s : x->shape, small = up ? x->shape : s;
+    const int64_t C = big.dim[nd - 3], H = big.dim[nd - 2], W = big.dim[nd - 1];
+    for (int64_t k = 0; k < x->n; k++) { /* over the large one */
+        const int64_t w = k % W, h = k / W % H, c = k / (W * H) % C, b = k / (W * H * C);
+        const int64_t sc = c * r * r + h % r * r + w % r;
+        const int64_t at = ((b * small.dim[nd - 3] + sc) * small.dim[nd - 2] + h / r) * small.dim[nd - 1] + w / r;
+        if (up)
+            out->v[k] = x->v[at];
+        else
+            out->v[at] = x->v[k];
+    }
+}
+static void ref_pixel_shuffle(const array *in, const sweep_case *c, array *out) {
+    shuffle(&in[0], c->arg[0], true, out);
+}
+static void ref_pixel_unshuffle(const array *in, const sweep_case *c, array *out) {
+    shuffle(&in[0], c->arg[0], false, out);
+}
+/* Channel g n + k goes to k groups + g, n channels a group. */
+static void ref_channel_shuffle(const array *in, const sweep_case *c, array *out) {
+    const array *x = &in[0];
+    array_new(out, x->shape);
+    int64_t inner = 1;
+    for (int d = 2; d < x->shape.ndim; d++) inner *= x->shape.dim[d];
+    const int64_t C = x->shape.dim[1], groups = c->arg[0], each = C / groups;
+    for (int64_t i = 0; i < x->n; i++) {
+        const int64_t ch = i / inner % C, to = ch % each * groups + ch / each;
+        out->v[i + (to - ch) * inner] = x->v[i];
+    }
+}
+
 static const sweep_case pixel_shuffles[] = {
     {"2", {REAL(1, 8, 1, 2)}, .arg = {2}},
     {"no batch, 3", {REAL(9, 2, 1)}, .arg = {3}},
@@ -101,7 +140,7 @@ static const sweep_case pixel_shuffles[] = {
     {"factor too large", {REAL(1, 4, 2, 2)}, .arg = {INT64_MAX / 2}, .code = TERN_ERR_SHAPE},
     {"two dimensions", {REAL(4, 2)}, .arg = {2}, .code = TERN_ERR_SHAPE},
 };
-SWEEP(pixel_shuffle, pixel_shuffles, call_pixel_shuffle, NULL, SWEEP_INTS | SWEEP_BOOL, 1)
+SWEEP(pixel_shuffle, pixel_shuffles, call_pixel_shuffle, ref_pixel_shuffle, SWEEP_INTS | SWEEP_BOOL, 1)
 static const sweep_case pixel_unshuffles[] = {
     {"2", {REAL(1, 2, 4, 2)}, .arg = {2}},
     {"no batch, 3", {REAL(2, 3, 3)}, .arg = {3}},
@@ -109,7 +148,7 @@ static const sweep_case pixel_unshuffles[] = {
     {"sizes", {REAL(1, 6, 3, 2)}, .arg = {2}, .code = TERN_ERR_SHAPE},
     {"factor", {REAL(1, 4, 2, 2)}, .arg = {-1}, .code = TERN_ERR_ARGUMENT},
 };
-SWEEP(pixel_unshuffle, pixel_unshuffles, call_pixel_unshuffle, NULL, SWEEP_INTS | SWEEP_BOOL, 1)
+SWEEP(pixel_unshuffle, pixel_unshuffles, call_pixel_unshuffle, ref_pixel_unshuffle, SWEEP_INTS | SWEEP_BOOL, 1)
 static const sweep_case channel_shuffles[] = {
     {"3", {REAL(2, 6, 1, 2)}, .arg = {3}},
     {"no axes", {REAL(2, 4)}, .arg = {2}},
@@ -117,7 +156,7 @@ static const sweep_case channel_shuffles[] = {
     {"channels", {REAL(1, 6, 2)}, .arg = {4}, .code = TERN_ERR_SHAPE},
     {"groups", {REAL(1, 6, 2)}, .arg = {0}, .code = TERN_ERR_ARGUMENT},
 };
-SWEEP(channel_shuffle, channel_shuffles, call_channel_shuffle, NULL, SWEEP_INTS | SWEEP_BOOL, 1)
+SWEEP(channel_shuffle, channel_shuffles, call_channel_shuffle, ref_channel_shuffle, SWEEP_INTS | SWEEP_BOOL, 1)
 
 /* ---- against PyTorch
  * -------------------------------------------------------------------------------------------------- */
