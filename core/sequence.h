@@ -51,6 +51,20 @@ typedef struct tern_rotary_opts {
  * float dtype. Source: Su et al., arXiv 2104.09864. */
 TERN_API tern_tensor *tern_rotary(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, tern_rotary_opts opts);
 
+/* ---- attention --------------------------------------------------------------------------------------------------- */
+
+typedef struct tern_attention_opts {
+    bool causal;    /* row i takes keys 0 .. i only, also where L and S differ; beside mask, both hold */
+    double scale;   /* of the scores; 0: 1 / sqrt(E) */
+    double dropout; /* of the weights, as tern_dropout */
+} tern_attention_opts;
+/* softmax(scale q k^T + mask) v: q [..., H, L, E], k [..., K, S, E], v [..., K, S, V] -> [..., H, L, V]. H is a
+ * multiple of K, and H / K heads of q in a row share one of k and v; without heads, 2-dim. mask, or NULL, broadcasts to
+ * [..., H, L, S]: bool (true takes part), or added, of q's dtype. A row that mask leaves no key, or with S = 0, gives
+ * zeros. f16 and bf16 are computed in f32. Holds all of the weights. Grad: q, k, v, an added mask. */
+TERN_API tern_tensor *tern_scaled_dot_product_attention(tern_tensor *q, tern_tensor *k, tern_tensor *v,
+                                                        tern_tensor *mask, tern_attention_opts opts);
+
 #ifdef __cplusplus
 }
 #endif
