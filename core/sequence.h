@@ -65,6 +65,28 @@ typedef struct tern_attention_opts {
 TERN_API tern_tensor *tern_scaled_dot_product_attention(tern_tensor *q, tern_tensor *k, tern_tensor *v,
                                                         tern_tensor *mask, tern_attention_opts opts);
 
+/* ---- recurrence -------------------------------------------------------------------------------------------------- */
+
+typedef struct tern_rnn_opts {
+    int64_t layers; /* 0: 1 */
+    bool bidirectional;
+    bool batch_first;       /* x and y are [N, T, ...] */
+    bool relu;              /* tern_rnn: relu in place of tanh */
+    double dropout;         /* of each layer's output but the last's */
+    const int64_t *lengths; /* of the N samples, 0 to T; NULL: all are T */
+} tern_rnn_opts;
+/* x [T, N, I] -> y [T, N, D H], D directions. weights holds {w_ih [G H, in], w_hh [G H, H], b_ih [G H], b_hh} for each
+ * layer and direction in it, biases may be NULL; G gates: 1; lstm 4, i f g o; gru 3, r z n, b_hn inside the product
+ * with r. States are [layers D, N, H]; initial ones may be NULL (zeros); *hn, *cn get the final ones (or NULL). With
+ * lengths y is 0 beyond them, final states are those at each sample's last step, and the reverse direction begins
+ * there. f16 and bf16 are computed in f32. Errors: TERN_ERR_ARGUMENT (lengths, counts). Grad: x, states, weights. */
+TERN_API tern_tensor *tern_rnn(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights,
+                               tern_rnn_opts opts, tern_tensor **hn);
+TERN_API tern_tensor *tern_gru(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights,
+                               tern_rnn_opts opts, tern_tensor **hn);
+TERN_API tern_tensor *tern_lstm(tern_tensor *x, tern_tensor *h0, tern_tensor *c0, tern_tensor *const *weights,
+                                int n_weights, tern_rnn_opts opts, tern_tensor **hn, tern_tensor **cn);
+
 #ifdef __cplusplus
 }
 #endif

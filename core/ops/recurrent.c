@@ -1,0 +1,179 @@
+/* Recurrent layers, of public ops. */
+#include "ops/normalise.h"
+
+typedef enum kind { RNN, RELU, LSTM, GRU } kind;
+typedef struct state {
+    tern_tensor *h, *c;
+} state;
+
+static int gates_of(kind k) { return k == LSTM ? 4 : k == GRU ? 3 : 1; }
+
+/* One step: a [N, gates H] is the input's part, w is {w_ih, w_hh, b_ih, b_hh}. */
+static state step(kind k, tern_tensor *a, state s, tern_tensor *const *w) {
+    state out = {NULL, s.c};
+    tern_tensor *b = tern_linear(s.h, w[1], w[3]), *p[4], *q[4];
+    if (!a || !b) return out;
+    if (k == GRU) {
+        if (!tern_chunk(a, 3, 1, p) || !tern_chunk(b, 3, 1, q)) return out;
+        tern_tensor *r = tern_sigmoid(tern_add(p[0], q[0])), *z = tern_sigmoid(tern_add(p[1], q[1]));
+        tern_tensor *n = r && z ? tern_tanh(tern_add(p[2], tern_mul(r, q[2]))) : NULL;
+        out.h = n ? tern_add(n, tern_mul(z, tern_sub(s.h, n))) : NULL;
+        return out;
+    }
+    tern_tensor *sum = tern_add(a, b);
+    if (k != LSTM) {
+        out.h = !sum ? NULL : k == RELU ? tern_relu(sum) : tern_tanh(sum);
+        return out;
+    }
+    if (!sum || !tern_chunk(sum, 4, 1, p)) return out;
+    out.c = tern_add(tern_mul(tern_sigmoid(p[1]), s.c), tern_mul(tern_sigmoid(p[0]), tern_tanh(p[2])));
+    out.h = out.c ? tern_mul(tern_sigmoid(p[3]), tern_tanh(out.c)) : NULL;
+    return out;
+}
+
+/* One direction over x [T, N, I]: y [T, N, H]; s becomes the final state. live [T, N, 1], or NULL. */
+static tern_tensor *pass(kind k, tern_tensor *x, state *s, tern_tensor *const *w, tern_tensor *live, bool back) {
+    const int64_t steps = x->v.shape[0];
+    if (!steps)
+        return tern_zeros(TERN_SHAPE(0, x->v.shape[1], s->h->v.shape[1]), (tern_options){terni_dtype(x), x->device});
+    tern_tensor *a = tern_linear(x, w[0], w[2]), *y = NULL;
+    tern_tensor **out = a ? terni_malloc((size_t)steps * sizeof(tern_tensor *)) : NULL;
+    tern_tensor *zero = tern_scalar(0, (tern_options){terni_dtype(x), x->device});
+    for (int64_t i = 0; out && i < steps; i++) {
+        const int64_t t = back ? steps - 1 - i : i;
+        state n = step(k, tern_select(a, 0, t), *s, w);
+        tern_tensor *m = live && n.h ? tern_select(live, 0, t) : NULL;
+        out[t] = m ? tern_where(m, n.h, zero) : n.h;
+        if (m) n = (state){tern_where(m, n.h, s->h), k == LSTM ? tern_where(m, n.c, s->c) : NULL};
+        *s = n;
+        if (!out[t] || !n.h || (k == LSTM && !n.c)) goto done;
+    }
+    if (out) y = tern_stack(out, (int)steps, 0);
+done:
+    terni_mfree(out);
+    return y;
+}
+
+static bool is(const tern_tensor *t, int n, const int64_t *d) {
+    bool same = t->v.ndim == n;
+    for (int i = 0; same && i < n; i++) same = t->v.shape[i] == d[i];
+    return same;
+}
+
+/* One layer's weights for inputs of width in. */
+static bool check_weights(const char *op, kind k, tern_tensor *x, tern_tensor *const *w, int64_t in, int64_t h, int i) {
+    if (!terni_given(w[0], op, "weights") || !terni_given(w[1], op, "weights") ||
+        !terni_same_device(op, (tern_tensor *[]){x, w[0], w[1], w[2], w[3]}, 5, NULL) ||
+        !terni_same_float(op, (tern_tensor *[]){x, w[0], w[1], w[2], w[3]}, 5))
+        return false;
+    const int64_t g = gates_of(k) * h;
+    const bool fits = is(w[0], 2, (int64_t[]){g, in}) && is(w[1], 2, (int64_t[]){g, h}) && (!w[2] || is(w[2], 1, &g)) &&
+                      (!w[3] || is(w[3], 1, &g));
+    return fits || terni_fail(TERN_ERR_SHAPE,
+                              "%s: weights of direction %d are %s, %s, %s, %s; expected [%lld, %lld], [%lld, %lld] "
+                              "and [%lld] twice or NULL",
+                              op, i, terni_describe(w[0]), terni_describe(w[1]), w[2] ? terni_describe(w[2]) : "NULL",
+                              w[3] ? terni_describe(w[3]) : "NULL", (long long)g, (long long)in, (long long)g,
+                              (long long)h, (long long)g);
+}
+
+static bool check_state(const char *op, tern_tensor *x, tern_tensor *s, int n, const int64_t *shape) {
+    if (!s) return true;
+    tern_tensor *const two[2] = {x, s};
+    if (!terni_same_device(op, two, 2, NULL) || !terni_same_float(op, two, 2)) return false;
+    return is(s, n, shape) ||
+           terni_fail(TERN_ERR_SHAPE, "%s: initial state %s, expected %s[%lld, %lld]", op, terni_describe(s),
+                      n == 3 ? "[layers and directions], " : "", (long long)shape[n - 2], (long long)shape[n - 1]);
+}
+
+static tern_tensor *mask(const int64_t *lengths, int64_t steps, int64_t n, tern_device device) {
+    const tern_options whole = {TERN_I64, device};
+    tern_tensor *t = tern_reshape(tern_arange(0, (double)steps, whole), TERN_SHAPE(steps, 1, 1));
+    tern_tensor *l = tern_from(lengths, TERN_SHAPE(n), whole);
+    return t && l ? tern_lt(t, tern_unsqueeze(l, -1)) : NULL;
+}
+
+static tern_tensor *recur(const char *op, kind k, tern_tensor *x, const state *first, tern_tensor *const *weights,
+                          int n_weights, tern_rnn_opts o, tern_tensor **hn, tern_tensor **cn) {
+    if (hn) *hn = NULL;
+    if (cn) *cn = NULL;
+    if (!terni_given(x, op, "x") || !terni_given(weights, op, "weights")) return NULL;
+    const int64_t layers = o.layers ? o.layers : 1, dirs = o.bidirectional ? 2 : 1;
+    if (layers < 1 || layers > 100000 || n_weights != 4 * layers * dirs || !(o.dropout >= 0 && o.dropout <= 1))
+        return terni_null(TERN_ERR_ARGUMENT, "%s: %lld layers, %d weights, dropout %g; expected 4 weights a direction",
+                          op, (long long)layers, n_weights, o.dropout);
+    if (!terni_given(weights[1], op, "weights")) return NULL;
+    if (x->v.ndim != 3 || weights[1]->v.ndim != 2)
+        return terni_null(TERN_ERR_SHAPE, "%s: x %s and w_hh %s, expected 3 and 2 dimensions", op, terni_describe(x),
+                          terni_describe(weights[1]));
+    const int64_t steps = x->v.shape[o.batch_first], n = x->v.shape[!o.batch_first], h = weights[1]->v.shape[1];
+    const int64_t all[3] = {layers * dirs, n, h};
+    if (steps > INT32_MAX || !check_state(op, x, first->h, 3, all) || !check_state(op, x, first->c, 3, all))
+        return NULL;
+    for (int i = 0; i < layers * dirs; i++)
+        if (!check_weights(op, k, x, weights + 4 * i, i < dirs ? x->v.shape[2] : dirs * h, h, i)) return NULL;
+    for (int64_t i = 0; o.lengths && i < n; i++)
+        if (o.lengths[i] < 0 || o.lengths[i] > steps)
+            return terni_null(TERN_ERR_ARGUMENT, "%s: length %lld of sample %lld, expected 0 to %lld", op,
+                              (long long)o.lengths[i], (long long)i, (long long)steps);
+    const tern_dtype dtype = terni_dtype(x), acc = terni_acc_dtype(dtype);
+    tern_tensor **ends = terni_malloc((size_t)(2 * layers * dirs) * sizeof(tern_tensor *));
+    if (!ends) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *y = tern_cast(o.batch_first ? tern_transpose(x, 0, 1) : x, acc), *kept[2] = {NULL, NULL};
+    tern_tensor *live = o.lengths ? mask(o.lengths, steps, n, x->device) : NULL;
+    bool good = y && (live || !o.lengths);
+    for (int i = 0; good && i < layers; i++) {
+        tern_tensor *part[2] = {NULL, NULL};
+        for (int d = 0; good && d < dirs; d++) {
+            const int at = i * (int)dirs + d;
+            tern_tensor *w[4];
+            for (int j = 0; j < 4; j++) {
+                w[j] = weights[4 * at + j] ? tern_cast(weights[4 * at + j], acc) : NULL;
+                good = good && (w[j] || !weights[4 * at + j]);
+            }
+            tern_tensor *zero = tern_zeros(TERN_SHAPE(n, h), (tern_options){acc, x->device});
+            state s = {first->h ? tern_cast(tern_select(first->h, 0, at), acc) : zero,
+                       first->c ? tern_cast(tern_select(first->c, 0, at), acc) : zero};
+            good = good && s.h && s.c;
+            part[d] = good ? pass(k, y, &s, w, live, d == 1) : NULL;
+            good = part[d] != NULL;
+            ends[at] = s.h;
+            ends[layers * dirs + at] = s.c;
+        }
+        if (good) y = dirs == 2 ? tern_cat(part, 2, -1) : part[0];
+        if (good && y && o.dropout > 0 && i + 1 < layers) y = tern_dropout(y, o.dropout);
+        good = good && y;
+    }
+    if (good && hn) good = (kept[0] = tern_keep(tern_cast(tern_stack(ends, (int)(layers * dirs), 0), dtype))) != NULL;
+    if (good && cn)
+        good =
+            (kept[1] = tern_keep(tern_cast(tern_stack(ends + layers * dirs, (int)(layers * dirs), 0), dtype))) != NULL;
+    terni_mfree(ends);
+    y = good ? tern_cast(o.batch_first ? tern_transpose(y, 0, 1) : y, dtype) : NULL;
+    y = tern_scope_return(scope, y == x ? tern_clone(y) : y);
+    for (int i = 0; i < 2; i++) {
+        tern_tensor *owned = kept[i] ? tern_give(kept[i]) : NULL;
+        if (y && i == 0 && hn) *hn = owned;
+        if (y && i == 1 && cn) *cn = owned;
+    }
+    return y;
+}
+
+tern_tensor *tern_rnn(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights, tern_rnn_opts opts,
+                      tern_tensor **hn) {
+    TERNI_NAMED("rnn");
+    return recur("rnn", opts.relu ? RELU : RNN, x, &(state){h0, NULL}, weights, n_weights, opts, hn, NULL);
+}
+
+tern_tensor *tern_gru(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights, tern_rnn_opts opts,
+                      tern_tensor **hn) {
+    TERNI_NAMED("gru");
+    return recur("gru", GRU, x, &(state){h0, NULL}, weights, n_weights, opts, hn, NULL);
+}
+
+tern_tensor *tern_lstm(tern_tensor *x, tern_tensor *h0, tern_tensor *c0, tern_tensor *const *weights, int n_weights,
+                       tern_rnn_opts opts, tern_tensor **hn, tern_tensor **cn) {
+    TERNI_NAMED("lstm");
+    return recur("lstm", LSTM, x, &(state){h0, c0}, weights, n_weights, opts, hn, cn);
+}
