@@ -36,10 +36,10 @@ static inline void set(int dtype, char *p, int64_t i, double v) {
             ((double *)(void *)p)[i] = v;
             break;
         case TERN_F16:
-            ((uint16_t *)(void *)p)[i] = terni_f16_from((float)v);
+            ((uint16_t *)(void *)p)[i] = terni_f16_from(v);
             break;
         default:
-            ((uint16_t *)(void *)p)[i] = terni_bf16_from((float)v);
+            ((uint16_t *)(void *)p)[i] = terni_bf16_from(v);
             break;
     }
 }
