@@ -132,7 +132,7 @@ static const sweep_case norms[] = {
     NUMBER("minus infinity", -(double)INFINITY),
     {"p 2, all", {REAL(2, 3, 2)}, .arg = {0, 1}, .number = {2}},
     {"p 2, ends", {REAL(2, 3, 4)}, .arg = {2, 0, 0, -1}, .number = {2}},
-    {"p 3, scalar", {RANGE(0.5, 2)}, .arg = {0, 0}, .number = {3}},
+    {"p 3, scalar", {{.kind = IN_REAL, .lo = 0.5, .hi = 2}}, .arg = {0, 0}, .number = {3}},
     {"p 2 of none", {REAL(3, 0)}, .arg = {1, 0, 1}, .number = {2}},
     {"empty beside", {REAL(0, 3)}, .arg = {1, 0, 1}, .number = {2}},
     {"p NaN", {REAL(3, 4)}, .arg = {1, 0, 1}, .number = {(double)NAN}, .code = TERN_ERR_ARGUMENT},

@@ -202,7 +202,7 @@ static const sweep_case normalizes[] = {
     {"middle", {REAL(2, 5, 3)}, .arg = {1}},
     {"p 1", {RANGE(0.3, 2, 3, 5)}, .arg = {1}, .number = {1}},
     {"p 3", {RANGE(0.3, 2, 3, 5)}, .arg = {1}, .number = {3}},
-    {"p infinity", {REAL(3, 5)}, .arg = {1}, .number = {INFINITY}},
+    {"p infinity", {REAL(3, 5)}, .arg = {1}, .number = {(double)INFINITY}},
     {"below eps", {RANGE(0.01, 0.02, 3, 5)}, .arg = {1}, .number = {2, 1}},
     {"1-dim", {REAL(7)}, .arg = {0}},
     {"empty", {REAL(0, 5)}, .arg = {1}},

@@ -77,7 +77,7 @@ typedef struct found {
 static found look(const windows *w, const double *x, int64_t place) {
     const int64_t at[3] = {place / w->out[2] / w->out[1], place / w->out[2] % w->out[1], place % w->out[2]};
     int64_t start[3], taps[3];
-    found f = {.max = -INFINITY};
+    found f = {.max = -(double)INFINITY};
     for (int d = 0; d < 3; d++) extent(w, d, at[d], &start[d], &taps[d]);
     for (int64_t k = 0; k < taps[0] * taps[1] * taps[2]; k++) {
         const int64_t tap[3] = {k / taps[2] / taps[1], k / taps[2] % taps[1], k % taps[2]};
