@@ -182,6 +182,8 @@ class Library:
                 return v if isinstance(v, C.Structure) else self.options(p.base, v or {}, keep)
             if p.base == "double":
                 return C.c_double(v)
+            if p.base == "bool" and v not in (True, False):  # ctypes takes anything: a forgotten option struct is true
+                raise TypeError(f"{p} takes true or false, not {v!r}")
             return self.ctype(p.type)(v)
         if v is None:
             return None

@@ -56,7 +56,7 @@ def pow_(t, n):
 
 @op("BitShift")
 def bit_shift(t, n):
-    return (t.bitwise_left_shift if n.attr("direction") == "LEFT" else t.bitwise_right_shift)(n.x[0], n.x[1])
+    return (t.left_shift if n.attr("direction") == "LEFT" else t.right_shift)(n.x[0], n.x[1])
 
 
 def fold(t, xs, f):

@@ -138,7 +138,7 @@ def topk(t, n):
     from api import Out
     k, axis = int(np.ravel(n.host(1))[0]), n.attr("axis", -1)
     index = Out()
-    y = t.topk(n.x[0], k, axis, {"smallest": not n.attr("largest", 1)}, index)
+    y = t.topk(n.x[0], k, axis, not n.attr("largest", 1), index)
     return [y, index[0]]
 
 

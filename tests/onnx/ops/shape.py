@@ -94,7 +94,7 @@ def expand(t, n):
 @op("Tile")
 def tile(t, n):
     r = n.ints(1)
-    return t.repeat(n.x[0], r, len(r))
+    return t.repeat(n.x[0], r)
 
 
 @op("Pad")
@@ -117,9 +117,8 @@ def pad(t, n):
         both[d] = [max(lo, 0), max(hi, 0)]
     mode = {"constant": "CONSTANT", "reflect": "REFLECT", "edge": "REPLICATE", "wrap": "CIRCULAR"}[n.attr("mode", "constant")]
     mode = t.enums["tern_pad_mode"]["TERN_PAD_" + mode]
-    # One dimension after the other: Tern pads the last ones.
     flat = [v for lo_hi in reversed(both) for v in lo_hi]
-    return t.pad(x, flat, len(flat), mode, value)
+    return t.pad(x, flat, len(flat), {"mode": mode, "value": value})
 
 
 @op("Shape")
@@ -192,7 +191,7 @@ def scatter_elements(t, n):
     if reduction == "add":
         return t.scatter_add(n.x[0], axis, index, n.x[2])
     kind = t.enums["tern_scatter_reduction"]["TERN_SCATTER_" + {"mul": "PROD", "max": "AMAX", "min": "AMIN"}[reduction]]
-    return t.scatter_reduce(n.x[0], axis, index, n.x[2], kind, True)
+    return t.scatter_reduce(n.x[0], axis, index, n.x[2], kind, {})
 
 
 def flat_positions(t, index, s):
@@ -236,7 +235,7 @@ def scatter_nd(t, n):
         y = t.scatter_add(base, 0, index, source)
     else:
         kind = t.enums["tern_scatter_reduction"]["TERN_SCATTER_" + {"mul": "PROD", "max": "AMAX", "min": "AMIN"}[reduction]]
-        y = t.scatter_reduce(base, 0, index, source, kind, True)
+        y = t.scatter_reduce(base, 0, index, source, kind, {})
     return t.reshape(y, s)
 
 
@@ -294,6 +293,8 @@ def depth_to_space(t, n):
 @op("SpaceToDepth")
 def space_to_depth(t, n):
     b, x = n.attr("blocksize"), n.x[0]
+    if n.attr("mode", "DCR") == "CRD":
+        return t.pixel_unshuffle(x, b)
     N, C, H, W = n.shape()
     y = t.permute(t.reshape(x, (N, C, H // b, b, W // b, b)), [0, 3, 5, 1, 2, 4], 6)
     return t.reshape(y, (N, C * b * b, H // b, W // b))
@@ -303,7 +304,6 @@ def space_to_depth(t, n):
 def center_crop_pad(t, n):
     target, axes, x = n.ints(1), n.attr("axes"), n.x[0]
     axes = list(axes) if axes is not None else list(range(n.ndim()))
-    constant = t.enums["tern_pad_mode"]["TERN_PAD_CONSTANT"]
     for a, want in zip(axes, target):
         a %= n.ndim()
         size = t.shape(x)[a]
@@ -312,7 +312,7 @@ def center_crop_pad(t, n):
         elif want > size:
             lo = (want - size) // 2
             flat = [0, 0] * (n.ndim() - 1 - a) + [lo, want - size - lo]
-            x = t.pad(x, flat, len(flat), constant, 0.0)
+            x = t.pad(x, flat, len(flat), {})
     return x
 
 
