@@ -110,4 +110,4 @@ def no_opts():
     return {}
 
 
-from . import pointwise, shape, reduce, neural, loss  # noqa: E402,F401
+from . import attention, loss, neural, pointwise, reduce, resize, shape  # noqa: E402,F401

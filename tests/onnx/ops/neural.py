@@ -438,23 +438,3 @@ def grid_sample(t, n):
 @op("AffineGrid")
 def affine_grid(t, n):
     return t.affine_grid(n.x[0], n.ints(1), bool(n.attr("align_corners", 0)))
-
-
-@op("Resize", "Upsample")
-def resize(t, n):
-    raise Excluded("Resize: see resize in this file")
-
-
-# ---- attention -----------------------------------------------------------------------------------------------------------
-
-@op("Attention")
-def attention(t, n):
-    raise Excluded("Attention: an operator of a later operator set than 22")
-
-
-@op("RotaryEmbedding")
-def rotary(t, n):
-    raise Excluded("RotaryEmbedding: an operator of a later operator set than 22")
-
-
-assert dtype_of
