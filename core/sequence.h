@@ -86,6 +86,14 @@ TERN_API tern_tensor *tern_gru(tern_tensor *x, tern_tensor *h0, tern_tensor *con
                                tern_rnn_opts opts, tern_tensor **hn);
 TERN_API tern_tensor *tern_lstm(tern_tensor *x, tern_tensor *h0, tern_tensor *c0, tern_tensor *const *weights,
                                 int n_weights, tern_rnn_opts opts, tern_tensor **hn, tern_tensor **cn);
+/* One step: x [N, I], states [N, H] or NULL (zeros) -> the new h [N, H]; or all without N. weights are those of one
+ * layer and direction above, so n_weights is 4; lstm's new c goes to *cn, unless that is NULL. f16 and bf16 are
+ * computed in f32. Errors: TERN_ERR_ARGUMENT (n_weights). Grad: x, states, weights. */
+TERN_API tern_tensor *tern_rnn_cell(tern_tensor *x, tern_tensor *h, tern_tensor *const *weights, int n_weights,
+                                    bool relu);
+TERN_API tern_tensor *tern_gru_cell(tern_tensor *x, tern_tensor *h, tern_tensor *const *weights, int n_weights);
+TERN_API tern_tensor *tern_lstm_cell(tern_tensor *x, tern_tensor *h, tern_tensor *c, tern_tensor *const *weights,
+                                     int n_weights, tern_tensor **cn);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-/* Recurrent layers, of public ops. */
+/* Recurrent layers and cells, of public ops. */
 #include "ops/normalise.h"
 
 typedef enum kind { RNN, RELU, LSTM, GRU } kind;
@@ -60,7 +60,7 @@ static bool is(const tern_tensor *t, int n, const int64_t *d) {
     return same;
 }
 
-/* One layer's weights for inputs of width in. */
+/* One layer's and direction's weights, the i-th four, for inputs of width in. */
 static bool check_weights(const char *op, kind k, tern_tensor *x, tern_tensor *const *w, int64_t in, int64_t h, int i) {
     if (!terni_given(w[0], op, "weights") || !terni_given(w[1], op, "weights") ||
         !terni_same_device(op, (tern_tensor *[]){x, w[0], w[1], w[2], w[3]}, 5, NULL) ||
@@ -70,20 +70,19 @@ static bool check_weights(const char *op, kind k, tern_tensor *x, tern_tensor *c
     const bool fits = is(w[0], 2, (int64_t[]){g, in}) && is(w[1], 2, (int64_t[]){g, h}) && (!w[2] || is(w[2], 1, &g)) &&
                       (!w[3] || is(w[3], 1, &g));
     return fits || terni_fail(TERN_ERR_SHAPE,
-                              "%s: weights of direction %d are %s, %s, %s, %s; expected [%lld, %lld], [%lld, %lld] "
+                              "%s: weights[%d] to [%d] are %s, %s, %s, %s; expected [%lld, %lld], [%lld, %lld] "
                               "and [%lld] twice or NULL",
-                              op, i, terni_describe(w[0]), terni_describe(w[1]), w[2] ? terni_describe(w[2]) : "NULL",
-                              w[3] ? terni_describe(w[3]) : "NULL", (long long)g, (long long)in, (long long)g,
-                              (long long)h, (long long)g);
+                              op, 4 * i, 4 * i + 3, terni_describe(w[0]), terni_describe(w[1]),
+                              w[2] ? terni_describe(w[2]) : "NULL", w[3] ? terni_describe(w[3]) : "NULL", (long long)g,
+                              (long long)in, (long long)g, (long long)h, (long long)g);
 }
 
 static bool check_state(const char *op, tern_tensor *x, tern_tensor *s, int n, const int64_t *shape) {
     if (!s) return true;
     tern_tensor *const two[2] = {x, s};
     if (!terni_same_device(op, two, 2, NULL) || !terni_same_float(op, two, 2)) return false;
-    return is(s, n, shape) ||
-           terni_fail(TERN_ERR_SHAPE, "%s: initial state %s, expected %s[%lld, %lld]", op, terni_describe(s),
-                      n == 3 ? "[layers and directions], " : "", (long long)shape[n - 2], (long long)shape[n - 1]);
+    return is(s, n, shape) || terni_fail(TERN_ERR_SHAPE, "%s: state %s, expected %s", op, terni_describe(s),
+                                         terni_shape_str(tern_shape_of(n, shape)));
 }
 
 static tern_tensor *mask(const int64_t *lengths, int64_t steps, int64_t n, tern_device device) {
@@ -108,8 +107,8 @@ static tern_tensor *recur(const char *op, kind k, tern_tensor *x, const state *f
                           terni_describe(weights[1]));
     const int64_t steps = x->v.shape[o.batch_first], n = x->v.shape[!o.batch_first], h = weights[1]->v.shape[1];
     const int64_t all[3] = {layers * dirs, n, h};
-    if (steps > INT32_MAX || !check_state(op, x, first->h, 3, all) || !check_state(op, x, first->c, 3, all))
-        return NULL;
+    if (steps > INT32_MAX) return terni_null(TERN_ERR_SHAPE, "%s: %lld steps are too many", op, (long long)steps);
+    if (!check_state(op, x, first->h, 3, all) || !check_state(op, x, first->c, 3, all)) return NULL;
     for (int i = 0; i < layers * dirs; i++)
         if (!check_weights(op, k, x, weights + 4 * i, i < dirs ? x->v.shape[2] : dirs * h, h, i)) return NULL;
     for (int64_t i = 0; o.lengths && i < n; i++)
@@ -176,4 +175,61 @@ tern_tensor *tern_lstm(tern_tensor *x, tern_tensor *h0, tern_tensor *c0, tern_te
                        tern_rnn_opts opts, tern_tensor **hn, tern_tensor **cn) {
     TERNI_NAMED("lstm");
     return recur("lstm", LSTM, x, &(state){h0, c0}, weights, n_weights, opts, hn, cn);
+}
+
+/* ---- cells ------------------------------------------------------------------------------------------------------- */
+
+/* One step; the new h is returned, the new c goes to *cn. */
+static tern_tensor *cell(const char *op, kind k, tern_tensor *x, tern_tensor *h, tern_tensor *c,
+                         tern_tensor *const *weights, int n_weights, tern_tensor **cn) {
+    if (cn) *cn = NULL;
+    if (!terni_given(x, op, "x") || !terni_given(weights, op, "weights")) return NULL;
+    if (n_weights != 4) return terni_null(TERN_ERR_ARGUMENT, "%s: %d weights, expected 4", op, n_weights);
+    if (!terni_given(weights[1], op, "weights")) return NULL;
+    const int dims = x->v.ndim;
+    if (dims < 1 || dims > 2 || weights[1]->v.ndim != 2)
+        return terni_null(TERN_ERR_SHAPE, "%s: x %s and w_hh %s, expected [N, I] or [I], and 2 dimensions", op,
+                          terni_describe(x), terni_describe(weights[1]));
+    const int64_t both[2] = {dims == 2 ? x->v.shape[0] : 1, weights[1]->v.shape[1]}, *shape = both + (2 - dims);
+    if (!check_state(op, x, h, dims, shape) || !check_state(op, x, c, dims, shape) ||
+        !check_weights(op, k, x, weights, x->v.shape[dims - 1], both[1], 0))
+        return NULL;
+    const tern_dtype dtype = terni_dtype(x), acc = terni_acc_dtype(dtype);
+    const int scope = tern_scope_push();
+    tern_tensor *const given[7] = {x, h, c, weights[0], weights[1], weights[2], weights[3]};
+    tern_tensor *wide[7], *kept = NULL;
+    bool good = true;
+    for (int i = 0; i < 7; i++) {
+        wide[i] = given[i] ? tern_cast(given[i], acc) : NULL;
+        if (i < 3 && !given[i]) wide[i] = tern_zeros(tern_shape_of(dims, shape), (tern_options){acc, x->device});
+        if (i < 3 && dims == 1 && wide[i]) wide[i] = tern_unsqueeze(wide[i], 0);
+        good = good && (wide[i] || (i >= 3 && !given[i]));
+    }
+    state s = {NULL, NULL};
+    if (good) s = step(k, tern_linear(wide[0], wide[3], wide[5]), (state){wide[1], wide[2]}, wide + 3);
+    if (dims == 1 && s.h) s.h = tern_squeeze(s.h, 0);
+    if (s.h && cn) {
+        if (dims == 1) s.c = tern_squeeze(s.c, 0);
+        kept = tern_keep(tern_cast(s.c, dtype));
+    }
+    tern_tensor *y = tern_scope_return(scope, s.h && (kept || !cn) ? tern_cast(s.h, dtype) : NULL);
+    if (kept) kept = tern_give(kept);
+    if (y && cn) *cn = kept;
+    return y;
+}
+
+tern_tensor *tern_rnn_cell(tern_tensor *x, tern_tensor *h, tern_tensor *const *weights, int n_weights, bool relu) {
+    TERNI_NAMED("rnn_cell");
+    return cell("rnn_cell", relu ? RELU : RNN, x, h, NULL, weights, n_weights, NULL);
+}
+
+tern_tensor *tern_gru_cell(tern_tensor *x, tern_tensor *h, tern_tensor *const *weights, int n_weights) {
+    TERNI_NAMED("gru_cell");
+    return cell("gru_cell", GRU, x, h, NULL, weights, n_weights, NULL);
+}
+
+tern_tensor *tern_lstm_cell(tern_tensor *x, tern_tensor *h, tern_tensor *c, tern_tensor *const *weights, int n_weights,
+                            tern_tensor **cn) {
+    TERNI_NAMED("lstm_cell");
+    return cell("lstm_cell", LSTM, x, h, c, weights, n_weights, cn);
 }

@@ -1,4 +1,4 @@
-/* rnn, gru, lstm: y, the final states and their gradients. */
+/* rnn, gru, lstm and their cells: y, the final states and their gradients. */
 #include "../sweep.h"
 
 /* Inputs x, h0, c0, the weights one after another; arg: layers, directions, batch_first, relu, H, bias, lengths. */
@@ -125,3 +125,95 @@ static const sweep_case lstms[] = {ROWS(4), BAD("lstm")};
 SWEEP(rnn, rnns, call_rnn, ref_rnn, 0, 8)
 SWEEP(gru, grus, call_gru, ref_gru, 0, 8)
 SWEEP(lstm, lstms, call_lstm, ref_lstm, 0, 8)
+
+/* ---- cells: x, h, c, w_ih, w_hh, b_ih, b_hh; arg[0]: relu, arg[1]: fewer weights; an lstm's h and c one after the
+ * other --------------------------------------------------------------------------------------------------------- */
+
+static tern_tensor *call_rnn_cell(tern_tensor *const *in, const sweep_case *c) {
+    return tern_rnn_cell(in[0], in[1], in + 3, 4 - (int)c->arg[1], c->arg[0] != 0);
+}
+static tern_tensor *call_gru_cell(tern_tensor *const *in, const sweep_case *c) {
+    return tern_gru_cell(in[0], in[1], in + 3, 4 - (int)c->arg[1]);
+}
+static tern_tensor *call_lstm_cell(tern_tensor *const *in, const sweep_case *c) {
+    tern_tensor *cn = NULL, *h = tern_lstm_cell(in[0], in[1], in[2], in + 3, 4 - (int)c->arg[1], &cn);
+    return h ? tern_stack((tern_tensor *const[]){h, cn}, 2, 0) : NULL;
+}
+
+static double dot_row(const array *w, int64_t row, const double *v, int64_t n, const array *bias) {
+    double sum = bias->v ? bias->v[row] : 0;
+    for (int64_t i = 0; i < n; i++) sum += w->v[row * n + i] * (v ? v[i] : 0);
+    return sum;
+}
+static void ref_cell(const array *in, const sweep_case *c, array *out, int gates) {
+    const int dims = in[0].shape.ndim;
+    const int64_t n = dims == 2 ? in[0].shape.dim[0] : 1, wide = in[0].shape.dim[dims - 1], h = in[4].shape.dim[1];
+    tern_shape s = gates == 4 ? TERN_SHAPE(2, n, h) : TERN_SHAPE(n, h);
+    if (dims == 1) s = gates == 4 ? TERN_SHAPE(2, h) : TERN_SHAPE(h);
+    array_new(out, s);
+    for (int64_t k = 0; k < n * h; k++) {
+        const double *x = in[0].v + k / h * wide, *old = in[1].v ? in[1].v + k / h * h : NULL;
+        double a[4], r[4];
+        for (int g = 0; g < gates; g++) {
+            a[g] = dot_row(&in[3], g * h + k % h, x, wide, &in[5]);
+            r[g] = dot_row(&in[4], g * h + k % h, old, h, &in[6]);
+        }
+        const double was = old ? old[k % h] : 0;
+        if (gates == 1) out->v[k] = c->arg[0] ? fmax(a[0] + r[0], 0) : tanh(a[0] + r[0]);
+        if (gates == 3) {
+            const double z = sigma(a[1] + r[1]);
+            out->v[k] = (1 - z) * tanh(a[2] + sigma(a[0] + r[0]) * r[2]) + z * was;
+        }
+        if (gates == 4) {
+            const double cell =
+                sigma(a[1] + r[1]) * (in[2].v ? in[2].v[k] : 0) + sigma(a[0] + r[0]) * tanh(a[2] + r[2]);
+            out->v[k] = sigma(a[3] + r[3]) * tanh(cell);
+            out->v[n * h + k] = cell;
+        }
+    }
+}
+static void ref_rnn_cell(const array *in, const sweep_case *c, array *out) { ref_cell(in, c, out, 1); }
+static void ref_gru_cell(const array *in, const sweep_case *c, array *out) { ref_cell(in, c, out, 3); }
+static void ref_lstm_cell(const array *in, const sweep_case *c, array *out) { ref_cell(in, c, out, 4); }
+
+#define W(G, I, H) REAL((G) * (H), I), REAL((G) * (H), H)
+#define CELLS(G, op)                                                                                                   \
+    {"batch", {REAL(3, 4), REAL(3, 5), REAL(3, 5), W(G, 4, 5), REAL((G)*5), REAL((G)*5)}},                             \
+        {"no batch", {REAL(4), REAL(5), REAL(5), W(G, 4, 5), REAL((G)*5), REAL((G)*5)}},                               \
+        {"no biases", {REAL(2, 3), REAL(2, 2), REAL(2, 2), W(G, 3, 2)}},                                               \
+        {"one bias", {REAL(2, 3), REAL(2, 2), REAL(2, 2), W(G, 3, 2), NONE, REAL((G)*2)}},                             \
+        {"no states", {REAL(2, 3), NONE, NONE, W(G, 3, 2), REAL((G)*2), REAL((G)*2)}},                                 \
+        {"no batch, no states", {REAL(3), NONE, NONE, W(G, 3, 2), REAL((G)*2), NONE}},                                 \
+        {"a batch of one", {REAL(1, 3), REAL(1, 2), REAL(1, 2), W(G, 3, 2), REAL((G)*2), REAL((G)*2)}},                \
+        {"an empty batch", {REAL(0, 3), REAL(0, 2), REAL(0, 2), W(G, 3, 2), REAL((G)*2), REAL((G)*2)}},                \
+        {"no inputs", {REAL(2, 0), REAL(2, 2), REAL(2, 2), W(G, 0, 2), REAL((G)*2), REAL((G)*2)}},                     \
+        {"odd", {REAL(7, 13), REAL(7, 11), REAL(7, 11), W(G, 13, 11), REAL((G)*11), REAL((G)*11)}},                    \
+        {"three weights", {REAL(2, 3), NONE, NONE, W(G, 3, 2)}, .arg = {0, 1}, .code = TERN_ERR_ARGUMENT, .text = op}, \
+        {"three dimensions", {REAL(1, 2, 3), NONE, NONE, W(G, 3, 2)}, .code = TERN_ERR_SHAPE, .text = op},             \
+        {"0-dim", {SCALAR, NONE, NONE, W(G, 1, 2)}, .code = TERN_ERR_SHAPE, .text = op},                               \
+        {"state", {REAL(2, 3), REAL(1, 2), NONE, W(G, 3, 2)}, .code = TERN_ERR_SHAPE, .text = "expected [2, 2]"},      \
+        {"w_ih", {REAL(2, 3), NONE, NONE, REAL((G)*2, 4), REAL((G)*2, 2)}, .code = TERN_ERR_SHAPE, .text = op},        \
+        {"w_hh", {REAL(2, 3), NONE, NONE, REAL((G)*2, 3), REAL((G)*2 + 1, 2)}, .code = TERN_ERR_SHAPE, .text = op},    \
+        {"bias", {REAL(2, 3), NONE, NONE, W(G, 3, 2), REAL(1)}, .code = TERN_ERR_SHAPE, .text = op},                   \
+        {"no weights", {REAL(2, 3)}, .code = TERN_ERR_ARGUMENT, .text = op},                                           \
+        {"integers",                                                                                                   \
+         {TYPED(TERN_I32, 2, 3), NONE, NONE, TYPED(TERN_I32, (G)*2, 3), TYPED(TERN_I32, (G)*2, 2)},                    \
+         .code = TERN_ERR_DTYPE,                                                                                       \
+         .text = op},                                                                                                  \
+    {                                                                                                                  \
+        "NULL", {NONE, NONE, NONE, W(G, 3, 2)}, .code = TERN_ERR_ARGUMENT, .text = op                                  \
+    }
+static const sweep_case rnn_cells[] = {
+    CELLS(1, "rnn_cell"),
+    {"relu", {REAL(3, 4), REAL(3, 5), NONE, W(1, 4, 5), REAL(5), REAL(5)}, .arg = {1}},
+};
+static const sweep_case gru_cells[] = {CELLS(3, "gru_cell")};
+static const sweep_case lstm_cells[] = {
+    CELLS(4, "lstm_cell"),
+    {"h alone", {REAL(2, 3), REAL(2, 2), NONE, W(4, 3, 2)}},
+    {"c alone", {REAL(2, 3), NONE, REAL(2, 2), W(4, 3, 2)}},
+    {"cell state", {REAL(2, 3), NONE, REAL(2), W(4, 3, 2)}, .code = TERN_ERR_SHAPE, .text = "lstm_cell"},
+};
+SWEEP(rnn_cell, rnn_cells, call_rnn_cell, ref_rnn_cell, 0, 8)
+SWEEP(gru_cell, gru_cells, call_gru_cell, ref_gru_cell, 0, 8)
+SWEEP(lstm_cell, lstm_cells, call_lstm_cell, ref_lstm_cell, 0, 8)
