@@ -76,7 +76,7 @@ static inline double total_get(const total *t) { return t->s + t->c; }
 /* ---- sums of runs
  * -------------------------------------------------------------------------------------------------------- */
 
-#define PAIRWISE(name, T, V, VU, LANES)                                \
+#define PAIRWISE(name, T, V, VU, LANES, FOLD)                          \
     static T name(const T *x, int64_t n, int64_t s) {                  \
         if (n > BASE) {                                                \
             const int64_t half = (n / 2 + BASE - 1) / BASE * BASE;     \
@@ -92,14 +92,13 @@ static inline double total_get(const total *t) { return t->s + t->c; }
                 c += *(const VU *)(const void *)(x + i + 2 * LANES);   \
                 d += *(const VU *)(const void *)(x + i + 3 * LANES);   \
             }                                                          \
-            a = (a + b) + (c + d);                                     \
-            for (int k = 0; k < LANES; k++) r += a[k];                 \
+            r = (T)FOLD((a + b) + (c + d));                            \
         }                                                              \
         for (; i < n; i++) r += x[i * s];                              \
         return r;                                                      \
     }
-PAIRWISE(pairwise_f32, float, terni_vf, terni_vf_u, TERNI_LANES_F32)
-PAIRWISE(pairwise_f64, double, terni_vd, terni_vd_u, TERNI_LANES_F64)
+PAIRWISE(pairwise_f32, float, terni_vf, terni_vf_u, TERNI_LANES_F32, terni_fold_f32)
+PAIRWISE(pairwise_f64, double, terni_vd, terni_vd_u, TERNI_LANES_F64, terni_fold_f64)
 
 static void sum_run(total *t, const terni_view *x, int64_t at, int64_t n, int64_t s) {
     if (x->dtype == TERN_F32) {
@@ -146,6 +145,37 @@ static void sum_by_output(void *arg, int64_t begin, int64_t end) {
         store(p->y, i, total_get(&t) * p->scale);
     }
 }
+
+/* Short dense rows, an output each: what sum_by_output costs beyond the additions would be most of the time. The rest
+ * of a row is read as the end of a whole vector, with what was added before masked away. */
+#define SHORT_ROWS(name, T, INT, V, VU, LANES, FOLD)                                                      \
+    static void name(void *arg, int64_t begin, int64_t end) {                                             \
+        const terni_reduction *p = arg;                                                                   \
+        const int64_t n = p->inputs, rest = n % LANES;                                                    \
+        typedef INT lanes __attribute__((vector_size(TERNI_VEC_BYTES)));                                  \
+        lanes mask;                                                                                       \
+        for (int l = 0; l < LANES; l++) mask[l] = l < LANES - rest ? 0 : -1;                              \
+        for (int64_t r = begin; r < end; r++) {                                                           \
+            const T *x = (const T *)p->x->data + terni_cpu_offset(r, p->n_kept, p->kept, p->kept_stride); \
+            double sum = 0;                                                                               \
+            if (n < LANES) {                                                                              \
+                for (int64_t i = 0; i < n; i++) sum += (double)x[i];                                      \
+            } else {                                                                                      \
+                V a = {0}, b = {0};                                                                       \
+                int64_t i = 0;                                                                            \
+                for (; n - i >= 2 * LANES; i += 2 * LANES) {                                              \
+                    a += *(const VU *)(const void *)(x + i);                                              \
+                    b += *(const VU *)(const void *)(x + i + LANES);                                      \
+                }                                                                                         \
+                if (n - i >= LANES) a += *(const VU *)(const void *)(x + i);                              \
+                if (rest) b += (V)((lanes) * (const VU *)(const void *)(x + n - LANES) & mask);           \
+                sum = FOLD(a + b);                                                                        \
+            }                                                                                             \
+            ((T *)p->y->data)[r] = (T)(sum * p->scale);                                                   \
+        }                                                                                                 \
+    }
+SHORT_ROWS(short_rows_f32, float, int32_t, terni_vf, terni_vf_u, TERNI_LANES_F32, terni_fold_f32)
+SHORT_ROWS(short_rows_f64, double, int64_t, terni_vd, terni_vd_u, TERNI_LANES_F64, terni_fold_f64)
 
 /* One output from one run: blocks in parallel, then their sums in order. */
 static void sum_block(void *arg, int64_t begin, int64_t end) {
@@ -248,8 +278,11 @@ bool terni_cpu_sum(const terni_call *c) {
         return true;
     }
     if (p.outputs == 1 && p.n_red == 1 && p.inputs > SPLIT) return sum_all(&p);
+    const bool run = p.n_red == 1 && p.red_stride[0] == 1 && p.x->dtype == p.y->dtype;
     if (terni_cpu_by_columns(&p))
         terni_cpu_columns(&p, sum_columns, grain);
+    else if (run && p.inputs <= BASE && (p.y->dtype == TERN_F32 || p.y->dtype == TERN_F64))
+        terni_cpu_parallel(p.outputs, grain, p.y->dtype == TERN_F64 ? short_rows_f64 : short_rows_f32, &p);
     else
         terni_cpu_parallel(p.outputs, grain, sum_by_output, &p);
     return true;

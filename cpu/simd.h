@@ -3,6 +3,7 @@
 #define TERNI_SIMD_H
 
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__AVX512F__)
 #define TERNI_VEC_BYTES 64
@@ -19,5 +20,22 @@ typedef double terni_vd __attribute__((vector_size(TERNI_VEC_BYTES)));
 /* The same in memory, at any element's address. */
 typedef float terni_vf_u __attribute__((vector_size(TERNI_VEC_BYTES), aligned(4), may_alias));
 typedef double terni_vd_u __attribute__((vector_size(TERNI_VEC_BYTES), aligned(8), may_alias));
+
+/* Sums of a vector's lanes: by halves, which is both faster and closer than one lane after another. f32 lanes are added
+ * as doubles. */
+static inline double terni_fold_f64(terni_vd v) {
+    double lane[TERNI_LANES_F64];
+    memcpy(lane, &v, sizeof v);
+    for (int w = TERNI_LANES_F64 / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) lane[l] += lane[l + w];
+    return lane[0];
+}
+static inline double terni_fold_f32(terni_vf v) {
+    typedef float half __attribute__((vector_size(TERNI_VEC_BYTES / 2)));
+    half low, high;
+    memcpy(&low, &v, sizeof low);
+    memcpy(&high, (const char *)&v + sizeof low, sizeof high);
+    return terni_fold_f64(__builtin_convertvector(low, terni_vd) + __builtin_convertvector(high, terni_vd));
+}
 
 #endif

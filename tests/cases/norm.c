@@ -147,3 +147,7 @@ static const sweep_case softmaxes[] = {
 };
 SWEEP(softmax, softmaxes, call_softmax, ref_softmax, 0, 4)
 SWEEP(log_softmax, softmaxes, call_log_softmax, ref_log_softmax, 0, 4)
+BENCH(softmax, call_softmax, "torch.softmax(a, -1)", {"[4096, 1000]", {REAL(4096, 1000)}, .arg = {-1}})
+BENCH(softmax__short, call_softmax, "torch.softmax(a, -1)", {"[65536, 64]", {REAL(65536, 64)}, .arg = {-1}})
+BENCH(softmax__inner, call_softmax, "torch.softmax(a, 1)", {"[16, 128, 1024]", {REAL(16, 128, 1024)}, .arg = {1}})
+BENCH(log_softmax, call_log_softmax, "torch.log_softmax(a, -1)", {"[4096, 1000]", {REAL(4096, 1000)}, .arg = {-1}})

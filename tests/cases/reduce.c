@@ -77,6 +77,10 @@ SWEEP(sum, sums, call_sum, ref_sum, SWEEP_INTS | SWEEP_BOOL, 1)
 SWEEP(mean, means, call_mean, ref_mean, 0, 1)
 SWEEP(max, extremes, call_max, ref_max, SWEEP_INTS | SWEEP_BOOL, 1)
 SWEEP(min, extremes, call_min, ref_min, SWEEP_INTS | SWEEP_BOOL, 1)
+BENCH(sum, call_sum, "torch.sum(a, 1)", {"[1024, 1024]", {REAL(1024, 1024)}, .arg = {1, 0, 1}})
+BENCH(sum__columns, call_sum, "torch.sum(a, 0)", {"[1024, 1024]", {REAL(1024, 1024)}, .arg = {1, 0, 0}})
+BENCH(mean__short, call_mean, "torch.mean(a, 1)", {"[65536, 49]", {REAL(65536, 49)}, .arg = {1, 0, 1}})
+BENCH(max__short, call_max, "torch.amax(a, 1)", {"[65536, 49]", {REAL(65536, 49)}, .arg = {1, 0, 1}})
 
 /* ---- argmax
  * ---------------------------------------------------------------------------------------------------------- */
