@@ -5,13 +5,13 @@
 
 A case is a folder with model.onnx and test_data_set_N/{input,output}_M.pb; a FOLDER is a case or holds cases. Each case
 passes, fails, or is excluded with the reason: a dtype that Tern does not have, an operator outside of what Tern is for,
-a behaviour that it refuses by design. What an operator means is in the files ops_*.py, by Tern's functions alone: NumPy
+a behaviour that it refuses by design. What an operator means is in the files ops/*.py, by Tern's functions alone: NumPy
 only unpacks files, attributes and the small integer tensors that ONNX gives where Tern takes plain arguments (shapes,
 axes, pads), and compares.
 
 Prints a line a case (with -q: only the failures), the exclusions by reason, and "N passed, N failed, N excluded". The
-exit code is 1 if one failed, 2 if no case was found. Tolerances are those of ONNX's own runner (rtol 1e-3, atol 1e-7)
-unless a case's folder says otherwise; f16 and bf16 results get rtol 1e-2 and 2e-2, atol 1e-3."""
+exit code is 1 if one failed, 2 if no case was found. Tolerances are those of ONNX's own runner, rtol 1e-3 and atol 1e-7
+(for Fourier transforms 1e-6 of the largest number); f16 and bf16 results get rtol 1e-2 and 2e-2, atol 1e-3."""
 import argparse
 import collections
 import glob
@@ -21,14 +21,14 @@ import traceback
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import api  # noqa: E402
-from ops import Excluded, Node, OPS, OUTSIDE, Values  # noqa: E402
+from ops import DOMAINS, Excluded, Node, OPS, OUTSIDE, Values, to_array  # noqa: E402
+from ops.draws import drawn, plausible  # noqa: E402
 
 
-def data(path, kind):
+def data(t, path, kind):
     """The value in a .pb file whose type the graph gives."""
     with open(path, "rb") as f:
         raw = f.read()
@@ -41,51 +41,45 @@ def data(path, kind):
         raise Excluded("maps are no tensors")
     if which == "sparse_tensor_type":
         raise Excluded("sparse tensors")
-    t = onnx.TensorProto()
-    t.ParseFromString(raw)
-    return to_array(t)
+    proto = onnx.TensorProto()
+    proto.ParseFromString(raw)
+    return to_array(t, proto)
 
 
-def to_array(t):
-    if t.data_type == onnx.TensorProto.STRING:
-        raise Excluded("strings")
-    return numpy_helper.to_array(t)
-
-
-def check_dtypes(values):
-    for v in values:
-        name = str(v.dtype)
-        if name not in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool"):
-            raise Excluded(f"dtype {name}")
-
-
-def run_graph(t, graph, opset, given):
-    """Evaluates the nodes in order; values are api.Tensor by name."""
-    values = Values(t)
+def run_graph(t, graph, opset, given, outer=None):
+    """Evaluates the nodes in order; the graph's outputs, as api.Tensor. outer: what an inner graph sees besides."""
+    values = Values(t, outer)
     for init in graph.initializer:
-        a = to_array(init)
-        check_dtypes([a])
-        values.put(init.name, a)
+        values.put(init.name, to_array(t, init))
     for name, a in given.items():
         values.put(name, a)
+
+    def inner(graph, inputs):
+        return run_graph(t, graph, opset, dict(zip([i.name for i in graph.input], inputs)), values)
     for proto in graph.node:
-        if proto.domain not in ("", "ai.onnx"):
-            raise Excluded(f"operators of the domain {proto.domain}")
+        other_domain(proto)
         if proto.op_type in OUTSIDE:
             raise Excluded(f"{proto.op_type}: {OUTSIDE[proto.op_type]}")
         if proto.op_type not in OPS:
             raise Excluded(f"{proto.op_type}: unknown to this harness")
-        node = Node(t, proto, opset, values)
+        node = Node(t, proto, opset, values, inner)
         results = OPS[proto.op_type](t, node)
         if not isinstance(results, (list, tuple)):
             results = [results]
         for name, r in zip(proto.output, results):
             if name:
                 values.put(name, r)
-    return [values.numpy(o.name) for o in graph.output]
+    return [values.of[o.name] for o in graph.output]
 
 
-def close(got, want, what):
+def other_domain(node):
+    if node.domain not in ("", "ai.onnx"):
+        why = next((DOMAINS[d] for d in sorted(DOMAINS, key=len, reverse=True) if node.domain.startswith(d)), "unknown")
+        raise Excluded(f"operators of the domain {node.domain}: {why}")
+
+
+def close(got, want, what, noise=0.0):
+    """None, or how got differs; by `noise` times the largest number it may."""
     if got.shape != want.shape:
         return f"{what}: shape {list(got.shape)}, expected {list(want.shape)}"
     if str(got.dtype) != str(want.dtype):
@@ -96,21 +90,21 @@ def close(got, want, what):
         return f"{what}: {len(wrong)} elements differ" if len(wrong) else None
     rtol, atol = {"float16": (1e-2, 1e-3), "bfloat16": (2e-2, 1e-3)}.get(name, (1e-3, 1e-7))
     g, w = got.astype(np.float64), want.astype(np.float64)
+    if noise:
+        atol = max(atol, noise * np.max(np.abs(w), initial=0.0))
     ok = np.isclose(g, w, rtol=rtol, atol=atol, equal_nan=True)
     if ok.all():
         return None
-    at = tuple(np.argwhere(~ok)[0])
-    return f"{what}: {np.count_nonzero(~ok)} of {ok.size} elements differ, first at {list(at)}: {g[at]!r}, expected {w[at]!r}"
+    at = tuple(int(i) for i in np.argwhere(~ok)[0])
+    return f"{what}: {np.count_nonzero(~ok)} of {ok.size} elements differ, first at {list(at)}: {g[at]}, expected {w[at]}"
 
 
 def run_case(t, folder):
     """None, or what is wrong. Raises Excluded."""
     model = onnx.load(os.path.join(folder, "model.onnx"))
     opset = max([o.version for o in model.opset_import if o.domain in ("", "ai.onnx")] or [0])
-    others = sorted({n.domain for n in model.graph.node} - {"", "ai.onnx"})
-    if others:
-        raise Excluded(f"operators of the domain {others[0]}")
     for n in model.graph.node:
+        other_domain(n)
         if n.op_type in OUTSIDE:
             raise Excluded(f"{n.op_type}: {OUTSIDE[n.op_type]}")
     if len(model.functions):
@@ -124,29 +118,25 @@ def run_case(t, folder):
         for i, g in enumerate(given):
             path = os.path.join(s, f"input_{i}.pb")
             if os.path.exists(path):
-                inputs[g.name] = data(path, g.type)
+                inputs[g.name] = data(t, path, g.type)
         for i, g in enumerate(model.graph.output):
-            outputs.append(data(os.path.join(s, f"output_{i}.pb"), g.type))
-        check_dtypes(inputs.values())
-        check_dtypes(outputs)
+            outputs.append(data(t, os.path.join(s, f"output_{i}.pb"), g.type))
         scope = t.scope_push()
         try:
-            got = run_graph(t, model.graph, opset, inputs)
-            for o, g, w in zip(model.graph.output, got, outputs):
-                wrong = close(g, w, o.name)
-                if wrong and not random_output(model.graph, o.name):
-                    return wrong
-                if wrong and (g.shape != w.shape or g.dtype != w.dtype):
-                    return wrong
+            t.seed(1)
+            got = [t.numpy(y) for y in run_graph(t, model.graph, opset, inputs)]
+            if drawn(model.graph, inputs):
+                wrong = plausible(model.graph, inputs, list(zip(got, outputs)))
+            else:
+                # What cancels in a transform leaves rounding of the size of what it sums.
+                noise = 1e-6 if any(n.op_type in ("DFT", "STFT") for n in model.graph.node) else 0.0
+                found = (close(g, w, o.name, noise) for o, g, w in zip(model.graph.output, got, outputs))
+                wrong = next(filter(None, found), None)
+            if wrong:
+                return wrong
         finally:
             t.scope_pop(scope)
     return None
-
-
-def random_output(graph, name):
-    """Draws are the operator's own: only shape and dtype can be compared."""
-    return any(n.op_type in ("Bernoulli", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
-                             "Multinomial") for n in graph.node)
 
 
 def cases(folders):

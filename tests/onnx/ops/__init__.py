@@ -24,28 +24,28 @@ def outside(reason, *names):
 
 
 OUTSIDE = {}
-outside("strings", "StringConcat", "StringSplit", "StringNormalizer", "RegexFullMatch", "TfIdfVectorizer", "LabelEncoder")
-outside("control flow is the program's own, in C", "If", "Loop", "Scan", "SequenceMap")
+outside("strings", "StringConcat", "StringSplit", "StringNormalizer", "RegexFullMatch", "TfIdfVectorizer")
 outside("sequences and optional values are no tensors", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
-        "SequenceInsert", "SequenceLength", "SplitToSequence", "ConcatFromSequence", "Optional", "OptionalGetElement",
-        "OptionalHasElement")
-outside("complex numbers are no dtype of Tern", "DFT", "STFT")
-outside("quantised arithmetic", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearMatMul",
-        "QLinearConv", "MatMulInteger", "ConvInteger")
-outside("image files", "ImageDecoder")
-outside("detection heads", "NonMaxSuppression", "RoiAlign", "MaxRoiPool")
-outside("signal windows and filter banks", "BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
-outside("bits of a dtype under another", "BitCast")
-outside("deformable convolution", "DeformConv")
-outside("trees and other classical models", "TreeEnsemble", "ArrayFeatureExtractor", "Binarizer")
-outside("training operators of ONNX's preview domain", "Adam", "Adagrad", "Momentum", "Gradient")
-outside("linear and programmable attention, with state", "LinearAttention", "FlexAttention", "CausalConvWithState")
+        "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional",
+        "OptionalGetElement", "OptionalHasElement")
+outside("Tern has no quantised tensors", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearMatMul",
+        "QLinearConv")
+outside("Tern's products and convolutions are of floats", "MatMulInteger", "ConvInteger")
+outside("Tern decodes no image files", "ImageDecoder")
+outside("Tern has no op for choosing or pooling boxes", "NonMaxSuppression", "RoiAlign", "MaxRoiPool")
+outside("Tern has no filter banks", "MelWeightMatrix")
+outside("Tern has no op that reads one dtype's bits as another's", "BitCast")
+outside("Tern has no deformable convolution", "DeformConv")
+# Domains other than ONNX's own, by the beginning of their names.
+DOMAINS = {"ai.onnx.ml": "classical machine learning on tables and strings",
+           "ai.onnx.preview.training": "optimizer steps and gradients as nodes of a graph: Tern's work on modules and tapes",
+           "ai.onnx.preview": "attention whose scores a graph of the caller's changes"}
 
 
 class Values:
-    """Tensors by name."""
-    def __init__(self, t):
-        self.t, self.of = t, {"": None}
+    """Tensors by name; an inner graph sees the outer one's."""
+    def __init__(self, t, outer=None):
+        self.t, self.of = t, dict(outer.of) if outer else {"": None}
 
     def put(self, name, v):
         if isinstance(v, np.ndarray) or np.isscalar(v):
@@ -57,8 +57,9 @@ class Values:
 
 
 class Node:
-    def __init__(self, t, proto, opset, values):
-        self.t, self.type, self.opset = t, proto.op_type, opset
+    def __init__(self, t, proto, opset, values, run):
+        """run(graph, inputs) runs a graph that stands in an attribute."""
+        self.t, self.type, self.opset, self.run = t, proto.op_type, opset, run
         self.x = [values.of[i] for i in proto.input]
         self.n_out = len(proto.output)
         self.outputs = list(proto.output)
@@ -70,7 +71,7 @@ class Node:
 
     def tensor_attr(self, name):
         a = self.attributes.get(name)
-        return None if a is None else numpy_helper.to_array(a)
+        return None if a is None else to_array(self.t, a)
 
     def at(self, i):
         return self.x[i] if i < len(self.x) else None
@@ -92,22 +93,37 @@ class Node:
         return self.t.shape(self.x[i])
 
 
-# The dtypes of ONNX's enumeration that are Tern's.
+# The dtypes of ONNX's enumeration that are Tern's, and the names of the others.
 TYPES = {1: "F32", 2: "U8", 6: "I32", 7: "I64", 9: "BOOL", 10: "F16", 11: "F64", 16: "BF16"}
+OTHERS = {3: "int8", 4: "uint16", 5: "int16", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128",
+          17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4",
+          23: "float4_e2m1", 24: "float8_e8m0", 25: "uint2", 26: "int2"}
 
 
 def dtype_of(t, number):
-    if number not in TYPES:
-        raise Excluded(f"dtype {helper.tensor_dtype_to_string(number).split('.')[-1].lower()}")
+    if number == 8:
+        raise Excluded("strings")
+    if number in OTHERS:
+        raise Excluded(f"{OTHERS[number]} is no dtype of Tern")
     return t.enums["tern_dtype"]["TERN_" + TYPES[number]]
+
+
+def to_array(t, proto):
+    """A TensorProto as an array of a dtype that Tern has."""
+    dtype_of(t, proto.data_type)
+    if proto.data_type != 16:
+        return numpy_helper.to_array(proto)
+    try:  # older packages onnx widen bfloat16
+        import ml_dtypes
+    except ImportError:
+        raise Excluded("bfloat16 needs the Python package ml_dtypes") from None
+    bits = np.frombuffer(proto.raw_data, "<u2") if proto.raw_data else np.asarray(proto.int32_data, np.uint16)
+    return bits.view(ml_dtypes.bfloat16).reshape(tuple(proto.dims))
 
 
 def is_float(t, x):
     return bool(t.dtype_is_float(t.dtype_of(x)))
 
 
-def no_opts():
-    return {}
-
-
-from . import attention, loss, neural, pointwise, reduce, resize, shape  # noqa: E402,F401
+from . import attention, control, draws, loss, neural, pointwise  # noqa: E402,F401
+from . import recurrent, reduce, resize, shape, spectral  # noqa: E402,F401

@@ -1,4 +1,4 @@
-"""Attention and rotary positions."""
+"""Attention, linear attention, rotary positions."""
 from . import dtype_of, op
 
 
@@ -126,3 +126,31 @@ def rotary(t, n):
     cos, sin = (t.unsqueeze(c, 1) for c in tables)  # one for all heads
     y = t.rotary(x, cos, sin, {"interleaved": bool(n.attr("interleaved", 0))})
     return t.flatten(t.transpose(y, 1, 2), 2, 3) if merged else y
+
+
+@op("LinearAttention")
+def linear_attention(t, n):
+    rule = n.attr("update_rule", "gated_delta")
+    kv, f32 = n.attr("kv_num_heads"), t.enums["tern_dtype"]["TERN_F32"]
+    q, k, v = (heads(t, t.cast(x, f32), c) for x, c in zip(n.x[:3], (n.attr("q_num_heads"), kv, kv)))
+    steps, width = t.shape(q)[2:]
+    decay = beta = None
+    if "gated" in rule:  # one for a head, or for each of its keys' elements
+        decay = t.unsqueeze(t.exp(heads(t, t.cast(n.x[4], f32), kv)), 4)
+    if "delta" in rule:
+        beta = heads(t, t.cast(n.x[5], f32), t.shape(n.x[5])[2])
+    state = n.at(3)
+    kept = t.dtype_of(state if state is not None else n.x[0])
+    shape = (t.shape(k)[0], kv, t.shape(k)[3], t.shape(v)[3])
+    state = t.zeros(shape, {"dtype": f32}) if state is None else t.cast(state, f32)
+    out = []
+    for i in range(steps):
+        key, value = (t.narrow(x, 2, i, 1) for x in (k, v))  # [N, H, 1, E]
+        if decay is not None:
+            state = t.mul(state, t.select(decay, 2, i))
+        if beta is not None:
+            value = t.mul(t.narrow(beta, 2, i, 1), t.sub(value, t.matmul(key, state)))
+        state = t.add(state, t.matmul(t.transpose(key, 2, 3), value))
+        out.append(t.matmul(t.narrow(q, 2, i, 1), shared_heads(t, state, q)))
+    y = t.mul_scalar(t.cat(out, len(out), 2), n.attr("scale", 0.0) or width ** -0.5)
+    return [t.cast(t.flatten(t.transpose(y, 1, 2), 2, 3), t.dtype_of(n.x[0])), t.cast(state, kept)]

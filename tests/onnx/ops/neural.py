@@ -132,8 +132,6 @@ def max_pool(t, n):
 
 def max_pool_indices(t, n, k, kernel, strides, dilations, pads):
     from api import Out
-    if n.attr("storage_order", 0):
-        raise Excluded("MaxPool's indices in column-major order")
     index, x, s = Out(), n.x[0], n.shape()
     y = axes(t, "max_pool#_with_indices", k)(pad_input(t, x, pads, float("-inf")), kernel,
                                                  {"stride": strides, "dilation": dilations}, index)
@@ -146,7 +144,8 @@ def max_pool_indices(t, n, k, kernel, strides, dilations, pads):
     for size in reversed(padded):
         parts.append(t.remainder(rest, t.full_like(rest, size)))
         rest = t.floor_divide(rest, t.full_like(rest, size))
-    for part, size, (a, _) in zip(reversed(parts), s[2:], pads):
+    digits = list(zip(reversed(parts), s[2:], pads))
+    for part, size, (a, _) in reversed(digits) if n.attr("storage_order", 0) else digits:
         part = t.sub_scalar(part, a)
         flat = part if flat is None else t.add(t.mul_scalar(flat, size), part)
     planes = t.reshape(t.arange(0, s[0] * s[1], {"dtype": i64}), s[:2] + (1,) * k)
@@ -222,8 +221,7 @@ def batch_norm(t, n):
         m = 1.0 - n.attr("momentum", 0.9)
         dims = [0] + list(range(2, n.ndim()))
         batch_mean = t.mean(x, dims, len(dims), False)
-        batch_var = t.var(x, dims, len(dims), {"correction": 0.0}, False) if False else t.sub(
-            t.mean(t.square(x), dims, len(dims), False), t.square(batch_mean))
+        batch_var = t.var(x, dims, len(dims), 0.0, False)
         mean_out = t.add(t.mul_scalar(mean, 1 - m), t.mul_scalar(batch_mean, m))
         var_out = t.add(t.mul_scalar(var, 1 - m), t.mul_scalar(batch_var, m))
         y = t.batch_norm(x, scale, bias, None, None, {"eps": n.attr("epsilon", 1e-5), "training": True})
@@ -254,7 +252,7 @@ def layer_norm(t, n):
     if n.n_out == 1:
         return y
     mean = t.mean(x, dims, len(dims), True)
-    var = t.mean(t.square(t.sub(x, mean)), dims, len(dims), True)
+    var = t.var(x, dims, len(dims), 0.0, True)
     return [y, mean, t.rsqrt(t.add_scalar(var, eps))]
 
 
@@ -269,7 +267,7 @@ def mvn(t, n):
     axes = list(n.attr("axes") or [0, 2, 3])
     x = n.x[0]
     d = t.sub(x, t.mean(x, axes, len(axes), True))
-    return t.div(d, t.add_scalar(t.sqrt(t.mean(t.square(d), axes, len(axes), True)), 1e-9))
+    return t.div(d, t.add_scalar(t.std(x, axes, len(axes), 0.0, True), 1e-9))
 
 
 @op("LRN")
@@ -298,6 +296,16 @@ def softmax(t, n):
     return t.reshape(f(flat, 1), s)
 
 
+@op("CausalConvWithState")
+def causal_conv(t, n):
+    x, before = n.x[0], n.shape(1)[2] - 1
+    c = n.shape()[1]
+    x = t.cat([n.x[3], x], 2, 2) if n.at(3) is not None else t.pad(x, [before, 0], 2, {})
+    y = t.conv1d(x, n.x[1], n.at(2), {"groups": c})
+    y = t.silu(y) if n.attr("activation", "none") in ("silu", "swish") else y
+    return [y, t.narrow(x, 2, t.shape(x)[2] - before, before)]
+
+
 @op("MatMul")
 def matmul(t, n):
     if not is_float(t, n.x[0]):
@@ -313,8 +321,7 @@ def gemm(t, n):
     alpha, beta = n.attr("alpha", 1.0), n.attr("beta", 1.0)
     if c is None:
         return t.mul_scalar(t.matmul(a, b), alpha)
-    return t.addmm(c, a, b, {"alpha": alpha, "beta": beta}) if False else t.add(
-        t.mul_scalar(t.matmul(a, b), alpha), t.mul_scalar(c, beta))
+    return t.addmm(c, a, b, beta, alpha)
 
 
 @op("Einsum")
@@ -336,91 +343,6 @@ def col2im(t, n):
         raise Excluded("Col2Im with uneven pads")
     return t.col2im(n.x[0], image, block, {"stride": list(n.attr("strides") or [1] * k),
                                            "dilation": list(n.attr("dilations") or [1] * k), "pad": explicit(pads[:k])})
-
-
-# ---- recurrence ----------------------------------------------------------------------------------------------------------
-
-def rnn_parts(t, n, gates, order):
-    """Per direction {w_ih, w_hh, b_ih, b_hh}; ONNX's gates in the order that PyTorch has."""
-    w, r, b = n.x[1], n.x[2], n.at(3)
-    hidden, out = n.attr("hidden_size"), []
-
-    def sort(m):
-        parts = [t.narrow(m, 0, g * hidden, hidden) for g in order]
-        return t.cat(parts, len(parts), 0) if len(parts) > 1 else m
-    for d in range(t.shape(w)[0]):
-        bias = [None, None]
-        if b is not None:
-            row = t.select(b, 0, d)
-            bias = [sort(t.narrow(row, 0, 0, gates * hidden)), sort(t.narrow(row, 0, gates * hidden, gates * hidden))]
-        else:
-            zero = t.zeros((gates * hidden,), {"dtype": t.dtype_of(w)})
-            bias = [zero, zero]
-        out += [sort(t.select(w, 0, d)), sort(t.select(r, 0, d))] + bias
-    return out
-
-
-def run_rnn(t, n, gates, order, name, default):
-    from api import Out
-    x, layout = n.x[0], n.attr("layout", 0)
-    direction = n.attr("direction", "forward")
-    acts = [a.decode() if isinstance(a, bytes) else a for a in (n.attr("activations") or default)]
-    if [a.lower() for a in acts] != [a.lower() for a in (default * (len(acts) // len(default) or 1))]:
-        raise Excluded(f"{n.type} with activations {acts}")
-    if n.attr("clip") is not None:
-        raise Excluded(f"{n.type} with clipped gates")
-    lengths = n.ints(4) if n.at(4) is not None else None
-    hidden, weights = n.attr("hidden_size"), rnn_parts(t, n, gates, order)
-    dirs = 2 if direction == "bidirectional" else 1
-    if layout:
-        x = t.transpose(x, 0, 1)
-    steps, batch = t.shape(x)[:2]
-    state = []
-    for i in ([5, 6] if n.type == "LSTM" else [5]):
-        s = n.at(i)
-        s = t.transpose(s, 0, 1) if s is not None and layout else s
-        state.append(s if s is not None else t.zeros((dirs, batch, hidden), {"dtype": t.dtype_of(x)}))
-    if direction == "reverse":
-        x = t.flip(x, [0], 1)
-        if lengths and any(k != steps for k in lengths):
-            raise Excluded(f"{n.type} of reverse direction with lengths")
-        lengths = None
-    opts = {"layers": 1, "bidirectional": dirs == 2}
-    if lengths is not None:
-        opts["lengths"] = lengths
-    hn, cn = Out(), Out()
-    if n.type == "LSTM":
-        y = t.lstm(x, state[0], state[1], weights, len(weights), opts, hn, cn)
-    else:
-        y = getattr(t, name)(x, state[0], weights, len(weights), opts, hn)
-    if direction == "reverse":
-        y = t.flip(y, [0], 1)
-    y = t.permute(t.reshape(y, (steps, batch, dirs, hidden)), [0, 2, 1, 3], 4)
-    if layout:
-        y = t.permute(y, [2, 0, 1, 3], 4)
-    swap = (lambda v: t.transpose(v, 0, 1)) if layout else (lambda v: v)
-    return [y, swap(hn[0])] + ([swap(cn[0])] if n.type == "LSTM" else [])
-
-
-@op("LSTM")
-def lstm(t, n):
-    if n.at(7) is not None:
-        p = n.host(7)
-        if np.any(p):
-            raise Excluded("LSTM with peepholes")
-    return run_rnn(t, n, 4, [0, 2, 3, 1], "lstm", ["Sigmoid", "Tanh", "Tanh"])
-
-
-@op("GRU")
-def gru(t, n):
-    if not n.attr("linear_before_reset", 0):
-        raise Excluded("GRU with the reset gate before the product: Tern's is after it, as cuDNN's and PyTorch's")
-    return run_rnn(t, n, 3, [1, 0, 2], "gru", ["Sigmoid", "Tanh"])
-
-
-@op("RNN")
-def rnn(t, n):
-    return run_rnn(t, n, 1, [0], "rnn", ["Tanh"])
 
 
 # ---- images --------------------------------------------------------------------------------------------------------------

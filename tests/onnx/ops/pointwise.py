@@ -1,7 +1,7 @@
 """Elementwise operators and activations."""
 import numpy as np
 
-from . import Excluded, dtype_of, is_float, op
+from . import Excluded, dtype_of, is_float, op, to_array
 
 SAME = {  # ONNX's name to Tern's, one input
     "Abs": "abs", "Acos": "acos", "Acosh": "acosh", "Asin": "asin", "Asinh": "asinh", "Atan": "atan", "Atanh": "atanh",
@@ -166,7 +166,9 @@ def swish(t, n):
 
 @op("SwiGLU")
 def swiglu(t, n):
-    raise Excluded("SwiGLU: an operator of a later operator set than 22")
+    if n.attr("alpha", 1.0) == 1.0:
+        return t.swiglu(n.x[0], n.x[1])
+    return t.mul(swish(t, n), n.x[1])
 
 
 @op("Shrink")
@@ -186,8 +188,7 @@ def constant(t, n):
         if name in n.attributes:
             v = n.attributes[name]
             if name == "value":
-                from onnx import numpy_helper
-                return t.tensor(numpy_helper.to_array(v))
+                return t.tensor(to_array(t, v))
             return t.tensor(np.asarray(v, np.float32 if "float" in name else np.int64))
     raise Excluded("a constant of strings or sparse values")
 
@@ -198,14 +199,9 @@ def dropout(t, n):
     ratio = float(n.host(1)) if n.at(1) is not None else n.attr("ratio", 0.5)
     training = bool(n.host(2)) if n.at(2) is not None else False
     ones = t.cast(t.ones_like(x), t.enums["tern_dtype"]["TERN_BOOL"])
-    if not training or ratio == 0.0:
+    if not training:
         return [x, ones]
-    raise Excluded("Dropout while training draws from the runner's own generator")
-
-
-@op("Bernoulli")
-def bernoulli(t, n):
-    y = t.bernoulli(n.x[0])
-    return t.cast(y, dtype_of(t, n.attr("dtype"))) if n.attr("dtype") else y
+    factors = t.dropout(t.ones_like(x), ratio)
+    return [t.mul(x, factors), t.cast(factors, t.enums["tern_dtype"]["TERN_BOOL"])]
 
 

@@ -145,19 +145,21 @@ def topk(t, n):
 @op("Unique")
 def unique(t, n):
     if n.attr("axis") is not None:
-        raise Excluded("Unique along an axis: Tern's unique is of elements")
-    if not n.attr("sorted", 1):
-        raise Excluded("Unique in order of appearance: Tern's unique is sorted")
+        raise Excluded("Unique of slices along an axis: Tern's unique is of elements")
     from api import Out
     inverse, counts = Out(), Out()
     y = t.unique(n.x[0], inverse, counts)
-    flat = t.flatten(n.x[0], 0, -1)
     # First appearance: the smallest position among those with the same inverse.
     inv = t.flatten(inverse[0], 0, -1)
-    size, m = t.shape(flat)[0], t.shape(y)[0]
+    m = t.shape(y)[0]
     i64 = t.enums["tern_dtype"]["TERN_I64"]
     first = t.argmax(t.cast(t.eq(t.unsqueeze(inv, 0), t.unsqueeze(t.arange(0, m, {"dtype": i64}), 1)), i64), 1, False)
-    return [y, first, inv, counts[0]] if size else [y, first, inv, counts[0]]
+    if n.attr("sorted", 1):
+        return [y, first, inv, counts[0]]
+    order = t.argsort(first, 0, False)  # by appearance
+    place = t.argsort(order, 0, False)
+    y, first, counts = (t.index_select(v, 0, order) for v in (y, first, counts[0]))
+    return [y, first, t.index_select(place, 0, inv), counts]
 
 
 @op("NonZero")

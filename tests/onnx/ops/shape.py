@@ -134,7 +134,7 @@ def size(t, n): return np.asarray(t.numel(n.x[0]), np.int64)
 
 @op("Range")
 def range_(t, n):
-    first, last, step = (float(n.host(i)) for i in range(3))
+    first, last, step = (float(np.ravel(n.host(i))[0]) for i in range(3))
     return t.arange_step(first, last, step, {"dtype": t.dtype_of(n.x[0])})
 
 
@@ -241,7 +241,15 @@ def scatter_nd(t, n):
 
 @op("TensorScatter")
 def tensor_scatter(t, n):
-    raise Excluded("TensorScatter: an operator of a later operator set than 22")
+    x, update = n.x[0], n.x[1]
+    s, u, axis = n.shape(), n.shape(1), n.attr("axis", -2) % n.ndim()
+    i64 = {"dtype": t.enums["tern_dtype"]["TERN_I64"]}
+    first = t.zeros((s[0],), i64) if n.at(2) is None else t.cast(n.x[2], i64["dtype"])
+    at = t.add(t.unsqueeze(first, 1), t.arange(0, u[axis], i64))  # [N, updates]
+    if n.attr("mode", "linear") == "circular":
+        at = t.remainder(at, t.full_like(at, s[axis]))
+    at = t.reshape(at, (s[0],) + (1,) * (axis - 1) + (u[axis],) + (1,) * (len(s) - axis - 1))
+    return t.scatter(x, axis, t.contiguous(t.expand(at, u)), update)
 
 
 @op("Compress")
