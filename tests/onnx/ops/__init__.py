@@ -28,18 +28,14 @@ outside("strings", "StringConcat", "StringSplit", "StringNormalizer", "RegexFull
 outside("sequences and optional values are no tensors", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
         "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional",
         "OptionalGetElement", "OptionalHasElement")
-outside("Tern has no quantised tensors", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearMatMul",
-        "QLinearConv")
-outside("Tern's products and convolutions are of floats", "MatMulInteger", "ConvInteger")
 outside("Tern decodes no image files", "ImageDecoder")
 outside("Tern has no op for choosing or pooling boxes", "NonMaxSuppression", "RoiAlign", "MaxRoiPool")
 outside("Tern has no filter banks", "MelWeightMatrix")
 outside("Tern has no op that reads one dtype's bits as another's", "BitCast")
 outside("Tern has no deformable convolution", "DeformConv")
-# Domains other than ONNX's own, by the beginning of their names.
+# Domains other than ONNX's own.
 DOMAINS = {"ai.onnx.ml": "classical machine learning on tables and strings",
-           "ai.onnx.preview.training": "optimizer steps and gradients as nodes of a graph: Tern's work on modules and tapes",
-           "ai.onnx.preview": "attention whose scores a graph of the caller's changes"}
+           "ai.onnx.preview.training": "optimizer steps as nodes of a graph: Tern's work on modules"}
 
 
 class Values:
@@ -126,4 +122,4 @@ def is_float(t, x):
 
 
 from . import attention, control, draws, loss, neural, pointwise  # noqa: E402,F401
-from . import recurrent, reduce, resize, shape, spectral  # noqa: E402,F401
+from . import quantised, recurrent, reduce, resize, shape, spectral  # noqa: E402,F401

@@ -154,3 +154,20 @@ def linear_attention(t, n):
         out.append(t.matmul(t.narrow(q, 2, i, 1), shared_heads(t, state, q)))
     y = t.mul_scalar(t.cat(out, len(out), 2), n.attr("scale", 0.0) or width ** -0.5)
     return [t.cast(t.flatten(t.transpose(y, 1, 2), 2, 3), t.dtype_of(n.x[0])), t.cast(state, kept)]
+
+
+@op("FlexAttention")
+def flex_attention(t, n):
+    q, k, v = n.x[:3]
+    scale = n.attr("scale") or t.shape(q)[3] ** -0.5
+    score_mod, prob_mod = n.attr("score_mod"), n.attr("prob_mod")
+    if score_mod is None and prob_mod is None:
+        return t.scaled_dot_product_attention(q, k, v, None, {"scale": scale})
+    dtype = t.enums["tern_dtype"]["TERN_F32"]
+    if n.attr("softmax_precision") is not None or t.dtype_of(q) == t.enums["tern_dtype"]["TERN_F64"]:
+        dtype = dtype_of(t, n.attr("softmax_precision", 11))
+    scores = t.cast(t.mul_scalar(t.matmul(q, t.transpose(shared_heads(t, k, q), 2, 3)), scale), dtype)
+    scores = scores if score_mod is None else n.run(score_mod, [scores])[0]
+    weights = t.softmax(scores, -1)
+    weights = weights if prob_mod is None else n.run(prob_mod, [weights])[0]
+    return t.cast(t.matmul(weights, t.cast(shared_heads(t, v, q), dtype)), t.dtype_of(v))

@@ -47,15 +47,19 @@ def axes(t, name, k):
 
 
 @op("Conv")
-def conv(t, n):
+def conv(t, n): return convolution(t, n, n.x[0], n.x[1], n.at(2))
+
+
+def convolution(t, n, x, w, b):
+    """The node's convolution, of x (like its first input), w and b."""
     k = spatial(n)
-    kernel = list(n.attr("kernel_shape") or n.shape(1)[2:])
+    kernel = list(n.attr("kernel_shape") or t.shape(w)[2:])
     strides, dilations = list(n.attr("strides") or [1] * k), list(n.attr("dilations") or [1] * k)
-    pads, x = pads_of(n, kernel, strides, dilations), n.x[0]
+    pads = pads_of(n, kernel, strides, dilations)
     if any(a != b for a, b in pads):
         x, pads = pad_input(t, x, pads, 0.0), [(0, 0)] * k
     opts = {"stride": strides, "dilation": dilations, "groups": n.attr("group", 1), "pad": explicit([a for a, _ in pads])}
-    return axes(t, "conv#", k)(x, n.x[1], n.at(2), opts)
+    return axes(t, "conv#", k)(x, w, b, opts)
 
 
 @op("ConvTranspose")
@@ -118,21 +122,21 @@ def ceil_pads(n, kernel, strides, dilations, pads):
 @op("MaxPool")
 def max_pool(t, n):
     k, kernel, strides, dilations, pads = pool_geometry(n)
-    x = n.x[0]
-    if not is_float(t, x):
-        raise Excluded("pooling of integers: Tern pools floats")
+    x, dtype = n.x[0], t.dtype_of(n.x[0])
+    if not is_float(t, x):  # Tern pools floats, and these hold an uint8
+        x = t.cast(x, t.enums["tern_dtype"]["TERN_F32"])
     if n.attr("ceil_mode", 0):
         pads = ceil_pads(n, kernel, strides, dilations, pads)
     if n.n_out > 1:
-        return max_pool_indices(t, n, k, kernel, strides, dilations, pads)
+        return max_pool_indices(t, n, x, k, kernel, strides, dilations, pads)
     if any(a or b for a, b in pads):
         x = pad_input(t, x, pads, float("-inf"))
-    return axes(t, "max_pool#", k)(x, kernel, {"stride": strides, "dilation": dilations})
+    return t.cast(axes(t, "max_pool#", k)(x, kernel, {"stride": strides, "dilation": dilations}), dtype)
 
 
-def max_pool_indices(t, n, k, kernel, strides, dilations, pads):
+def max_pool_indices(t, n, x, k, kernel, strides, dilations, pads):
     from api import Out
-    index, x, s = Out(), n.x[0], n.shape()
+    index, s = Out(), n.shape()
     y = axes(t, "max_pool#_with_indices", k)(pad_input(t, x, pads, float("-inf")), kernel,
                                                  {"stride": strides, "dilation": dilations}, index)
     # Tern's positions are within a padded plane; ONNX's within the whole unpadded tensor.
@@ -149,7 +153,7 @@ def max_pool_indices(t, n, k, kernel, strides, dilations, pads):
         part = t.sub_scalar(part, a)
         flat = part if flat is None else t.add(t.mul_scalar(flat, size), part)
     planes = t.reshape(t.arange(0, s[0] * s[1], {"dtype": i64}), s[:2] + (1,) * k)
-    return [y, t.add(flat, t.mul_scalar(planes, int(np.prod(s[2:]))))]
+    return [t.cast(y, t.dtype_of(n.x[0])), t.add(flat, t.mul_scalar(planes, int(np.prod(s[2:]))))]
 
 
 @op("AveragePool")
