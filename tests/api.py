@@ -145,6 +145,7 @@ class Library:
         self.constants, self.callbacks = more["constants"], more["callbacks"]
         self.made = {}
         self.c.tern_error_message.restype = C.c_char_p
+        self.c.tern_ok.restype = C.c_bool  # an int would read three bytes that a bool leaves as they were
         self.c.tern_on_error(None, None)
 
     # ---- types
