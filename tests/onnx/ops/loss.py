@@ -1,5 +1,5 @@
 """Losses."""
-from . import Excluded, op
+from . import op
 
 REDUCTION = {"mean": 0, "sum": 1, "none": 2}
 

@@ -1,7 +1,7 @@
 """Convolution, pooling, normalisation, recurrence, attention, resampling, products."""
 import numpy as np
 
-from . import Excluded, dtype_of, is_float, op
+from . import Excluded, is_float, op
 
 
 def spatial(n): return n.ndim() - 2

@@ -1,7 +1,7 @@
 """Operators that rearrange, index, create."""
 import numpy as np
 
-from . import Excluded, dtype_of, op
+from . import dtype_of, op
 
 
 def target_shape(n, given, allow_zero):
