@@ -4,6 +4,20 @@
 
 #include "tern/base.h"
 
+enum {
+    TERNI_PAIR_SQUARE, /* (a - b)^2 */
+    TERNI_PAIR_ABS,    /* |a - b| */
+    TERNI_PAIR_HUBER,  /* e = |a - b|: e^2 / 2 up to parameter, a line beyond */
+    TERNI_PAIR_LOGITS  /* max(a, 0) - a b + log(1 + e^-|a|) */
+};
+typedef struct terni_pair_loss_opts {
+    int32_t kind, reduction; /* tern_reduction */
+    double parameter;
+    double factor; /* of values and gradients; for MEAN it includes 1 / n */
+} terni_pair_loss_opts;
+/* pair_loss: in a, b, contiguous, of one shape, f32 or f64; out y, 0-dim, or of a's shape for NONE. pair_loss_grad: in
+ * gy (y's shape, contiguous), a, b; out ga, gb, each contiguous or NULL. */
+
 typedef struct terni_cross_entropy_opts {
     int32_t reduction; /* tern_reduction */
     double label_smoothing;

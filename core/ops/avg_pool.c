@@ -62,7 +62,7 @@ static tern_tensor *adaptive(const char *op, tern_tensor *x, int n, const int64_
     tern_tensor *out[1];
     if (!terni_pool_adaptive(op, x, n, size, &o)) return NULL;
     bool whole = true; /* one window: the sums know faster ways */
-    for (int d = 0; d < n; d++) whole &= size[d] == 1;
+    for (int d = 0; d < 3; d++) whole &= o.size[d] == 1;
     if (whole) return tern_mean(x, (const int[]){-1, -2, -3}, n, true);
     return tern_apply(&pool, &x, 1, &o, out) ? out[0] : NULL;
 }

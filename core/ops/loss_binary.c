@@ -40,44 +40,36 @@ tern_tensor *tern_bce_loss(tern_tensor *input, tern_tensor *target, tern_tensor 
     return terni_loss_end(&l, t[2] ? tern_mul(each, t[2]) : each);
 }
 
-/* ---- bce with logits: (1 - t) softplus(x) + q t softplus(-x)
- * -------------------------------------------------------------------------- */
+/* ---- bce with logits and pos_weight q: (1 - t) softplus(x) + q t softplus(-x); without q, it is a pair_loss
+ * ----------- */
 
-/* softplus(x) - x t without cancellation, where a plain softplus minus x t would lose the small remainder. */
-static tern_tensor *plain(tern_tensor *x, tern_tensor *t) {
-    tern_tensor *rest = tern_softplus(tern_neg(tern_abs(x)));
-    return tern_add(tern_sub(tern_relu(x), tern_mul(x, t)), rest);
-}
-
-static bool logits_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) { /* x, t, q or NULL */
+static bool logits_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) { /* x, t, q */
     (void)n;
     tern_tensor *x = in[0], *t = in[1], *q = in[2];
-    if (!q)
-        out[0] = plain(x, t);
-    else
-        out[0] = tern_add(tern_mul(tern_rsub_scalar(t, 1), tern_softplus(x)),
-                          tern_mul(tern_mul(q, t), tern_softplus(tern_neg(x))));
+    out[0] = tern_add(tern_mul(tern_rsub_scalar(t, 1), tern_softplus(x)),
+                      tern_mul(tern_mul(q, t), tern_softplus(tern_neg(x))));
     return out[0] && tern_ctx_save(ctx, x) && tern_ctx_save(ctx, t) && tern_ctx_save(ctx, q);
 }
 
 static bool logits_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad_in) {
     tern_tensor *x = tern_ctx_saved(ctx, 0), *t = tern_ctx_saved(ctx, 1), *q = tern_ctx_saved(ctx, 2);
     if (!tern_ok()) return false;
-    tern_tensor *qt = q ? tern_mul(q, t) : t;
-    if (tern_ctx_needs(ctx, 0)) {
-        tern_tensor *p = tern_sigmoid(x);
-        if (q) p = tern_mul(p, tern_add(tern_rsub_scalar(t, 1), qt));
-        grad_in[0] = tern_mul(grad[0], tern_sub(p, qt));
-    }
-    tern_tensor *miss = q ? tern_softplus(tern_neg(x)) : NULL;
-    if (tern_ctx_needs(ctx, 1))
-        grad_in[1] = tern_mul(grad[0], q ? tern_sub(tern_mul(q, miss), tern_softplus(x)) : tern_neg(x));
-    if (q && tern_ctx_needs(ctx, 2))
-        grad_in[2] = tern_sum_to(tern_mul(grad[0], tern_mul(t, miss)), tern_ctx_shape(ctx, 2));
+    tern_tensor *qt = tern_mul(q, t);
+    if (tern_ctx_needs(ctx, 0))
+        grad_in[0] = tern_mul(grad[0], tern_sub(tern_mul(tern_sigmoid(x), tern_add(tern_rsub_scalar(t, 1), qt)), qt));
+    tern_tensor *miss = tern_softplus(tern_neg(x));
+    if (tern_ctx_needs(ctx, 1)) grad_in[1] = tern_mul(grad[0], tern_sub(tern_mul(q, miss), tern_softplus(x)));
+    if (tern_ctx_needs(ctx, 2)) grad_in[2] = tern_sum_to(tern_mul(grad[0], tern_mul(t, miss)), tern_ctx_shape(ctx, 2));
     return tern_ok();
 }
 
 static const tern_function with_logits = {"bce_with_logits", 1, 0, logits_forward, logits_backward, NULL};
+
+/* Without q and unreduced. */
+static tern_tensor *with_plain_logits(const char *op, tern_tensor *x, tern_tensor *t) {
+    const terni_loss each = {op, TERN_REDUCE_NONE, terni_dtype(x)};
+    return terni_pair_loss(&each, (terni_pair_loss_opts){.kind = TERNI_PAIR_LOGITS}, x, t);
+}
 
 tern_tensor *tern_bce_with_logits(tern_tensor *input, tern_tensor *target, tern_bce_with_logits_opts opts) {
     TERNI_NAMED("bce_with_logits");
@@ -92,9 +84,13 @@ tern_tensor *tern_bce_with_logits(tern_tensor *input, tern_tensor *target, tern_
             return terni_null(TERN_ERR_SHAPE, "bce_with_logits: %s %s does not broadcast to input %s", names[i] + 1,
                               terni_shape_str(terni_shape(t[i])), terni_shape_str(terni_shape(t[0])));
     }
+    if (!t[2] && !t[3]) return terni_pair_loss(&l, (terni_pair_loss_opts){.kind = TERNI_PAIR_LOGITS}, t[0], t[1]);
     tern_tensor *const in[3] = {t[0], t[1], t[3]};
-    if (!tern_apply(&with_logits, in, 3, NULL, &each)) return NULL;
-    return terni_loss_end(&l, t[2] ? tern_mul(each, t[2]) : each);
+    if (!t[3])
+        each = with_plain_logits(l.op, t[0], t[1]);
+    else if (!tern_apply(&with_logits, in, 3, NULL, &each))
+        return NULL;
+    return each ? terni_loss_end(&l, t[2] ? tern_mul(each, t[2]) : each) : NULL;
 }
 
 /* ---- from it -------------------------------------------------------------------------------------------------------
@@ -105,12 +101,10 @@ tern_tensor *tern_sigmoid_focal_loss(tern_tensor *input, tern_tensor *target, do
     TERNI_NAMED("sigmoid_focal_loss");
     terni_loss l = {"sigmoid_focal_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {input, target}, *each;
-    tern_tensor *in[3];
     if (!terni_loss_begin(&l, t, names, 2) || !terni_loss_alike(l.op, "input", t[0], "target", t[1])) return NULL;
     if (!(gamma >= 0) || !(alpha <= 1))
         return terni_null(TERN_ERR_ARGUMENT, "sigmoid_focal_loss: alpha %g and gamma %g", alpha, gamma);
-    in[0] = t[0], in[1] = t[1], in[2] = NULL;
-    if (!tern_apply(&with_logits, in, 3, NULL, &each)) return NULL;
+    each = with_plain_logits(l.op, t[0], t[1]);
     tern_tensor *p = tern_sigmoid(t[0]); /* |p - t| for t of 0 and 1, linear between */
     tern_tensor *miss = tern_add(tern_mul(p, tern_rsub_scalar(t[1], 1)), tern_mul(tern_rsub_scalar(p, 1), t[1]));
     if (gamma == 2)
@@ -136,8 +130,7 @@ tern_tensor *tern_multilabel_soft_margin_loss(tern_tensor *input, tern_tensor *t
     tern_tensor *t[3] = {input, target, weight}, *each;
     if (!terni_loss_begin(&l, t, names, 3) || !terni_loss_alike(l.op, "input", t[0], "target", t[1])) return NULL;
     if (t[0]->v.ndim < 1) return terni_null(TERN_ERR_SHAPE, "multilabel_soft_margin_loss: input [], expected [..., C]");
-    tern_tensor *const in[3] = {t[0], t[1], NULL};
-    if (!tern_apply(&with_logits, in, 3, NULL, &each)) return NULL;
-    if (t[2]) each = tern_mul(each, t[2]);
-    return terni_loss_end(&l, tern_mean(each, (const int[]){-1}, 1, false));
+    each = with_plain_logits(l.op, t[0], t[1]);
+    if (each && t[2]) each = tern_mul(each, t[2]);
+    return each ? terni_loss_end(&l, tern_mean(each, (const int[]){-1}, 1, false)) : NULL;
 }

@@ -1,4 +1,4 @@
-/* Losses between numbers: composites. */
+/* Losses between numbers: by pair_loss, or composites. */
 #include <math.h>
 
 #include "ops/losses.h"
@@ -9,20 +9,16 @@ tern_tensor *tern_mse_loss(tern_tensor *a, tern_tensor *b, tern_reduction reduct
     TERNI_NAMED("mse_loss");
     terni_loss l = {"mse_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {a, b};
-    return terni_loss_begin(&l, t, pair, 2) ? terni_loss_end(&l, tern_square(tern_sub(t[0], t[1]))) : NULL;
+    const terni_pair_loss_opts o = {.kind = TERNI_PAIR_SQUARE};
+    return terni_loss_begin(&l, t, pair, 2) ? terni_pair_loss(&l, o, t[0], t[1]) : NULL;
 }
 
 tern_tensor *tern_l1_loss(tern_tensor *a, tern_tensor *b, tern_reduction reduction) {
     TERNI_NAMED("l1_loss");
     terni_loss l = {"l1_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {a, b};
-    return terni_loss_begin(&l, t, pair, 2) ? terni_loss_end(&l, tern_abs(tern_sub(t[0], t[1]))) : NULL;
-}
-
-/* With m = min(|e|, delta): m (|e| - m / 2), which is e^2 / 2 within delta and a line outside. */
-static tern_tensor *huber(tern_tensor *a, tern_tensor *b, double delta) {
-    tern_tensor *e = tern_abs(tern_sub(a, b)), *m = tern_minimum(e, terni_beside(e, delta));
-    return tern_mul(m, tern_sub(e, tern_mul_scalar(m, 0.5)));
+    const terni_pair_loss_opts o = {.kind = TERNI_PAIR_ABS};
+    return terni_loss_begin(&l, t, pair, 2) ? terni_pair_loss(&l, o, t[0], t[1]) : NULL;
 }
 
 tern_tensor *tern_huber_loss(tern_tensor *a, tern_tensor *b, double delta, tern_reduction reduction) {
@@ -31,7 +27,7 @@ tern_tensor *tern_huber_loss(tern_tensor *a, tern_tensor *b, double delta, tern_
     tern_tensor *t[2] = {a, b};
     if (!terni_loss_begin(&l, t, pair, 2)) return NULL;
     if (!(delta > 0)) return terni_null(TERN_ERR_ARGUMENT, "huber_loss: delta %g, expected above 0", delta);
-    return terni_loss_end(&l, huber(t[0], t[1], delta));
+    return terni_pair_loss(&l, (terni_pair_loss_opts){.kind = TERNI_PAIR_HUBER, .parameter = delta}, t[0], t[1]);
 }
 
 tern_tensor *tern_smooth_l1_loss(tern_tensor *a, tern_tensor *b, double beta, tern_reduction reduction) {
@@ -40,8 +36,9 @@ tern_tensor *tern_smooth_l1_loss(tern_tensor *a, tern_tensor *b, double beta, te
     tern_tensor *t[2] = {a, b};
     if (!terni_loss_begin(&l, t, pair, 2)) return NULL;
     if (!(beta >= 0)) return terni_null(TERN_ERR_ARGUMENT, "smooth_l1_loss: beta %g, expected 0 or above", beta);
-    if (beta == 0) return terni_loss_end(&l, tern_abs(tern_sub(t[0], t[1])));
-    return terni_loss_end(&l, tern_div_scalar(huber(t[0], t[1], beta), beta));
+    terni_pair_loss_opts o = {.kind = TERNI_PAIR_ABS};
+    if (beta > 0) o = (terni_pair_loss_opts){.kind = TERNI_PAIR_HUBER, .parameter = beta, .factor = 1 / beta};
+    return terni_pair_loss(&l, o, t[0], t[1]);
 }
 
 /* t log t, 0 at 0. */

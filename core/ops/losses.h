@@ -16,6 +16,9 @@ typedef struct terni_loss {
 bool terni_loss_begin(terni_loss *l, tern_tensor **t, const char *const *what, int n);
 /* Only the reduction and the dtype, for losses whose inputs follow other rules. */
 bool terni_loss_of(terni_loss *l, tern_tensor *x);
+/* A loss of TERNI_PAIR_..., reduced and cast; a and b come from terni_loss_begin. o: kind, parameter, and a factor or 0
+ * for none. */
+tern_tensor *terni_pair_loss(const terni_loss *l, terni_pair_loss_opts o, tern_tensor *a, tern_tensor *b);
 /* `each`, reduced and cast. */
 tern_tensor *terni_loss_end(const terni_loss *l, tern_tensor *each);
 /* Records TERN_ERR_SHAPE unless both have one shape. */
