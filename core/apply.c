@@ -10,11 +10,19 @@ static bool any_wants(tern_tensor *const *in, int n) {
     return false;
 }
 
-/* Ties the outputs to the node. An output that is itself an input, or already recorded, gets a head of its own. */
-static bool finish(terni_node *node, tern_tensor *const *in, int n, tern_tensor **out) {
+/* t was made since the scope was opened. */
+static bool made_since(int scope, const tern_tensor *t) {
+    for (int i = terni_self.scope_n - 1; i >= scope; i--)
+        if (terni_self.scope[i] == t) return true;
+    return false;
+}
+
+/* Ties the outputs to the node. An output that is itself an input, already recorded, or of the program's from before,
+ * gets a head of its own. */
+static bool finish(terni_node *node, tern_tensor *const *in, int n, tern_tensor **out, int scope) {
     for (int o = 0; o < node->n_out; o++) {
         tern_tensor *t = out[o];
-        bool own = !t->node && !t->requires_grad;
+        bool own = !t->node && !t->requires_grad && made_since(scope, t);
         for (int i = 0; i < n && own; i++) own = t != in[i];
         if (!own) t = out[o] = terni_alias(t, terni_shape(t), t->v.strides, 0);
         if (!t) return false;
@@ -51,7 +59,7 @@ bool tern_apply(const tern_function *f, tern_tensor *const *in, int n, const voi
     const bool was = tern_grad_mode(false);
     bool ok = f->forward((tern_ctx *)node, in, n, out) && tern_ok() && outputs_made(f, out);
     tern_grad_mode(was);
-    if (ok && record) ok = finish(node, in, n, out);
+    if (ok && record) ok = finish(node, in, n, out, scope);
     for (int o = 0; o < f->n_out; o++) {
         if (!ok) out[o] = NULL;
         tern_keep(out[o]);
@@ -91,6 +99,9 @@ tern_tensor *tern_ctx_saved(tern_ctx *ctx, int i) {
                           n->used ? "; the graph was used up" : "");
     terni_saved *s = &n->saved[i];
     if (!s->t) return NULL;
+    if (s->t->moves != s->moves)
+        return terni_null(TERN_ERR_AUTOGRAD, "%s: %s, saved for the gradient, was changed in place or assigned since",
+                          n->fn->name, terni_describe(s->t));
     if (s->t->storage->version != s->version)
         return terni_null(TERN_ERR_AUTOGRAD,
                           "%s: %s, saved for the gradient, was changed in place since (version %u, now %u)",

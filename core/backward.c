@@ -68,7 +68,7 @@ static bool enter(pass *p, terni_node *n) {
     }
     if (n->turn.pass != p && !turn_open(p, n)) return false;
     n->turn.walked = true;
-    n->turn.needed = p->capture ? n->turn.target != 0 : !n->fn;
+    n->turn.needed = p->capture ? n->turn.target != 0 : !n->fn && n->leaf->requires_grad;
     n->next = p->stack;
     p->stack = n;
     p->entered++;
@@ -139,6 +139,12 @@ static bool round_sums(terni_turn *turn, int n_out) {
 static bool accumulate(terni_node *sink, tern_tensor **g) {
     tern_tensor *leaf = sink->leaf;
     terni_meta *m = leaf->meta;
+    if ((*g)->v.dtype != leaf->v.dtype || !tern_device_equal((*g)->device, leaf->device))
+        return terni_fail(
+            TERN_ERR_AUTOGRAD,
+            "backward: the leaf %s was given another dtype or device (tern_assign) after it was used; its "
+            "gradient is %s",
+            terni_describe(leaf), terni_describe(*g));
     if (!m->grad) {
         if (exclusive(*g)) {
             m->grad = *g;

@@ -2,12 +2,14 @@
 #include "tern/functional.h"
 
 #include "internal.h"
+#include "thread.h"
 
 typedef struct call {
     const char *op;
     tern_functional_opts opts;
     int n, scope;
-    bool was, open;
+    unsigned char was;
+    bool open;
     tern_tensor *x[TERN_MAX_FN], *y;
 } call;
 
@@ -26,14 +28,35 @@ static bool check(const char *op, tern_fn f, tern_tensor *const *x, int n, tern_
     return true;
 }
 
-/* Opens a scope with recording on, and calls f on leaves that look at x's values; under create_graph, on x itself where
- * it takes part in a graph. */
+/* An argument of its own that is x: an x given twice, or one that depends on another, still has its partial derivative.
+ */
+static bool argument_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)ctx, (void)n;
+    out[0] = in[0];
+    return true;
+}
+static bool argument_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    (void)ctx;
+    gin[0] = gout[0];
+    return true;
+}
+static const tern_function argument_function = {"argument", 1, 0, argument_forward, argument_backward, NULL};
+
+static tern_tensor *argument(const call *c, tern_tensor *x) {
+    if (!c->opts.create_graph || !terni_wants(x)) return tern_require_grad(tern_detach(x), true);
+    tern_tensor *y = NULL;
+    return tern_apply(&argument_function, &x, 1, NULL, &y) ? y : NULL;
+}
+
+/* Opens a scope with recording on, and calls f on leaves that look at x's values; under create_graph, on tensors that
+ * lead to x where it takes part in a graph. */
 static bool begin(call *c, tern_fn f, tern_tensor *const *x, void *user) {
     c->scope = tern_scope_push();
-    c->was = tern_grad_mode(true);
+    c->was = terni_self.off;
+    terni_self.off = 0; /* out of inference mode too */
     c->open = true;
     for (int i = 0; i < c->n; i++) {
-        c->x[i] = c->opts.create_graph && terni_wants(x[i]) ? x[i] : tern_require_grad(tern_detach(x[i]), true);
+        c->x[i] = argument(c, x[i]);
         if (!c->x[i]) return false;
     }
     c->y = f(c->x, c->n, user);
@@ -49,7 +72,7 @@ static tern_tensor *end(call *c, bool ok, tern_tensor **out, int n_out) {
     ok = ok && y && tern_ok();
     for (int i = 0; i < n_out; i++) out[i] = ok ? tern_keep(out[i]) : NULL;
     if (ok) tern_keep(y);
-    tern_grad_mode(c->was);
+    terni_self.off = c->was;
     tern_scope_pop(c->scope);
     for (int i = 0; i < n_out; i++)
         if (ok && !terni_scope_add(out[i])) { /* released; what follows is still ours */

@@ -61,7 +61,8 @@ struct tern_tensor {
     bool requires_grad; /* a leaf that wants a gradient */
     bool contiguous;
     tern_device device;
-    int out_index; /* which output of node this is */
+    int out_index;  /* which output of node this is */
+    uint32_t moves; /* how often it was given another storage */
     int64_t numel;
     terni_storage *storage;
     terni_node *node; /* what computed it; NULL for leaves; owned */

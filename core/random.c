@@ -15,6 +15,10 @@ void tern_seed(uint64_t seed) { tern_random_set((tern_random){seed, 0}); }
 tern_random tern_random_get(void) { return terni_random_take(0); }
 
 void tern_random_set(tern_random state) {
+    if (terni_self.replay) {
+        *terni_self.replay = state;
+        return;
+    }
     pthread_mutex_lock(&lock);
     stream = state;
     pthread_mutex_unlock(&lock);

@@ -133,7 +133,8 @@ bool terni_node_save(terni_node *n, tern_tensor *t) {
         n->saved = more;
         n->cap_saved = cap;
     }
-    n->saved[n->n_saved++] = (terni_saved){tern_keep(t), t ? t->storage : NULL, t ? t->storage->version : 0, -1};
+    n->saved[n->n_saved++] =
+        t ? (terni_saved){tern_keep(t), t->storage, t->storage->version, t->moves, -1} : (terni_saved){.output = -1};
     return true;
 }
 
@@ -147,6 +148,7 @@ bool terni_node_output(terni_node *n, tern_tensor *t, int out) {
         tern_keep(loose);
         atomic_fetch_add_explicit(&loose->storage->loose, 1, memory_order_relaxed);
         s->t = loose;
+        s->moves = loose->moves;
         s->output = out;
         tern_release(t);
     }

@@ -18,6 +18,7 @@ typedef struct terni_saved {
     tern_tensor *t;
     const terni_storage *storage; /* its storage when it was saved */
     uint32_t version;             /* and that one's version */
+    uint32_t moves;               /* and the tensor's, which may since have been given another storage */
     int output; /* it is this output of the node, saved without its link to the node (no cycle); else -1 */
 } terni_saved;
 

@@ -84,6 +84,7 @@ static tern_tensor *head_new(terni_storage *s, const tern_shape *shape, const in
     t->requires_grad = false;
     t->device = s->device;
     t->out_index = 0;
+    t->moves = 0;
     t->storage = s;
     t->node = NULL;
     t->meta = NULL;
@@ -173,6 +174,7 @@ void terni_share_storage(tern_tensor *t, tern_tensor *src) {
     terni_storage *old = t->storage;
     atomic_fetch_add_explicit(&src->storage->refs, 1, memory_order_relaxed);
     t->storage = src->storage;
+    t->moves++;
     t->v = src->v;
     t->contiguous = src->contiguous;
     t->device = src->device;
