@@ -17,16 +17,21 @@ typedef struct pass {
     terni_node **list; /* in order of finishing: the roots are last */
     int n, cap, entered;
     terni_node *stack;
-    tern_tensor **capture; /* tern_grad's results, kept; NULL in tern_backward */
-    tern_tensor *const *x;
+    tern_tensor **capture;  /* tern_grad's results, kept; NULL in tern_backward */
+    tern_tensor *const *x;  /* what to differentiate with respect to: these, */
+    const terni_edge *edge; /* or, if x is NULL, the places that these lead to, where wanted */
+    const bool *wanted;
     place *at_x;
     int n_x;
+    uint32_t region; /* if not 0: nodes outside of it are ends, which only collect */
     bool retain, create, allow_unused;
 } pass;
 
 static place place_of(const tern_tensor *t) {
     return (place){t->node ? t->node : t->requires_grad ? t->meta->sink : NULL, t->node ? t->out_index : 0};
 }
+
+static bool is_end(const pass *p, const terni_node *n) { return p->region && n->region != p->region; }
 
 /* ---- turns ---------------------------------------------------------------------------------------------------------
  */
@@ -55,7 +60,7 @@ static void turn_close(terni_node *n) {
 
 static bool enter(pass *p, terni_node *n) {
     if (n->turn.pass == p && n->turn.walked) return true;
-    if (n->fn && n->used)
+    if (n->fn && n->used && !is_end(p, n))
         return terni_fail(TERN_ERR_AUTOGRAD,
                           "%s: the graph was used up by an earlier backward pass (at %s); that pass needs retain_graph",
                           p->op, n->fn->name);
@@ -80,7 +85,7 @@ static bool walk(pass *p, terni_node *root) {
     if (!enter(p, root)) return false;
     while (p->stack) {
         terni_node *n = p->stack;
-        if (n->turn.at < n->n_in) {
+        if (n->turn.at < n->n_in && !is_end(p, n)) {
             terni_node *to = n->edge[n->turn.at++].node;
             if (to && !enter(p, to)) return false;
             continue;
@@ -243,7 +248,12 @@ static bool run_rule(terni_node *n) {
 }
 
 static bool run_node(pass *p, terni_node *n) {
-    if (!round_sums(&n->turn, n->n_out) || !run_hooks(n)) return false;
+    if (!round_sums(&n->turn, n->n_out)) return false;
+    if (is_end(p, n)) {
+        take_targets(p, n);
+        return true;
+    }
+    if (!run_hooks(n)) return false;
     if (terni_self.anomaly && !terni_anomaly_out(n)) return false;
     if (p->capture && n->turn.target) take_targets(p, n);
     bool further = false, any = false;
@@ -303,11 +313,12 @@ static bool roots_ok(const pass *p, tern_tensor *const *y, tern_tensor *const *s
 
 /* Marks the inputs' nodes, which opens their turns. */
 static bool mark_targets(pass *p) {
-    for (int i = 0; i < p->n_x; i++) p->at_x[i] = place_of(p->x[i]);
+    for (int i = 0; i < p->n_x; i++)
+        p->at_x[i] = p->x ? place_of(p->x[i]) : p->wanted[i] ? (place){p->edge[i].node, p->edge[i].out} : (place){0};
     for (int i = 0; i < p->n_x; i++) {
         terni_node *t = p->at_x[i].node;
         if (!t) {
-            if (p->allow_unused) continue;
+            if (p->allow_unused || !p->x) continue;
             return terni_fail(TERN_ERR_AUTOGRAD, "%s: x[%d] %s requires no gradient", p->op, i,
                               terni_describe(p->x[i]));
         }
@@ -343,7 +354,7 @@ static bool start(pass *p, tern_tensor *const *y, tern_tensor *const *seed, int 
     const unsigned char was = terni_self.off;
     terni_self.off = p->create ? 0 : TERNI_OFF_MODE;
     for (int i = 0; hold && i < n; i++) hold[n + i] = tern_keep(y[i]);
-    for (int i = 0; i < p->n_x; i++) tern_keep(p->x[i]);
+    for (int i = 0; p->x && i < p->n_x; i++) tern_keep(p->x[i]);
     const int scope = tern_scope_push();
     ok = ok && mark_targets(p) && pass_run(p, y, seed, n, (terni_node **)hold);
     for (int i = 0; i < p->n; i++) turn_close(p->list[i]);
@@ -361,7 +372,7 @@ static bool start(pass *p, tern_tensor *const *y, tern_tensor *const *seed, int 
         if (hold[i]) terni_node_release(hold[i]);
         tern_release(hold[n + i]);
     }
-    for (int i = 0; i < p->n_x; i++) tern_release(p->x[i]);
+    for (int i = 0; p->x && i < p->n_x; i++) tern_release(p->x[i]);
     if (hold) terni_free(hold, held);
     if (p->at_x) terni_free(p->at_x, (size_t)p->n_x * sizeof *p->at_x);
     terni_self.off = was;
@@ -425,4 +436,20 @@ bool tern_grad(tern_tensor *y, tern_tensor *const *x, int n, tern_tensor *seed, 
                tern_tensor **out) {
     for (int i = 0; out && i < n; i++) out[i] = NULL;
     return terni_given(y, "grad", "y") && tern_grads(&y, &seed, 1, x, n, opts, out);
+}
+
+bool terni_grad_edges(tern_tensor *y, tern_tensor *seed, uint32_t region, const terni_edge *edge, const bool *wanted,
+                      int n, bool create, tern_tensor **out) {
+    for (int i = 0; i < n; i++) out[i] = NULL;
+    pass p = {.op = "grad",
+              .retain = create,
+              .create = create,
+              .capture = out,
+              .edge = edge,
+              .wanted = wanted,
+              .n_x = n,
+              .region = region,
+              .allow_unused = true};
+    const bool ok = start(&p, &y, &seed, 1);
+    return give_results(out, n, ok);
 }

@@ -42,11 +42,10 @@ TERN_API tern_tensor *tern_hvp(tern_fn f, tern_tensor *const *x, int n, void *us
 
 /* f(x), without keeping its inner tensors for the backward pass, which runs f once more instead (gradient
  * checkpointing; Chen et al., arXiv 1604.06174). Random draws are repeated, so dropout has the same mask; other effects
- * of f (running statistics) happen again. user must live until the pass, and f must do the same each time. n is 1 to
- * TERN_MAX_FN; NULL entries of x are handed on. Calls nest. Owner: the current scope. Grad: x, and leaves that f uses
- * besides: these get theirs from any pass, as in tern_backward, and are not seen by tern_grad. Where no x requires
- * gradients, f is simply called, and recorded as ever. Errors: TERN_ERR_AUTOGRAD in a pass under create_graph; those of
- * f. */
+ * of f (running statistics) happen again. user must live until the last pass, and f must do the same each time. n is 1
+ * to TERN_MAX_FN; NULL entries of x are handed on. Calls nest. Owner: the current scope. Grad: x, and whatever else f
+ * uses that requires gradients; differentiable again (create_graph). While recording, f may not change x in place.
+ * Errors: those of f; in a pass, TERN_ERR_AUTOGRAD if x or a leaf that f uses was changed in place since. */
 TERN_API tern_tensor *tern_recompute(tern_fn f, tern_tensor *const *x, int n, void *user);
 
 /* ---- checks of gradients ------------------------------------------------------------------------------------- */

@@ -33,6 +33,8 @@ terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, 
     n->saved = n->saved_inline;
     n->hooks = NULL;
     n->hook_next = 0;
+    n->region = terni_self.region;
+    atomic_init(&n->mark, 0);
     n->leaf = NULL;
     n->next = NULL;
     memset(&n->turn, 0, sizeof n->turn);
@@ -156,6 +158,50 @@ bool terni_node_output(terni_node *n, tern_tensor *t, int out) {
     t->node = n;
     t->out_index = out;
     return true;
+}
+
+/* ---- walks ----------------------------------------------------------------------------------------------------------
+ */
+
+static atomic_uint marks, regions;
+
+/* Never 0, which means none. */
+static uint32_t next_of(atomic_uint *count) {
+    uint32_t k;
+    do k = atomic_fetch_add(count, 1) + 1;
+    while (k == 0);
+    return k;
+}
+
+uint32_t terni_region_new(void) { return next_of(&regions); }
+
+/* Threads that walk over the same nodes may overwrite each other's marks: then a node is seen twice, no more. */
+bool terni_reach(terni_node *root, uint32_t region, bool (*visit)(terni_node *n, void *user), void *user) {
+    const uint32_t mark = next_of(&marks);
+    int64_t n = 0, cap = 0;
+    terni_node **queue = NULL;
+    bool ok = true;
+    for (int64_t at = -1; ok && at < n; at++) {
+        const terni_node *from = at >= 0 ? queue[at] : NULL;
+        for (int i = 0; ok && i < (from ? from->n_in : 1); i++) {
+            terni_node *to = from ? from->edge[i].node : root;
+            if (!to || (region && to->region != region)) continue;
+            if (atomic_exchange_explicit(&to->mark, mark, memory_order_relaxed) == mark) continue;
+            if (n == cap) {
+                cap = cap ? 2 * cap : 64;
+                terni_node **more = terni_resize(queue, (size_t)cap * sizeof *queue);
+                ok = more != NULL;
+                if (!ok) break;
+                queue = more;
+            }
+            queue[n++] = to;
+            if (visit(to, user)) continue;
+            terni_mfree(queue);
+            return true;
+        }
+    }
+    terni_mfree(queue);
+    return ok;
 }
 
 /* ---- leaves ---------------------------------------------------------------------------------------------------------

@@ -56,6 +56,8 @@ struct terni_node {          /* is what a tern_ctx is */
     terni_saved *saved, saved_inline[TERNI_SAVED_INLINE];
     terni_hook *hooks;
     int hook_next;
+    uint32_t region;   /* the recomputed function that made it; 0 for none */
+    atomic_uint mark;  /* of the last walk that saw it (terni_reach) */
     tern_tensor *leaf; /* a sink's, not owned */
     terni_node *next;  /* list of the dead, stack of the pass */
     terni_turn turn;
@@ -76,6 +78,15 @@ void terni_edge_copy(terni_node *n, int i, const terni_edge *from);
 bool terni_node_save(terni_node *n, tern_tensor *t);
 /* Makes t output number out of n: t takes a reference to n. Saved tensors that are t are cut loose from it. */
 bool terni_node_output(terni_node *n, tern_tensor *t, int out);
+/* Calls visit for root and for each node it leads to, once; in a region (not 0), for those in it alone. Nearer ones
+ * come first. Ends when visit returns false. False after recording an error; visit may record one too. */
+bool terni_reach(terni_node *root, uint32_t region, bool (*visit)(terni_node *n, void *user), void *user);
+/* A number for a region: a part of a graph, made by one call of a function. */
+uint32_t terni_region_new(void);
+/* tern_grad of one output with respect to the places that edges lead to, where wanted[i]: they lie outside of the
+ * region that y was computed in, and the pass ends at them. out[i] is NULL where y does not depend on the place. */
+bool terni_grad_edges(tern_tensor *y, tern_tensor *seed, uint32_t region, const terni_edge *edge, const bool *wanted,
+                      int n, bool create, tern_tensor **out);
 /* Forgets what n saved. */
 void terni_node_drop_saved(terni_node *n);
 

@@ -28,6 +28,7 @@ typedef struct terni_thread {
     void *free_list[TERNI_CLASSES];
     int free_n[TERNI_CLASSES];
     tern_random *replay; /* draws come from here instead of the program's stream; NULL: from that */
+    uint32_t region;     /* nodes made now belong to it; 0 for none */
     const char *op;      /* the public op under way that is made of others: errors begin with it */
     bool muted;          /* errors are recorded, the handler is not called */
     terni_words *words;  /* made when first needed */
