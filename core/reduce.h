@@ -87,6 +87,11 @@ TERN_API tern_tensor *tern_topk(tern_tensor *x, int64_t k, int dim, bool smalles
 TERN_API tern_tensor *tern_kthvalue(tern_tensor *x, int64_t k, int dim, bool keepdim, tern_tensor **indices);
 /* The lower of the middle elements along dim; NaN if there is one. Errors: TERN_ERR_SHAPE over no elements. */
 TERN_API tern_tensor *tern_median(tern_tensor *x, int dim, bool keepdim, tern_tensor **indices);
+/* The same of the elements that are not NaN; NaN if there are none. */
+TERN_API tern_tensor *tern_nanmedian(tern_tensor *x, int dim, bool keepdim, tern_tensor **indices);
+/* The value that comes most often along dim, the smallest of several; the index is that of its last place. A NaN equals
+ * nothing. Errors: TERN_ERR_SHAPE over no elements. */
+TERN_API tern_tensor *tern_mode(tern_tensor *x, int dim, bool keepdim, tern_tensor **indices);
 
 /* Between the two elements that a quantile falls between. */
 typedef enum tern_quantile_mode {
@@ -101,6 +106,10 @@ typedef enum tern_quantile_mode {
 TERN_API tern_tensor *tern_quantile(tern_tensor *x, double q, int dim, bool keepdim, tern_quantile_mode mode);
 TERN_API tern_tensor *tern_quantiles(tern_tensor *x, const double *q, int n, int dim, bool keepdim,
                                      tern_quantile_mode mode);
+/* The same of the elements that are not NaN; NaN if there are none. */
+TERN_API tern_tensor *tern_nanquantile(tern_tensor *x, double q, int dim, bool keepdim, tern_quantile_mode mode);
+TERN_API tern_tensor *tern_nanquantiles(tern_tensor *x, const double *q, int n, int dim, bool keepdim,
+                                        tern_quantile_mode mode);
 
 /* ---- counting; no gradient, except for weights ----------------------------------------------------------------------
  */
@@ -108,6 +117,8 @@ TERN_API tern_tensor *tern_quantiles(tern_tensor *x, const double *q, int n, int
 /* The sorted values of x, each once, 1-dim; unless they are NULL, inverse gets the place of each element of x among
  * them (x's shape, i64), and counts how often each comes (i64). Waits for the device. */
 TERN_API tern_tensor *tern_unique(tern_tensor *x, tern_tensor **inverse, tern_tensor **counts);
+/* Whether each element of x is equal to one of values: x's shape, bool. In the promoted dtype; a NaN equals nothing. */
+TERN_API tern_tensor *tern_isin(tern_tensor *x, tern_tensor *values);
 /* Where values belong in sorted [..., N], so that it stays sorted: values' shape, i64, in [0, N]; before equals, or
  * behind them if right. sorted is 1-dim, or has values' dimensions before the last. */
 TERN_API tern_tensor *tern_searchsorted(tern_tensor *sorted, tern_tensor *values, bool right);

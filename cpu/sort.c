@@ -192,8 +192,14 @@ static void kth_rows(void *arg, int64_t begin, int64_t end) {
     const bool floats = j->x->dtype <= TERN_BF16;
     for (int64_t r = begin; r < end; r++) {
         const char *row = (const char *)j->x->data + (size_t)(r * j->n) * size;
-        int64_t below, at = -1;
-        uint64_t key = kth_key(j, row, j->o->k + 1, &below);
+        int64_t below, at = -1, k = j->o->k;
+        if (j->o->skip_nan) {
+            int64_t count = 0;
+            for (int64_t i = 0; i < j->n; i++)
+                count += !floats || terni_key(j->x->dtype, row, i) != terni_key_top(j->x->dtype);
+            k = count ? (count - 1) / 2 : 0;
+        }
+        uint64_t key = kth_key(j, row, k + 1, &below);
         if (j->o->nan_wins && floats)
             for (int64_t i = 0; at < 0 && i < j->n; i++)
                 if (terni_key(j->x->dtype, row, i) == terni_key_top(j->x->dtype)) at = i;

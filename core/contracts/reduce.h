@@ -29,6 +29,7 @@ typedef struct terni_scan_opts {
 typedef struct terni_sort_opts {
     bool descending; /* topk: the largest */
     bool nan_wins;   /* kth: the first NaN, if there is one */
+    bool skip_nan;   /* kth: of the others the lower median, whatever k is; the first NaN if there are none */
     int64_t k;       /* kth: counted from 0 */
 } terni_sort_opts;
 /* sort: in x [R, N] contiguous, any dtype; out values [R, N] or NULL, index [R, N] i64. Stable; NaN is above all, both

@@ -1,5 +1,5 @@
-/* searchsorted, bucketize, unique, bincount, histogram: where values belong, and how many there are. No gradients, but
- * for the weights. */
+/* searchsorted, bucketize, isin, unique, mode, bincount, histogram: where values belong, and how many there are. No
+ * gradients, but of mode and for the weights. */
 #include <math.h>
 
 #include "internal.h"
@@ -46,6 +46,23 @@ tern_tensor *tern_bucketize(tern_tensor *x, tern_tensor *boundaries, bool right)
     return tern_scope_return(scope, search("bucketize", boundaries, x, right));
 }
 
+tern_tensor *tern_isin(tern_tensor *x, tern_tensor *values) {
+    TERNI_NAMED("isin");
+    if (!terni_given(x, "isin", "x") || !terni_given(values, "isin", "values") ||
+        !terni_same_device("isin", (tern_tensor *const[]){x, values}, 2, NULL))
+        return NULL;
+    if (!values->numel) return tern_zeros(terni_shape(x), (tern_options){TERN_BOOL, x->device});
+    const tern_dtype d = tern_dtype_promote(terni_dtype(x), terni_dtype(values));
+    const int scope = tern_scope_push();
+    tern_tensor *flat = tern_reshape(terni_as(values, d), TERN_SHAPE(values->numel));
+    tern_tensor *sorted = flat ? tern_sort(flat, 0, false, NULL) : NULL;
+    tern_tensor *each = sorted ? tern_reshape(terni_as(x, d), TERN_SHAPE(x->numel)) : NULL;
+    tern_tensor *at = each ? search("isin", sorted, each, false) : NULL;
+    if (at) at = tern_clamp(at, 0, (double)(values->numel - 1)); /* beyond the last one: not equal to it */
+    tern_tensor *y = at ? tern_eq(tern_index_select(sorted, 0, at), each) : NULL;
+    return tern_scope_return(scope, y ? tern_reshape(y, terni_shape(x)) : NULL);
+}
+
 /* ---- unique
  * ----------------------------------------------------------------------------------------------------------- */
 
@@ -88,6 +105,50 @@ tern_tensor *tern_unique(tern_tensor *x, tern_tensor **inverse, tern_tensor **co
     if (inverse) *inverse = out[1];
     if (counts) *counts = out[2];
     return out[0];
+}
+
+/* ---- mode ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Along dimension d of size n >= 1, the place of the mode, with a size of 1 left there. Of sorted elements each is the
+ * (i - s)th of its run, that began at s; the first with the largest i - s is the end of the smallest longest run. */
+static tern_tensor *place_of_mode(tern_tensor *x, int d, int64_t n) {
+    tern_tensor *at, *sorted = tern_sort(x, d, false, &at);
+    if (!sorted) return NULL;
+    int64_t pads[2 * TERN_MAX_DIMS] = {0};
+    const int dims = 2 * (x->v.ndim - d);
+    pads[dims - 2] = 1;
+    tern_tensor *start = tern_ne(tern_slice(sorted, d, 1, n, 1), tern_slice(sorted, d, 0, n - 1, 1));
+    start = start ? tern_pad(start, pads, dims, (tern_pad_opts){0}) : NULL;
+    tern_shape along = {x->v.ndim, {0}};
+    for (int i = 0; i < along.ndim; i++) along.dim[i] = i == d ? n : 1;
+    const tern_options whole = {TERN_I64, x->device};
+    tern_tensor *i = tern_reshape(tern_arange(0, (double)n, whole), along);
+    tern_tensor *from = start && i ? tern_where(start, i, tern_zeros(tern_shape_scalar(), whole)) : NULL;
+    from = from ? tern_cummax(from, d, NULL) : NULL;
+    tern_tensor *end = from ? tern_argmax(tern_sub(i, from), d, true) : NULL;
+    return end ? tern_gather(at, d, end) : NULL;
+}
+
+tern_tensor *tern_mode(tern_tensor *x, int dim, bool keepdim, tern_tensor **indices) {
+    TERNI_NAMED("mode");
+    if (indices) *indices = NULL;
+    if (!terni_given(x, "mode", "x")) return NULL;
+    const bool scalar = x->v.ndim == 0 && (dim == 0 || dim == -1);
+    const int d = scalar ? 0 : terni_dim("mode", dim, x->v.ndim);
+    if (d < 0) return NULL;
+    if (!scalar && x->v.shape[d] == 0)
+        return terni_null(TERN_ERR_SHAPE, "mode: %s has no elements to choose from", terni_describe(x));
+    if (scalar && !(x = tern_unsqueeze(x, 0))) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *at = tern_scope_return(scope, place_of_mode(tern_detach(x), d, x->v.shape[d]));
+    tern_tensor *y = at ? tern_gather(x, d, at) : NULL;
+    if (y && (scalar || !keepdim)) {
+        y = tern_squeeze(y, d);
+        at = tern_squeeze(at, d);
+    }
+    if (indices && y) *indices = at;
+    return y;
 }
 
 /* ---- bincount, histogram

@@ -1,5 +1,5 @@
-/* sort, argsort, topk, kthvalue, median, quantile. Kernels see rows: the dimension goes last. Values carry gradients to
- * where they came from. */
+/* sort, argsort, topk, kthvalue, median, quantile, and these without NaN. Kernels see rows: the dimension goes last.
+ * Values carry gradients to where they came from. */
 #include <math.h>
 
 #include "internal.h"
@@ -109,18 +109,21 @@ tern_tensor *tern_topk(tern_tensor *x, int64_t k, int dim, bool smallest, tern_t
     return y;
 }
 
-static tern_tensor *kth(const char *op, tern_tensor *x, int64_t k, bool nan_wins, int dim, bool keepdim,
+enum { NAN_LAST, NAN_WINS, NAN_SKIPPED };
+
+/* k counts from 0; -1: the lower median. */
+static tern_tensor *kth(const char *op, tern_tensor *x, int64_t k, int nan, int dim, bool keepdim,
                         tern_tensor **indices) {
     int d;
     int64_t n;
     if (indices) *indices = NULL;
     if (!line_of(op, x, dim, &d, &n)) return NULL;
     if (n == 0) return terni_null(TERN_ERR_SHAPE, "%s: %s has no elements to choose from", op, terni_describe(x));
-    if (k < 0) k = (n - 1) / 2; /* the lower median */
+    if (k < 0) k = (n - 1) / 2;
     if (k >= n)
         return terni_null(TERN_ERR_ARGUMENT, "%s: number %lld of the %lld elements along dimension %d of %s", op,
                           (long long)k + 1, (long long)n, dim, terni_describe(x));
-    const row_opts o = {{.k = k, .nan_wins = nan_wins}, TERNI_OP_kth, 1};
+    const row_opts o = {{.k = k, .nan_wins = nan == NAN_WINS, .skip_nan = nan == NAN_SKIPPED}, TERNI_OP_kth, 1};
     tern_tensor *y, *at;
     if (!choose(x, d, n, &o, &y, &at)) return NULL;
     if (!keepdim && x->v.ndim) {
@@ -137,12 +140,17 @@ tern_tensor *tern_kthvalue(tern_tensor *x, int64_t k, int dim, bool keepdim, ter
         if (indices) *indices = NULL;
         return terni_null(TERN_ERR_ARGUMENT, "kthvalue: k is %lld; the smallest is number 1", (long long)k);
     }
-    return kth("kthvalue", x, k - 1, false, dim, keepdim, indices);
+    return kth("kthvalue", x, k - 1, NAN_LAST, dim, keepdim, indices);
 }
 
 tern_tensor *tern_median(tern_tensor *x, int dim, bool keepdim, tern_tensor **indices) {
     TERNI_NAMED("median");
-    return kth("median", x, -1, true, dim, keepdim, indices);
+    return kth("median", x, -1, NAN_WINS, dim, keepdim, indices);
+}
+
+tern_tensor *tern_nanmedian(tern_tensor *x, int dim, bool keepdim, tern_tensor **indices) {
+    TERNI_NAMED("nanmedian");
+    return kth("nanmedian", x, -1, NAN_SKIPPED, dim, keepdim, indices);
 }
 
 /* ---- quantiles: of sorted rows
@@ -168,8 +176,27 @@ static tern_tensor *one_quantile(tern_tensor *rows, int64_t n, double q, tern_qu
     return tern_add(a, tern_mul_scalar(tern_sub(tern_select(rows, 1, j), a), w));
 }
 
+/* Elements `at` [R], f64 and whole, of rows [R, n]. */
+static tern_tensor *elements(tern_tensor *rows, tern_tensor *at) {
+    tern_tensor *i = at ? tern_unsqueeze(tern_cast(at, TERN_I64), 1) : NULL;
+    return i ? tern_squeeze(tern_gather(rows, 1, i), 1) : NULL;
+}
+
+/* The same for rows of which only the first count [R], f64, are there; a row of none gives its first, a NaN. */
+static tern_tensor *one_quantile_of(tern_tensor *rows, tern_tensor *count, double q, tern_quantile_mode mode) {
+    tern_tensor *last = tern_clamp(tern_sub_scalar(count, 1), 0, (double)INFINITY);
+    tern_tensor *at = tern_mul_scalar(last, q), *low = tern_floor(at), *high = tern_ceil(at);
+    if (mode == TERN_QUANTILE_LOWER) return elements(rows, low);
+    if (mode == TERN_QUANTILE_HIGHER) return elements(rows, high);
+    if (mode == TERN_QUANTILE_NEAREST) return elements(rows, tern_round(at));
+    tern_tensor *a = elements(rows, low), *part = tern_sub(at, low);
+    if (mode == TERN_QUANTILE_MIDPOINT) part = tern_mul_scalar(tern_ceil(part), 0.5);
+    if (!a || !part) return NULL;
+    return tern_add(a, tern_mul(tern_sub(elements(rows, high), a), tern_cast(part, terni_dtype(rows))));
+}
+
 static tern_tensor *quantiles(const char *op, tern_tensor *x, const double *q, int count, int dim, bool keepdim,
-                              tern_quantile_mode mode) {
+                              tern_quantile_mode mode, bool skip_nan) {
     int d;
     int64_t n;
     if (!line_of(op, x, dim, &d, &n) || !terni_given(q, op, "q")) return NULL;
@@ -183,11 +210,17 @@ static tern_tensor *quantiles(const char *op, tern_tensor *x, const double *q, i
     tern_tensor *rows = as_rows(x, d, n), *sorted = rows ? tern_sort(rows, 1, false, NULL) : NULL, *y = NULL;
     if (sorted && tern_dtype_size(terni_dtype(x)) < 4) sorted = tern_cast(sorted, TERN_F32); /* f16, bf16 */
     /* A NaN anywhere is a NaN: it was sorted to the end. */
-    tern_tensor *last = tern_select(sorted, 1, n - 1), *bad = tern_ne(last, last);
-    bool ok = bad != NULL;
+    tern_tensor *last = tern_select(sorted, 1, n - 1), *bad = skip_nan ? NULL : tern_ne(last, last), *there = NULL;
+    if (skip_nan && sorted) {
+        const int across = 1;
+        there = tern_cast(tern_sum(tern_eq(sorted, sorted), &across, 1, false), TERN_F64);
+    }
+    bool ok = bad || there;
     for (int i = 0; ok && i < count; i++) {
         if (!(q[i] >= 0 && q[i] <= 1))
             terni_fail(TERN_ERR_ARGUMENT, "%s: q is %g; it lies from 0 to 1", op, q[i]);
+        else if (skip_nan)
+            part[i] = one_quantile_of(sorted, there, q[i], mode);
         else
             part[i] = tern_where(bad, last, one_quantile(sorted, n, q[i], mode));
         ok = tern_ok() && part[i];
@@ -211,12 +244,25 @@ static tern_tensor *quantiles(const char *op, tern_tensor *x, const double *q, i
 tern_tensor *tern_quantile(tern_tensor *x, double q, int dim, bool keepdim, tern_quantile_mode mode) {
     TERNI_NAMED("quantile");
     const int scope = tern_scope_push();
-    tern_tensor *y = quantiles("quantile", x, &q, 1, dim, keepdim, mode);
+    tern_tensor *y = quantiles("quantile", x, &q, 1, dim, keepdim, mode, false);
     return tern_scope_return(scope, y ? tern_squeeze(y, 0) : NULL);
 }
 
 tern_tensor *tern_quantiles(tern_tensor *x, const double *q, int n, int dim, bool keepdim, tern_quantile_mode mode) {
     TERNI_NAMED("quantiles");
     const int scope = tern_scope_push();
-    return tern_scope_return(scope, quantiles("quantiles", x, q, n, dim, keepdim, mode));
+    return tern_scope_return(scope, quantiles("quantiles", x, q, n, dim, keepdim, mode, false));
+}
+
+tern_tensor *tern_nanquantile(tern_tensor *x, double q, int dim, bool keepdim, tern_quantile_mode mode) {
+    TERNI_NAMED("nanquantile");
+    const int scope = tern_scope_push();
+    tern_tensor *y = quantiles("nanquantile", x, &q, 1, dim, keepdim, mode, true);
+    return tern_scope_return(scope, y ? tern_squeeze(y, 0) : NULL);
+}
+
+tern_tensor *tern_nanquantiles(tern_tensor *x, const double *q, int n, int dim, bool keepdim, tern_quantile_mode mode) {
+    TERNI_NAMED("nanquantiles");
+    const int scope = tern_scope_push();
+    return tern_scope_return(scope, quantiles("nanquantiles", x, q, n, dim, keepdim, mode, true));
 }
