@@ -35,7 +35,8 @@ static bool there(const char *op) {
     char blas[300];
     terni_cpu_blas_info(blas, sizeof blas);
     blas[strcspn(blas, "\n")] = 0;
-    return terni_cpu_fail(TERN_ERR_UNSUPPORTED, "%s: needs LAPACK, and there is no %s here (%s)", op, missing, blas);
+    return terni_cpu_fail(TERN_ERR_UNSUPPORTED, "%s: needs LAPACK from libopenblas.so.0, and no %s is found there (%s)",
+                          op, missing, blas);
 }
 
 const terni_lapack_f32 *terni_cpu_lapack_f32(const char *op) { return there(op) ? &single : NULL; }

@@ -30,6 +30,7 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin)
 static const tern_function function = {"cholesky", 1, 0, forward, backward, NULL};
 
 tern_tensor *tern_cholesky(tern_tensor *a, bool upper) {
+    TERNI_NAMED("cholesky");
     tern_tensor *l;
     if (!terni_matrix("cholesky", "a", a, true)) return NULL;
     if (upper) a = terni_t(a);
@@ -38,6 +39,7 @@ tern_tensor *tern_cholesky(tern_tensor *a, bool upper) {
 }
 
 tern_tensor *tern_cholesky_solve(tern_tensor *b, tern_tensor *l, bool upper) {
+    TERNI_NAMED("cholesky_solve");
     if (!terni_given(b, "cholesky_solve", "b") || !terni_matrix("cholesky_solve", "l", l, true) ||
         !terni_system("cholesky_solve", l, true, b))
         return NULL;
@@ -51,6 +53,7 @@ tern_tensor *tern_cholesky_solve(tern_tensor *b, tern_tensor *l, bool upper) {
 }
 
 tern_tensor *tern_cholesky_inverse(tern_tensor *l, bool upper) {
+    TERNI_NAMED("cholesky_inverse");
     return terni_matrix("cholesky_inverse", "l", l, true) ? tern_cholesky_solve(terni_eye(terni_rows(l), l), l, upper)
                                                           : NULL;
 }

@@ -75,6 +75,7 @@ static bool det_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **
 static const tern_function det_function = {"det", 1, 0, det_forward, det_backward, NULL};
 
 tern_tensor *tern_det(tern_tensor *a) {
+    TERNI_NAMED("det");
     tern_tensor *y;
     return terni_matrix("det", "a", a, true) && tern_apply(&det_function, &a, 1, NULL, &y) ? y : NULL;
 }
@@ -106,6 +107,7 @@ static bool slogdet_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tenso
 static const tern_function slogdet_function = {"slogdet", 2, 0, slogdet_forward, slogdet_backward, NULL};
 
 tern_tensor *tern_slogdet(tern_tensor *a, tern_tensor **sign) {
+    TERNI_NAMED("slogdet");
     tern_tensor *out[2];
     if (sign) *sign = NULL;
     if (!terni_matrix("slogdet", "a", a, true) || !tern_apply(&slogdet_function, &a, 1, NULL, out)) return NULL;

@@ -43,6 +43,7 @@ static tern_tensor *values(tern_tensor *a) {
 }
 
 tern_tensor *tern_eigh(tern_tensor *a, bool upper, tern_tensor **v) {
+    TERNI_NAMED("eigh");
     if (v) *v = NULL;
     if (!terni_matrix("eigh", "a", a, true)) return NULL;
     if (upper) a = terni_t(a);

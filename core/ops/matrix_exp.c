@@ -41,6 +41,7 @@ static tern_tensor *pade(tern_tensor *a) {
 }
 
 tern_tensor *tern_matrix_exp(tern_tensor *a) {
+    TERNI_NAMED("matrix_exp");
     if (!terni_matrix("matrix_exp", "a", a, true)) return NULL;
     if (a->numel == 0) return tern_clone(a);
     const bool was = tern_grad_mode(false);

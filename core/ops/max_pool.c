@@ -154,11 +154,14 @@ tern_tensor *tern_adaptive_max_pool3d(tern_tensor *x, const int64_t size[3], ter
     return adaptive("adaptive_max_pool3d", x, 3, size, indices);
 }
 tern_tensor *tern_max_unpool1d(tern_tensor *x, tern_tensor *indices, int64_t size) {
+    TERNI_NAMED("max_unpool1d");
     return unpool("max_unpool1d", x, indices, 1, &size);
 }
 tern_tensor *tern_max_unpool2d(tern_tensor *x, tern_tensor *indices, const int64_t size[2]) {
+    TERNI_NAMED("max_unpool2d");
     return unpool("max_unpool2d", x, indices, 2, size);
 }
 tern_tensor *tern_max_unpool3d(tern_tensor *x, tern_tensor *indices, const int64_t size[3]) {
+    TERNI_NAMED("max_unpool3d");
     return unpool("max_unpool3d", x, indices, 3, size);
 }

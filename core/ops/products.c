@@ -152,6 +152,7 @@ tern_tensor *tern_trace(tern_tensor *x) {
 /* ---- of many ----------------------------------------------------------------------------------------------------- */
 
 tern_tensor *tern_matrix_power(tern_tensor *a, int64_t n) {
+    TERNI_NAMED("matrix_power");
     if (!terni_given(a, "matrix_power", "a")) return NULL;
     if (!tern_dtype_is_float(terni_dtype(a)) || (n < 0 && !terni_matrix("matrix_power", "a", a, false)))
         return terni_null(TERN_ERR_DTYPE, "matrix_power: a %s: expected floats", terni_describe(a));

@@ -37,6 +37,7 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin)
 static const tern_function function = {"qr", 2, sizeof(options), forward, backward, NULL};
 
 tern_tensor *tern_qr(tern_tensor *a, bool complete, tern_tensor **r) {
+    TERNI_NAMED("qr");
     if (r) *r = NULL;
     if (!terni_matrix("qr", "a", a, false)) return NULL;
     const int64_t m = terni_rows(a), n = terni_cols(a);
@@ -69,6 +70,7 @@ static bool full_rank(tern_tensor *r, int64_t longer) {
 }
 
 tern_tensor *tern_lstsq(tern_tensor *a, tern_tensor *b) {
+    TERNI_NAMED("lstsq");
     if (!terni_system("lstsq", a, false, b)) return NULL;
     const bool vector = b->v.ndim == 1;
     const int64_t m = terni_rows(a), n = terni_cols(a);

@@ -52,6 +52,7 @@ static bool solve_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor 
 static const tern_function solve_function = {"solve", 1, 0, solve_forward, solve_backward, NULL};
 
 tern_tensor *tern_solve(tern_tensor *a, tern_tensor *b) {
+    TERNI_NAMED("solve");
     if (!terni_system("solve", a, true, b)) return NULL;
     const bool vector = b->v.ndim == 1;
     if (b->v.ndim < 1 || b->v.shape[vector ? 0 : b->v.ndim - 2] != terni_rows(a))
@@ -87,6 +88,7 @@ static bool inverse_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tenso
 static const tern_function inverse_function = {"inverse", 1, 0, inverse_forward, inverse_backward, NULL};
 
 tern_tensor *tern_inverse(tern_tensor *a) {
+    TERNI_NAMED("inverse");
     tern_tensor *y;
     return terni_matrix("inverse", "a", a, true) && tern_apply(&inverse_function, &a, 1, NULL, &y) ? y : NULL;
 }

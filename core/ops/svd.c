@@ -86,6 +86,7 @@ static tern_tensor *values(tern_tensor *a) {
 }
 
 tern_tensor *tern_svd(tern_tensor *a, bool full, tern_tensor **u, tern_tensor **vh) {
+    TERNI_NAMED("svd");
     if (u) *u = NULL;
     if (vh) *vh = NULL;
     if (!terni_matrix("svd", "a", a, false)) return NULL;

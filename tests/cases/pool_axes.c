@@ -390,7 +390,7 @@ static const sweep_case unpool1[] = {
     {"i32", {REAL(2, 2, 4), INDEX32(9, 2, 2, 4)}, POOL({9}), .arg = {1}},
     {"unbatched", {REAL(2, 4), INDEX(9, 2, 4)}, POOL({9}), .arg = {1}},
     {"batch 0", {REAL(0, 2, 4), INDEX(9, 0, 2, 4)}, POOL({9}), .arg = {1}},
-    {"index outside", {REAL(2, 2, 4), INDEX(900, 2, 2, 4)}, POOL({3}), .code = TERN_ERR_INDEX, .text = "index"},
+    {"index outside", {REAL(2, 2, 4), INDEX(900, 2, 2, 4)}, POOL({3}), .code = TERN_ERR_INDEX, .text = "max_unpool1d"},
     {"shapes differ", {REAL(2, 2, 4), INDEX(9, 2, 2, 3)}, POOL({9}), .code = TERN_ERR_SHAPE, .text = "max_unpool1d"},
     {"indices are floats", {REAL(2, 4), REAL(2, 4)}, POOL({9}), .code = TERN_ERR_DTYPE, .text = "max_unpool1d"},
     {"negative size", {REAL(2, 4), INDEX(9, 2, 4)}, POOL({-2}), .code = TERN_ERR_ARGUMENT, .text = "max_unpool1d"},
@@ -398,9 +398,19 @@ static const sweep_case unpool1[] = {
 static const sweep_case unpool2[] = {
     {"to 4x5", {REAL(2, 2, 2, 3), INDEX(20, 2, 2, 2, 3)}, POOL({4, 5}), .arg = {2}},
     {"unbatched", {REAL(2, 2, 3), INDEX(20, 2, 2, 3)}, POOL({4, 5}), .arg = {2}},
+    {"index outside",
+     {REAL(2, 2, 3), INDEX(900, 2, 2, 3)},
+     POOL({2, 3}),
+     .code = TERN_ERR_INDEX,
+     .text = "max_unpool2d"},
 };
 static const sweep_case unpool3[] = {
     {"to 3x4x5", {REAL(1, 2, 1, 2, 3), INDEX(60, 1, 2, 1, 2, 3)}, POOL({3, 4, 5}), .arg = {3}},
+    {"index outside",
+     {REAL(2, 1, 2, 3), INDEX(900, 2, 1, 2, 3)},
+     POOL({1, 2, 3}),
+     .code = TERN_ERR_INDEX,
+     .text = "max_unpool3d"},
 };
 SWEEP(max_unpool1d, unpool1, call_unpool1, ref_unpool, 0, 1)
 SWEEP(max_unpool2d, unpool2, call_unpool2, ref_unpool, 0, 1)
