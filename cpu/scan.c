@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-enum { BLOCK = 256, GRAIN_ELEMENTS = 16384 };
+enum { BLOCK = 256, ROWS = 4, GRAIN_ELEMENTS = 16384 };
 
 typedef struct job {
     const terni_view *x, *b;
@@ -57,26 +57,20 @@ static inline void set_int(int dtype, char *p, int64_t i, int64_t v) {
         ((uint8_t *)p)[i] = (uint8_t)v;
 }
 
+#define TERNI_TEMPLATE "scan.inc"
+#include "each_float.h"
+
 /* Sums and products: floats in double, integers in i64, wrapping. */
-static void scan_floats(const job *j, int64_t at, int64_t width) {
+static void scan_halves(const job *j, int64_t at, int64_t width) {
     double run[BLOCK];
     const bool sum = j->kind == TERNI_SCAN_SUM;
     for (int64_t k = 0; k < width; k++) run[k] = sum ? 0 : 1;
     for (int64_t s = 0; s < j->n; s++) {
         const int64_t i = at + (j->reverse ? j->n - 1 - s : s) * j->inner;
-        if (j->dtype == TERN_F32) {
-            const float *x = (const float *)j->x->data + i;
-            float *y = (float *)(void *)j->y + i;
-            if (sum)
-                for (int64_t k = 0; k < width; k++) y[k] = (float)(run[k] += (double)x[k]);
-            else
-                for (int64_t k = 0; k < width; k++) y[k] = (float)(run[k] *= (double)x[k]);
-        } else {
-            for (int64_t k = 0; k < width; k++) {
-                const double v = get(j->dtype, j->x->data, i + k);
-                run[k] = sum ? run[k] + v : run[k] * v;
-                set(j->dtype, j->y, i + k, run[k]);
-            }
+        for (int64_t k = 0; k < width; k++) {
+            const double v = get(j->dtype, j->x->data, i + k);
+            run[k] = sum ? run[k] + v : run[k] * v;
+            set(j->dtype, j->y, i + k, run[k]);
         }
     }
 }
@@ -143,11 +137,22 @@ static void scan_blocks(void *arg, int64_t begin, int64_t end) {
         if (j->b)
             scan_linear(j, at, width);
         else if (j->kind == TERNI_SCAN_MAX || j->kind == TERNI_SCAN_MIN)
-            scan_extremes(j, at, width);
+            (j->dtype == TERN_F32 ? extremes_f32 : j->dtype == TERN_F64 ? extremes_f64 : scan_extremes)(j, at, width);
+        else if (j->dtype == TERN_F32 || j->dtype == TERN_F64)
+            (j->dtype == TERN_F32 ? columns_f32 : columns_f64)(j, at, width);
         else if (j->dtype <= TERN_BF16)
-            scan_floats(j, at, width);
+            scan_halves(j, at, width);
         else
             scan_ints(j, at, width);
+    }
+}
+
+static void scan_groups(void *arg, int64_t begin, int64_t end) {
+    const job *j = arg;
+    const int64_t lines = j->x->shape[0];
+    for (int64_t g = begin; g < end; g++) {
+        const int64_t first = g * ROWS, count = lines - first < ROWS ? lines - first : ROWS;
+        (j->dtype == TERN_F32 ? scan_lines_f32 : scan_lines_f64)(j, first, count);
     }
 }
 
@@ -165,6 +170,10 @@ static bool scan(const terni_call *c, const terni_view *b) {
              .inner = x->shape[2]};
     if (c->n_out > 1 && c->out[1]) j.index = c->out[1]->data;
     if (terni_cpu_count(x) == 0) return true;
+    if (j.inner == 1 && (j.dtype == TERN_F32 || j.dtype == TERN_F64)) {
+        terni_cpu_parallel((x->shape[0] + ROWS - 1) / ROWS, GRAIN_ELEMENTS / (j.n * ROWS) + 1, scan_groups, &j);
+        return true;
+    }
     j.blocks = (j.inner + BLOCK - 1) / BLOCK;
     terni_cpu_parallel(x->shape[0] * j.blocks, GRAIN_ELEMENTS / (j.n * (j.inner < BLOCK ? j.inner : BLOCK)) + 1,
                        scan_blocks, &j);
@@ -181,7 +190,11 @@ static void multiply_rows(void *arg, int64_t begin, int64_t end) {
     const job *j = arg;
     for (int64_t r = begin; r < end; r++) {
         const int64_t at = r * j->n;
-        if (j->dtype <= TERN_BF16) {
+        if (j->dtype == TERN_F32) {
+            ((float *)(void *)j->y)[r] = (float)product_f32((const float *)j->x->data + at, j->n);
+        } else if (j->dtype == TERN_F64) {
+            ((double *)(void *)j->y)[r] = product_f64((const double *)j->x->data + at, j->n);
+        } else if (j->dtype <= TERN_BF16) {
             double p = 1;
             for (int64_t i = 0; i < j->n; i++) p *= get(j->dtype, j->x->data, at + i);
             set(j->dtype, j->y, r, p);

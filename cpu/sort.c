@@ -2,7 +2,7 @@
  * of up to 32 bits share a word with the position. */
 #include "order.h"
 
-enum { FEW = 48, GRAIN_ELEMENTS = 4096 };
+enum { FEW = 48, CHUNK = 64, GRAIN_ELEMENTS = 4096 };
 
 typedef struct pair {
     uint64_t key;
@@ -117,12 +117,46 @@ static void put(const job *j, const char *row, int64_t r, int64_t i, int64_t at)
     if (j->values) memcpy(j->values + (size_t)(r * j->k + i) * size, row + (size_t)at * size, size);
 }
 
+/* The keys of elements [i, i + n) of an f32 row. */
+static void keys_f32(const char *row, int64_t i, int64_t n, uint32_t mask, uint32_t *key) {
+    const uint32_t *x = (const uint32_t *)(const void *)row + i;
+    for (int64_t k = 0; k < n; k++) key[k] = (uint32_t)terni_key_f32(x[k]) ^ mask;
+}
+
+/* The k smallest words, sorted, of an f32 row: most chunks hold nothing below the k-th so far, which is quick to see.
+ */
+static void few_smallest(const job *j, const char *row, uint64_t *v) {
+    uint32_t key[CHUNK], edge = UINT32_MAX;
+    int64_t m = 0;
+    for (int64_t i = 0; i < j->n; i += CHUNK) {
+        const int64_t w = j->n - i < CHUNK ? j->n - i : CHUNK;
+        uint32_t least = UINT32_MAX;
+        keys_f32(row, i, w, (uint32_t)turn(j), key);
+        for (int64_t k = 0; k < w; k++) least = key[k] < least ? key[k] : least;
+        if (m == j->k && least >= edge) continue;
+        for (int64_t k = 0; k < w; k++) {
+            if (m == j->k && key[k] >= edge) continue;
+            const uint64_t word = (uint64_t)key[k] << 32 | (uint64_t)(i + k);
+            int64_t at = m < j->k ? m++ : m - 1;
+            for (; at > 0 && v[at - 1] > word; at--) v[at] = v[at - 1];
+            v[at] = word;
+            edge = (uint32_t)(v[m - 1] >> 32);
+        }
+    }
+}
+
 static void sort_row(const job *j, int64_t r, char *room) {
     const int dtype = j->x->dtype, bytes = terni_key_bits(dtype) / 8;
     const char *row = (const char *)j->x->data + (size_t)(r * j->n) * terni_cpu_size(dtype);
     const uint64_t mask = turn(j);
     int64_t m = j->n, below = 0, ties = 0;
     uint64_t edge = UINT64_MAX;
+    if (dtype == TERN_F32 && j->k <= FEW && j->n > 4 * j->k && j->n <= UINT32_MAX) {
+        uint64_t *v = (uint64_t *)(void *)room;
+        few_smallest(j, row, v);
+        for (int64_t i = 0; i < j->k; i++) put(j, row, r, i, (int64_t)(v[i] & UINT32_MAX));
+        return;
+    }
     if (j->k < j->n) { /* only those that are wanted */
         if (j->k == 0) return;
         edge = kth_key(j, row, j->k, &below);

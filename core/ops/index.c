@@ -16,6 +16,15 @@ static tern_tensor *zeros_for(tern_ctx *ctx, tern_tensor *g) {
     return tern_zeros(tern_ctx_shape(ctx, 0), (tern_options){tern_ctx_dtype(ctx, 0), g->device});
 }
 
+/* zeros_for with g added by index: by ops where the gradient is recorded, else in place. */
+static tern_tensor *spread(tern_ctx *ctx, tern_tensor *g, int kernel,
+                           tern_tensor *(*form)(tern_tensor *, int, tern_tensor *, tern_tensor *)) {
+    const terni_dim_opts *o = tern_ctx_opts(ctx);
+    tern_tensor *index = tern_ctx_saved(ctx, 0), *y = index ? zeros_for(ctx, g) : NULL;
+    if (!y || terni_recording()) return form(y, o->dim, index, g);
+    return terni_run(kernel, (tern_tensor *const[]){index, g}, 2, &y, 1, o) ? y : NULL;
+}
+
 /* ---- index_select
  * ---------------------------------------------------------------------------------------------------------- */
 
@@ -28,8 +37,7 @@ static bool index_select_forward(tern_ctx *ctx, tern_tensor *const *in, int n, t
     return out[0] && tern_ctx_save(ctx, in[1]) && terni_run(TERNI_OP_index_select, in, n, out, 1, o);
 }
 static bool index_select_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
-    const terni_dim_opts *o = tern_ctx_opts(ctx);
-    gin[0] = tern_index_add(zeros_for(ctx, gout[0]), o->dim, tern_ctx_saved(ctx, 0), gout[0]);
+    gin[0] = spread(ctx, gout[0], TERNI_OP_index_add, tern_index_add);
     return gin[0] != NULL;
 }
 static const tern_function index_select_function = {
@@ -109,8 +117,7 @@ static bool gather_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_te
     return out[0] && tern_ctx_save(ctx, in[1]) && terni_run(TERNI_OP_gather, in, n, out, 1, tern_ctx_opts(ctx));
 }
 static bool gather_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
-    const terni_dim_opts *o = tern_ctx_opts(ctx);
-    gin[0] = tern_scatter_add(zeros_for(ctx, gout[0]), o->dim, tern_ctx_saved(ctx, 0), gout[0]);
+    gin[0] = spread(ctx, gout[0], TERNI_OP_scatter_add, tern_scatter_add);
     return gin[0] != NULL;
 }
 static const tern_function gather_function = {"gather",        1,   sizeof(terni_dim_opts), gather_forward,
