@@ -24,7 +24,9 @@ TERN_API bool tern_grad_set(tern_tensor *t, tern_tensor *g);
 
 typedef struct tern_backward_opts {
     bool retain_graph; /* keep what the tape saved, for another pass */
-    bool create_graph; /* record the pass itself, for higher derivatives; implies retain_graph */
+    /* Record the pass itself, for higher derivatives; implies retain_graph. A gradient that tern_backward accumulates
+     * so leads back to its leaf: unless it is dropped (tern_grad_set) the two keep one another alive. */
+    bool create_graph;
     bool allow_unused; /* tern_grad: NULL for an input that the output does not depend on, instead of an error */
 } tern_backward_opts;
 
@@ -44,8 +46,9 @@ TERN_API bool tern_backwards(tern_tensor *const *y, tern_tensor *const *seed, in
 TERN_API bool tern_grads(tern_tensor *const *y, tern_tensor *const *seed, int n_y, tern_tensor *const *x, int n_x,
                          tern_backward_opts opts, tern_tensor **out);
 /* A pass may run inside another (from a hook or a backward rule), over the same tensors too; what it uses of the outer
- * pass's graph stays for the outer one. Contributions to f16 and bf16 gradients that meet in a pass are summed in f32
- * and rounded once. */
+ * pass's graph stays for the outer one. Passes of several threads at once are safe where they share no node: a leaf
+ * that another thread's pass is using is an error (TERN_ERR_AUTOGRAD), not a wrong sum. Contributions to f16 and bf16
+ * gradients that meet in a pass are summed in f32 and rounded once. */
 
 /* Recording on or off for the calling thread. Returns what it was, for restoring:
  *     bool was = tern_grad_mode(false); ... tern_grad_mode(was); */
@@ -62,7 +65,7 @@ TERN_API bool tern_is_inference(const tern_tensor *t);
 TERN_API tern_tensor *tern_detach(tern_tensor *t);
 
 /* Called with the gradient that reaches t during a backward pass; what it returns goes on in its place (the same
- * tensor, another one like it, or NULL after an error). */
+ * tensor, another one like it, or NULL after an error). It must not change grad in place: others may hold it. */
 typedef tern_tensor *(*tern_grad_hook)(tern_tensor *grad, void *user);
 /* Adds a hook to t, which must require gradients; hooks run in the order of adding and live as long as t's graph.
  * Returns its number, or -1 on errors. */

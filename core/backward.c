@@ -36,7 +36,18 @@ static bool is_end(const pass *p, const terni_node *n) { return p->region && n->
 /* ---- turns ---------------------------------------------------------------------------------------------------------
  */
 
+static bool is_mine(const terni_node *n) {
+    return atomic_load_explicit(&n->walker, memory_order_relaxed) == &terni_self;
+}
+static bool has_turn(const pass *p, const terni_node *n) { return is_mine(n) && n->turn.pass == p; }
+
 static bool turn_open(pass *p, terni_node *n) {
+    const void *nobody = NULL;
+    if (!is_mine(n) && !atomic_compare_exchange_strong(&n->walker, &nobody, &terni_self))
+        return terni_fail(TERN_ERR_AUTOGRAD,
+                          "%s: %s takes part in a pass of another thread just now; threads can share a leaf's values "
+                          "through a tern_detach of their own",
+                          p->op, n->fn ? n->fn->name : terni_describe(n->leaf));
     terni_turn *outer = NULL;
     if (n->turn.pass) {
         outer = terni_alloc(sizeof *outer);
@@ -52,6 +63,7 @@ static void turn_close(terni_node *n) {
     terni_turn *outer = n->turn.outer;
     if (!outer) {
         n->turn = (terni_turn){0};
+        atomic_store_explicit(&n->walker, NULL, memory_order_release);
         return;
     }
     n->turn = *outer;
@@ -59,11 +71,8 @@ static void turn_close(terni_node *n) {
 }
 
 static bool enter(pass *p, terni_node *n) {
-    if (n->turn.pass == p && n->turn.walked) return true;
-    if (n->fn && n->used && !is_end(p, n))
-        return terni_fail(TERN_ERR_AUTOGRAD,
-                          "%s: the graph was used up by an earlier backward pass (at %s); that pass needs retain_graph",
-                          p->op, n->fn->name);
+    const bool open = has_turn(p, n);
+    if (open && n->turn.walked) return true;
     if (p->entered == p->cap) { /* so that finishing a node cannot fail */
         const int cap = p->cap ? 2 * p->cap : 256;
         terni_node **list = terni_resize(p->list, (size_t)cap * sizeof *list);
@@ -71,7 +80,13 @@ static bool enter(pass *p, terni_node *n) {
         p->list = list;
         p->cap = cap;
     }
-    if (n->turn.pass != p && !turn_open(p, n)) return false;
+    if (!open && !turn_open(p, n)) return false;
+    if (n->fn && n->used && !is_end(p, n)) {
+        if (!open) turn_close(n);
+        return terni_fail(TERN_ERR_AUTOGRAD,
+                          "%s: the graph was used up by an earlier backward pass (at %s); that pass needs retain_graph",
+                          p->op, n->fn->name);
+    }
     n->turn.walked = true;
     n->turn.needed = p->capture ? n->turn.target != 0 : !n->fn && n->leaf->requires_grad;
     n->next = p->stack;
@@ -261,7 +276,7 @@ static bool run_node(pass *p, terni_node *n) {
     for (int o = 0; o < n->n_out; o++) any |= n->turn.grad[o] != NULL;
     if (!n->fn) return p->capture || !any ? true : accumulate(n, &n->turn.grad[0]) && run_hooks_after(n);
     const bool ok = !any || !further || run_rule(n);
-    if (!p->retain && !n->turn.outer) { /* an outer pass still needs it, and drops it itself */
+    if (further && !p->retain && !n->turn.outer) { /* an outer pass still needs it, and drops it itself */
         terni_node_drop_saved(n);
         n->used = true;
     }
@@ -322,7 +337,7 @@ static bool mark_targets(pass *p) {
             return terni_fail(TERN_ERR_AUTOGRAD, "%s: x[%d] %s requires no gradient", p->op, i,
                               terni_describe(p->x[i]));
         }
-        if (t->turn.pass != p && !turn_open(p, t)) return false;
+        if (!has_turn(p, t) && !turn_open(p, t)) return false;
         if (!t->turn.target) t->turn.target = 1 + i;
     }
     return true;
@@ -364,7 +379,7 @@ static bool start(pass *p, tern_tensor *const *y, tern_tensor *const *seed, int 
     }
     for (int i = 0; p->at_x && i < p->n_x; i++) { /* those that the walk did not reach */
         terni_node *t = p->at_x[i].node;
-        if (t && t->turn.pass == p) turn_close(t);
+        if (t && has_turn(p, t)) turn_close(t);
     }
     terni_mfree(p->list);
     tern_scope_pop(scope);

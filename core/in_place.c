@@ -86,6 +86,28 @@ tern_tensor *terni_in_place_old(tern_tensor *t) {
     return old;
 }
 
+typedef struct heads {
+    tern_tensor *t, *before;
+} heads;
+
+static bool let_go(terni_node *n, void *user) {
+    const heads *h = user;
+    for (int i = 0; i < n->n_saved; i++) {
+        if (n->saved[i].t != h->t) continue;
+        terni_saved_swap(&n->saved[i], h->before);
+        n->saved[i].moves--; /* it counts as changed, though what it was is still there */
+    }
+    return atomic_load(&h->t->savers) > 0;
+}
+
+/* Where nodes that t is about to lead to have saved t itself (h += h * gate: the product has saved h), they and t would
+ * keep one another alive for ever. They get another head for the old value. */
+static bool cut_circles(tern_tensor *t, terni_node *node) {
+    if (!node || atomic_load(&t->savers) == 0) return true;
+    heads h = {t, terni_in_place_old(t)};
+    return h.before && terni_reach(node, 0, let_go, &h);
+}
+
 tern_tensor *terni_in_place_end(const char *op, tern_tensor *t, tern_tensor *result) {
     if (!result || !tern_ok()) return NULL;
     if (!tern_shape_equal(terni_shape(result), terni_shape(t)))
@@ -95,6 +117,7 @@ tern_tensor *terni_in_place_end(const char *op, tern_tensor *t, tern_tensor *res
     if (result && (!stands_alone(result) || result->storage->foreign || result->requires_grad))
         result = tern_clone(result);
     if (!result) return NULL;
+    if (!cut_circles(t, result->node)) return NULL;
     terni_storage *const to = result->storage;
     const uint32_t old = t->storage->version;
     terni_node *const was = t->node, *const node = result->node;

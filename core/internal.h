@@ -61,8 +61,9 @@ struct tern_tensor {
     bool requires_grad; /* a leaf that wants a gradient */
     bool contiguous;
     tern_device device;
-    int out_index;  /* which output of node this is */
-    uint32_t moves; /* how often it was given another storage */
+    int out_index;     /* which output of node this is */
+    uint32_t moves;    /* how often it was given another storage */
+    atomic_int savers; /* how often nodes have it saved */
     int64_t numel;
     terni_storage *storage;
     terni_node *node; /* what computed it; NULL for leaves; owned */

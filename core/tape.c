@@ -35,6 +35,7 @@ terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, 
     n->hook_next = 0;
     n->region = terni_self.region;
     atomic_init(&n->mark, 0);
+    atomic_init(&n->walker, NULL);
     n->leaf = NULL;
     n->next = NULL;
     memset(&n->turn, 0, sizeof n->turn);
@@ -58,7 +59,9 @@ void terni_node_drop_saved(terni_node *n) {
     n->n_saved = 0;
     for (int i = 0; i < count; i++) {
         const terni_saved *s = &n->saved[i];
+        if (!s->t) continue;
         if (s->output >= 0) atomic_fetch_sub_explicit(&s->t->storage->loose, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&s->t->savers, 1, memory_order_relaxed);
         tern_release(s->t);
     }
 }
@@ -135,9 +138,19 @@ bool terni_node_save(terni_node *n, tern_tensor *t) {
         n->saved = more;
         n->cap_saved = cap;
     }
+    if (t) atomic_fetch_add_explicit(&t->savers, 1, memory_order_relaxed);
     n->saved[n->n_saved++] =
         t ? (terni_saved){tern_keep(t), t->storage, t->storage->version, t->moves, -1} : (terni_saved){.output = -1};
     return true;
+}
+
+void terni_saved_swap(terni_saved *s, tern_tensor *t) {
+    tern_tensor *was = s->t;
+    s->t = tern_keep(t);
+    s->moves = t->moves;
+    atomic_fetch_add_explicit(&t->savers, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&was->savers, 1, memory_order_relaxed);
+    tern_release(was);
 }
 
 bool terni_node_output(terni_node *n, tern_tensor *t, int out) {
@@ -147,12 +160,9 @@ bool terni_node_output(terni_node *n, tern_tensor *t, int out) {
         /* A head of its own: t refers to n, so n must not refer to t. */
         tern_tensor *loose = terni_alias(t, terni_shape(t), t->v.strides, 0);
         if (!loose) return false;
-        tern_keep(loose);
         atomic_fetch_add_explicit(&loose->storage->loose, 1, memory_order_relaxed);
-        s->t = loose;
-        s->moves = loose->moves;
+        terni_saved_swap(s, loose);
         s->output = out;
-        tern_release(t);
     }
     atomic_fetch_add_explicit(&n->refs, 1, memory_order_relaxed);
     t->node = n;

@@ -56,10 +56,11 @@ struct terni_node {          /* is what a tern_ctx is */
     terni_saved *saved, saved_inline[TERNI_SAVED_INLINE];
     terni_hook *hooks;
     int hook_next;
-    uint32_t region;   /* the recomputed function that made it; 0 for none */
-    atomic_uint mark;  /* of the last walk that saw it (terni_reach) */
-    tern_tensor *leaf; /* a sink's, not owned */
-    terni_node *next;  /* list of the dead, stack of the pass */
+    uint32_t region;              /* the recomputed function that made it; 0 for none */
+    atomic_uint mark;             /* of the last walk that saw it (terni_reach) */
+    tern_tensor *leaf;            /* a sink's, not owned */
+    terni_node *next;             /* list of the dead, stack of the pass */
+    _Atomic(const void *) walker; /* the thread whose passes may look at the turn; NULL: any may take it */
     terni_turn turn;
 };
 
@@ -76,6 +77,8 @@ void terni_edge_set(terni_node *n, int i, tern_tensor *t);
 void terni_edge_copy(terni_node *n, int i, const terni_edge *from);
 /* Keeps t for backward. */
 bool terni_node_save(terni_node *n, tern_tensor *t);
+/* s holds t, another head for what it held. */
+void terni_saved_swap(terni_saved *s, tern_tensor *t);
 /* Makes t output number out of n: t takes a reference to n. Saved tensors that are t are cut loose from it. */
 bool terni_node_output(terni_node *n, tern_tensor *t, int out);
 /* Calls visit for root and for each node it leads to, once; in a region (not 0), for those in it alone. Nearer ones

@@ -85,6 +85,7 @@ static tern_tensor *head_new(terni_storage *s, const tern_shape *shape, const in
     t->device = s->device;
     t->out_index = 0;
     t->moves = 0;
+    atomic_init(&t->savers, 0);
     t->storage = s;
     t->node = NULL;
     t->meta = NULL;

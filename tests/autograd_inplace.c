@@ -145,11 +145,24 @@ TERN_TEST(autograd_inplace, dtypes) {
     CHECK_VALUES(tern_grad_get(x), 2, 4, 6);
 }
 
+/* The product has saved h, which then leads to the product. The test's end looks for what is still alive. */
+TERN_TEST(autograd_inplace, a_target_saved_by_its_operand) {
+    tern_tensor *x = leaf3(1, 2, 3), *gate = leaf3(4, 5, 6), *h = tern_square(x), *t = plain3(1, 1, 1);
+    CHECK(tern_add_(h, tern_mul(h, gate)) == h);
+    CHECK_VALUES(h, 5, 24, 63);
+    for (int i = 0; i < 3; i++) CHECK(tern_add_(t, tern_sin(tern_mul(t, gate))) == t);
+    tern_tensor *p = tern_mul(t, gate), *far = tern_exp(p);
+    CHECK(tern_add_(t, gate) == t && tern_mul_(t, far) == t); /* saved twice over, and changed in between */
+    EXPECT_ERROR(tern_backward(total(h)), TERN_ERR_AUTOGRAD, "mul: ");
+    EXPECT_ERROR(tern_backward(total(t)), TERN_ERR_AUTOGRAD, "changed in place");
+    CHECK(tern_grad_get(x) == NULL);
+}
+
 static bool some_changes(void) {
     const int scope = tern_scope_push();
-    tern_tensor *x = leaf3(1, 2, 3), *h = tern_exp(x), *u = plain3(1, 2, 3);
-    bool good = h && tern_mul_(h, x) && tern_add_scaled_(h, 2, x) && tern_copy_(u, h) && tern_mul_(u, u) &&
-                tern_zero_(h) && tern_backward(total(tern_add(h, u)));
+    tern_tensor *x = leaf3(1, 2, 3), *h = tern_exp(x), *u = plain3(1, 2, 3), *t = plain3(1, 2, 3);
+    bool good = h && tern_add_(t, tern_mul(t, x)) && tern_mul_(h, x) && tern_add_scaled_(h, 2, x) && tern_copy_(u, h) &&
+                tern_mul_(u, u) && tern_zero_(h) && tern_backward(total(tern_add(h, u)));
     tern_scope_pop(scope);
     return good;
 }

@@ -301,6 +301,54 @@ TERN_TEST(autograd_passes, anomaly_mode_is_per_thread) {
     CHECK(result == &dummy && !tern_anomaly_mode_get());
 }
 
+/* ---- threads -------------------------------------------------------------------------------------------------------
+ */
+
+static void *pass_elsewhere(void *user) {
+    tern_tensor *x = user;
+    const int scope = tern_scope_push();
+    const bool good = tern_backward(tern_mul_scalar(x, 2));
+    const bool refused = tern_error_code() == TERN_ERR_AUTOGRAD && strstr(tern_error_message(), "another thread");
+    tern_error_clear();
+    /* The same values, as a leaf of its own. */
+    tern_tensor *copy = tern_require_grad(tern_detach(x), true);
+    const bool fine = tern_backward(tern_square(copy)) && tern_item(tern_grad_get(copy)) == 6;
+    tern_scope_pop(scope);
+    return !fine ? NULL : good ? (void *)"ran" : refused ? (void *)"refused" : NULL;
+}
+
+static tern_tensor *hook_thread(tern_tensor *g, void *user) {
+    pthread_t t;
+    void *result = NULL;
+    if (pthread_create(&t, NULL, pass_elsewhere, user) != 0) return NULL;
+    pthread_join(t, &result);
+    CHECK(result && strcmp(result, "refused") == 0);
+    return g;
+}
+
+TERN_TEST(autograd_passes, a_leaf_in_a_pass_of_another_thread) {
+    tern_tensor *x = leaf(3), *h = tern_square(x);
+    CHECK(tern_hook_add(h, hook_thread, x) >= 0);
+    CHECK(tern_backward(tern_mul_scalar(h, 5)));
+    CHECK_ITEM(tern_grad_get(x), 30, 1e-12);
+    pthread_t t;
+    void *result = NULL;
+    REQUIRE(pthread_create(&t, NULL, pass_elsewhere, x) == 0); /* after it, the leaf is free again */
+    pthread_join(t, &result);
+    CHECK(result && strcmp(result, "ran") == 0);
+    CHECK_ITEM(tern_grad_get(x), 32, 1e-12);
+}
+
+/* What a pass did not run stays. */
+TERN_TEST(autograd_passes, a_node_that_is_only_asked_for_is_not_used_up) {
+    tern_tensor *x = leaf(3), *h = tern_square(x), *y = tern_square(h), *g;
+    CHECK(tern_grad(y, &h, 1, NULL, (tern_backward_opts){0}, &g));
+    CHECK_ITEM(g, 18, 1e-12);
+    CHECK(tern_backward(h));
+    CHECK_ITEM(tern_grad_get(x), 6, 1e-12);
+    EXPECT_ERROR(tern_backward(y), TERN_ERR_AUTOGRAD, "used up");
+}
+
 /* ---- memory --------------------------------------------------------------------------------------------------------
  */
 
