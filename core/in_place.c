@@ -134,6 +134,35 @@ tern_tensor *terni_in_place_end(const char *op, tern_tensor *t, tern_tensor *res
     return t;
 }
 
+/* As in NumPy: a float may become any float, an integer any integer, and a bool anything. */
+static bool holds(tern_dtype t, tern_dtype result) {
+    if (tern_dtype_is_float(t) || result == TERN_BOOL) return true;
+    return t != TERN_BOOL && !tern_dtype_is_float(result);
+}
+
+tern_tensor *terni_in_place_by(const char *op, tern_tensor *t, tern_tensor *const *b, int n, terni_form form,
+                               const void *o) {
+    if (!terni_given(t, op, "t")) return NULL;
+    const terni_in_place kind = terni_in_place_begin(op, NULL, t, b, n);
+    if (kind == TERNI_REFUSED) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *old = kind == TERNI_RECORDED ? terni_in_place_old(t) : t, *from[TERNI_FORM_OPERANDS], *r = NULL;
+    for (int i = 0; i < n; i++) from[i] = b[i] == t ? old : b[i];
+    tern_tensor *y = old ? form(old, from, o) : NULL;
+    if (y && !tern_shape_equal(terni_shape(y), terni_shape(t)))
+        terni_fail(TERN_ERR_SHAPE, "%s: the result %s does not fit into %s", op, terni_describe(y), terni_describe(t));
+    else if (y && !holds(terni_dtype(t), terni_dtype(y)))
+        terni_fail(TERN_ERR_DTYPE, "%s: %s does not hold the result %s", op, terni_describe(t), terni_describe(y));
+    else if (y && kind == TERNI_RECORDED)
+        r = terni_in_place_end(op, t, y);
+    else if (y && (y == t || ((y = terni_as(y, terni_dtype(t))) && terni_run(TERNI_OP_copy, &y, 1, &t, 1, NULL)))) {
+        terni_changed(t);
+        r = t;
+    }
+    tern_scope_pop(scope);
+    return r;
+}
+
 /* ---- a new value that does not depend on the old one: the gradient of the old is zero -----------------------------
  */
 

@@ -97,8 +97,12 @@ TERN_API tern_tensor *tern_scatter_value_(tern_tensor *t, int dim, tern_tensor *
 TERN_API tern_tensor *tern_scatter_add_(tern_tensor *t, int dim, tern_tensor *index, tern_tensor *src);
 TERN_API tern_tensor *tern_index_put_(tern_tensor *t, tern_tensor *const *indices, int n, tern_tensor *values,
                                       bool accumulate);
+TERN_API tern_tensor *tern_put_(tern_tensor *t, tern_tensor *index, tern_tensor *src, bool accumulate);
+TERN_API tern_tensor *tern_scatter_reduce_(tern_tensor *t, int dim, tern_tensor *index, tern_tensor *src,
+                                           tern_scatter_reduction how, tern_scatter_reduce_opts opts);
 /* mask is broadcast to t. */
 TERN_API tern_tensor *tern_masked_fill_(tern_tensor *t, tern_tensor *mask, double value);
+TERN_API tern_tensor *tern_masked_scatter_(tern_tensor *t, tern_tensor *mask, tern_tensor *src);
 
 #ifdef __cplusplus
 }

@@ -147,6 +147,12 @@ tern_tensor *terni_in_place_old(tern_tensor *t);
 tern_tensor *terni_in_place_end(const char *op, tern_tensor *t, tern_tensor *result);
 /* The same for a value that does not depend on t's (fill_, copy_): value is copied. */
 tern_tensor *terni_in_place_overwrite(const char *op, tern_tensor *t, tern_tensor *value);
+/* All of it for ops that have no kernel from t to t: form computes the result beside t from its value and the operands
+ * (those that are t come as that value), and options o. Results that t's dtype does not hold are refused. */
+typedef tern_tensor *(*terni_form)(tern_tensor *t, tern_tensor *const *b, const void *o);
+enum { TERNI_FORM_OPERANDS = 3 };
+tern_tensor *terni_in_place_by(const char *op, tern_tensor *t, tern_tensor *const *b, int n, terni_form form,
+                               const void *o);
 /* t's storage was written to. */
 static inline void terni_changed(tern_tensor *t) { t->storage->version += !t->storage->inference; }
 /* t looks at what src looks at; its old storage is released. Node and gradient stay. */

@@ -272,6 +272,18 @@ TERN_API tern_tensor *tern_softplus_beta_(tern_tensor *t, double beta, double th
 TERN_API tern_tensor *tern_threshold_(tern_tensor *t, double threshold, double value);
 TERN_API tern_tensor *tern_hardtanh_(tern_tensor *t, double lo, double hi);
 TERN_API tern_tensor *tern_clamp_(tern_tensor *t, double lo, double hi);
+/* As the ops of the same names; the logical ones leave 1 and 0 in t's dtype. */
+TERN_API tern_tensor *tern_bitwise_not_(tern_tensor *t);
+TERN_API tern_tensor *tern_logical_not_(tern_tensor *t);
+TERN_API tern_tensor *tern_logical_and_(tern_tensor *t, tern_tensor *b);
+TERN_API tern_tensor *tern_logical_or_(tern_tensor *t, tern_tensor *b);
+TERN_API tern_tensor *tern_logical_xor_(tern_tensor *t, tern_tensor *b);
+TERN_API tern_tensor *tern_lerp_(tern_tensor *t, tern_tensor *b, tern_tensor *w);
+TERN_API tern_tensor *tern_lerp_scalar_(tern_tensor *t, tern_tensor *b, double w);
+TERN_API tern_tensor *tern_addcmul_(tern_tensor *t, tern_tensor *a, tern_tensor *b, double s);
+TERN_API tern_tensor *tern_addcdiv_(tern_tensor *t, tern_tensor *a, tern_tensor *b, double s);
+TERN_API tern_tensor *tern_clamp_tensors_(tern_tensor *t, tern_tensor *lo, tern_tensor *hi);
+TERN_API tern_tensor *tern_nan_to_num_(tern_tensor *t, double nan, double posinf, double neginf);
 /* t += s b. b is broadcast to t. */
 TERN_API tern_tensor *tern_add_scaled_(tern_tensor *t, double s, tern_tensor *b);
 /* Copies b, broadcast and cast to t, into t; devices may differ. */

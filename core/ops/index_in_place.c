@@ -136,3 +136,40 @@ tern_tensor *tern_masked_fill_(tern_tensor *t, tern_tensor *mask, double value) 
     tern_scope_pop(scope);
     return r;
 }
+
+/* ---- by way of the plain forms -------------------------------------------------------------------------------------
+ */
+
+static tern_tensor *masked_scatter_form(tern_tensor *t, tern_tensor *const *b, const void *o) {
+    (void)o;
+    return tern_masked_scatter(t, b[0], b[1]);
+}
+static tern_tensor *put_form(tern_tensor *t, tern_tensor *const *b, const void *o) {
+    return tern_put(t, b[0], b[1], *(const bool *)o);
+}
+typedef struct reduce_how {
+    int dim;
+    tern_scatter_reduction how;
+    tern_scatter_reduce_opts opts;
+} reduce_how;
+static tern_tensor *scatter_reduce_form(tern_tensor *t, tern_tensor *const *b, const void *o) {
+    const reduce_how *h = o;
+    return tern_scatter_reduce(t, h->dim, b[0], b[1], h->how, h->opts);
+}
+
+tern_tensor *tern_masked_scatter_(tern_tensor *t, tern_tensor *mask, tern_tensor *src) {
+    TERNI_NAMED("masked_scatter_");
+    return terni_in_place_by("masked_scatter_", t, (tern_tensor *const[]){mask, src}, 2, masked_scatter_form, NULL);
+}
+
+tern_tensor *tern_put_(tern_tensor *t, tern_tensor *index, tern_tensor *src, bool accumulate) {
+    TERNI_NAMED("put_");
+    return terni_in_place_by("put_", t, (tern_tensor *const[]){index, src}, 2, put_form, &accumulate);
+}
+
+tern_tensor *tern_scatter_reduce_(tern_tensor *t, int dim, tern_tensor *index, tern_tensor *src,
+                                  tern_scatter_reduction how, tern_scatter_reduce_opts opts) {
+    TERNI_NAMED("scatter_reduce_");
+    return terni_in_place_by("scatter_reduce_", t, (tern_tensor *const[]){index, src}, 2, scatter_reduce_form,
+                             &(reduce_how){dim, how, opts});
+}

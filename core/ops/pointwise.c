@@ -86,3 +86,68 @@ tern_tensor *tern_addcdiv(tern_tensor *x, tern_tensor *a, tern_tensor *b, double
     tern_tensor *y = tern_div(a, b);
     return tern_add(x, s == 1 ? y : tern_mul_scalar(y, s));
 }
+
+/* ---- in place ---------------------------------------------------------------------------------------------------- */
+
+#define FORM(name, call)                                                                          \
+    static tern_tensor *name##_form(tern_tensor *t, tern_tensor *const *b, const void *options) { \
+        const double *o = options;                                                                \
+        (void)b, (void)o;                                                                         \
+        return call;                                                                              \
+    }
+FORM(addcmul, tern_addcmul(t, b[0], b[1], o[0]))
+FORM(addcdiv, tern_addcdiv(t, b[0], b[1], o[0]))
+FORM(lerp, tern_lerp(t, b[0], b[1]))
+FORM(lerp_scalar, tern_lerp_scalar(t, b[0], o[0]))
+FORM(clamp_tensors, tern_clamp_tensors(t, b[0], b[1]))
+FORM(nan_to_num, tern_nan_to_num(t, o[0], o[1], o[2]))
+FORM(bitwise_not, tern_bitwise_not(t))
+FORM(logical_not, tern_logical_not(t))
+FORM(logical_and, tern_logical_and(t, b[0]))
+FORM(logical_or, tern_logical_or(t, b[0]))
+FORM(logical_xor, tern_logical_xor(t, b[0]))
+
+tern_tensor *tern_addcmul_(tern_tensor *t, tern_tensor *a, tern_tensor *b, double s) {
+    TERNI_NAMED("addcmul_");
+    return terni_in_place_by("addcmul_", t, (tern_tensor *const[]){a, b}, 2, addcmul_form, &s);
+}
+tern_tensor *tern_addcdiv_(tern_tensor *t, tern_tensor *a, tern_tensor *b, double s) {
+    TERNI_NAMED("addcdiv_");
+    return terni_in_place_by("addcdiv_", t, (tern_tensor *const[]){a, b}, 2, addcdiv_form, &s);
+}
+tern_tensor *tern_lerp_(tern_tensor *t, tern_tensor *b, tern_tensor *w) {
+    TERNI_NAMED("lerp_");
+    return terni_in_place_by("lerp_", t, (tern_tensor *const[]){b, w}, 2, lerp_form, NULL);
+}
+tern_tensor *tern_lerp_scalar_(tern_tensor *t, tern_tensor *b, double w) {
+    TERNI_NAMED("lerp_scalar_");
+    return terni_in_place_by("lerp_scalar_", t, &b, 1, lerp_scalar_form, &w);
+}
+tern_tensor *tern_clamp_tensors_(tern_tensor *t, tern_tensor *lo, tern_tensor *hi) {
+    TERNI_NAMED("clamp_tensors_");
+    return terni_in_place_by("clamp_tensors_", t, (tern_tensor *const[]){lo, hi}, 2, clamp_tensors_form, NULL);
+}
+tern_tensor *tern_nan_to_num_(tern_tensor *t, double nan, double posinf, double neginf) {
+    TERNI_NAMED("nan_to_num_");
+    return terni_in_place_by("nan_to_num_", t, NULL, 0, nan_to_num_form, (const double[3]){nan, posinf, neginf});
+}
+tern_tensor *tern_bitwise_not_(tern_tensor *t) {
+    TERNI_NAMED("bitwise_not_");
+    return terni_in_place_by("bitwise_not_", t, NULL, 0, bitwise_not_form, NULL);
+}
+tern_tensor *tern_logical_not_(tern_tensor *t) {
+    TERNI_NAMED("logical_not_");
+    return terni_in_place_by("logical_not_", t, NULL, 0, logical_not_form, NULL);
+}
+tern_tensor *tern_logical_and_(tern_tensor *t, tern_tensor *b) {
+    TERNI_NAMED("logical_and_");
+    return terni_in_place_by("logical_and_", t, &b, 1, logical_and_form, NULL);
+}
+tern_tensor *tern_logical_or_(tern_tensor *t, tern_tensor *b) {
+    TERNI_NAMED("logical_or_");
+    return terni_in_place_by("logical_or_", t, &b, 1, logical_or_form, NULL);
+}
+tern_tensor *tern_logical_xor_(tern_tensor *t, tern_tensor *b) {
+    TERNI_NAMED("logical_xor_");
+    return terni_in_place_by("logical_xor_", t, &b, 1, logical_xor_form, NULL);
+}
