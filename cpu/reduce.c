@@ -77,12 +77,12 @@ static inline double total_get(const total *t) { return t->s + t->c; }
  * -------------------------------------------------------------------------------------------------------- */
 
 #define PAIRWISE(name, T, V, VU, LANES, FOLD)                          \
-    static T name(const T *x, int64_t n, int64_t s) {                  \
+    static double name(const T *x, int64_t n, int64_t s) {             \
         if (n > BASE) {                                                \
             const int64_t half = (n / 2 + BASE - 1) / BASE * BASE;     \
             return name(x, half, s) + name(x + half * s, n - half, s); \
         }                                                              \
-        T r = 0;                                                       \
+        double r = 0;                                                  \
         int64_t i = 0;                                                 \
         if (s == 1 && n >= 4 * LANES) {                                \
             V a = {0}, b = {0}, c = {0}, d = {0};                      \
@@ -92,17 +92,21 @@ static inline double total_get(const total *t) { return t->s + t->c; }
                 c += *(const VU *)(const void *)(x + i + 2 * LANES);   \
                 d += *(const VU *)(const void *)(x + i + 3 * LANES);   \
             }                                                          \
-            r = (T)FOLD((a + b) + (c + d));                            \
+            r = FOLD((a + b) + (c + d));                               \
         }                                                              \
-        for (; i < n; i++) r += x[i * s];                              \
+        for (; i < n; i++) r += (double)x[i * s];                      \
         return r;                                                      \
     }
 PAIRWISE(pairwise_f32, float, terni_vf, terni_vf_u, TERNI_LANES_F32, terni_fold_f32)
 PAIRWISE(pairwise_f64, double, terni_vd, terni_vd_u, TERNI_LANES_F64, terni_fold_f64)
 
 static void sum_run(total *t, const terni_view *x, int64_t at, int64_t n, int64_t s) {
-    if (x->dtype == TERN_F32) {
-        total_add(t, (double)pairwise_f32((const float *)x->data + at, n, s));
+    if (s == 0 && n > 1) { /* rounding errors of equal terms do not cancel */
+        total one = {0, 0};
+        sum_run(&one, x, at, 1, 1);
+        total_add(t, one.s * (double)n);
+    } else if (x->dtype == TERN_F32) {
+        total_add(t, pairwise_f32((const float *)x->data + at, n, s));
     } else if (x->dtype == TERN_F64) {
         total_add(t, pairwise_f64((const double *)x->data + at, n, s));
     } else {
@@ -110,7 +114,7 @@ static void sum_run(total *t, const terni_view *x, int64_t at, int64_t n, int64_
         for (int64_t i = 0; i < n; i += HALF_BLOCK) {
             const int64_t m = n - i < HALF_BLOCK ? n - i : HALF_BLOCK;
             terni_cpu_from_half(x->dtype, (const uint16_t *)x->data + at + i * s, s, buf, m);
-            total_add(t, (double)pairwise_f32(buf, m, 1));
+            total_add(t, pairwise_f32(buf, m, 1));
         }
     }
 }

@@ -73,6 +73,19 @@ static const sweep_case extremes[] = {
     {"nothing in rows", {REAL(2, 0)}, .arg = {1, 0, 1}, .code = TERN_ERR_SHAPE},
 };
 
+/* The gradient of a broadcast input is a sum like this. */
+static tern_tensor *call_sum_expanded(tern_tensor *const *in, const sweep_case *c) {
+    return tern_sum(tern_expand(in[0], TERN_SHAPE(-1, c->arg[0])), (int[]){1}, 1, false);
+}
+static void ref_sum_expanded(const array *in, const sweep_case *c, array *out) {
+    array_make(out, in[0].n);
+    for (int64_t i = 0; i < out->n; i++) out->v[i] = in[0].v[i] * (double)c->arg[0];
+}
+static const sweep_case sums_expanded[] = {
+    {"of equal terms", {REAL(12, 1)}, .arg = {434}},
+    {"of many", {REAL(12, 1)}, .arg = {1000}},
+};
+SWEEP(sum__expanded, sums_expanded, call_sum_expanded, ref_sum_expanded, 0, 1)
 SWEEP(sum, sums, call_sum, ref_sum, SWEEP_INTS | SWEEP_BOOL, 1)
 SWEEP(mean, means, call_mean, ref_mean, 0, 1)
 SWEEP(max, extremes, call_max, ref_max, SWEEP_INTS | SWEEP_BOOL, 1)
