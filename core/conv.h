@@ -103,7 +103,8 @@ typedef struct tern_pool3d_opts {
 } tern_pool3d_opts;
 
 /* Maximum over windows; padding never wins; NaN does. x [N, C, H, W] -> [N, C, H', W'], H' = (H + 2 pad - dilation
- * (kernel - 1) - 1) / stride + 1. kernel {kh, kw}, kw 0 means kh. Grad: x. */
+ * (kernel - 1) - 1) / stride + 1. kernel {kh, kw}, kw 0 means kh. Errors: TERN_ERR_SHAPE, also for a window that lies
+ * in the padding alone. Grad: x. */
 TERN_API tern_tensor *tern_max_pool1d(tern_tensor *x, int64_t kernel, tern_pool1d_opts opts);
 TERN_API tern_tensor *tern_max_pool2d(tern_tensor *x, const int64_t kernel[2], tern_pool2d_opts opts);
 TERN_API tern_tensor *tern_max_pool3d(tern_tensor *x, const int64_t kernel[3], tern_pool3d_opts opts);

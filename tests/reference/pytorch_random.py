@@ -30,7 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
 import api  # noqa: E402
 
-FAMILIES = ["losses", "norms", "image"]
+FAMILIES = ["losses", "norms", "image", "index", "shape", "conv", "linalg", "sequence"]
 TORCH = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "i64": torch.int64,
          "i32": torch.int32, "u8": torch.uint8, "bool": torch.bool}
 NAME = {v: k for k, v in TORCH.items()}
@@ -233,10 +233,21 @@ def listed(r):
     return list(r) if isinstance(r, (list, tuple)) else [r]
 
 
-def run_torch(case, wide, seeds):
-    """Outputs and gradients of the inputs (None where there are none)."""
+def run_torch(case, wide, seeds, dense=False):
+    """Outputs and gradients of the inputs (None where there are none). Some of PyTorch's functions, or their gradients,
+    do not take every layout: those get copies."""
+    try:
+        return call_torch(case, wide, seeds, dense)
+    except RuntimeError as e:
+        if dense or not any(w in str(e) for w in ("view size is not compatible", "must be contiguous")):
+            raise
+        return run_torch(case, wide, seeds, True)
+
+
+def call_torch(case, wide, seeds, dense):
     inputs = [i.torch(wide) if i is not None else (None, None) for i in case.inputs]
-    outs = listed(case.torch(*[m[1] for m in inputs]))
+    outs = listed(case.torch(*[m[1].clone(memory_format=torch.contiguous_format) if dense and m[1] is not None else m[1]
+                               for m in inputs]))
     leaves = [m[0] for m in inputs if m[0] is not None and m[0].requires_grad]
     ys = [o for o in outs if o.requires_grad]
     grads = [None] * len(leaves)

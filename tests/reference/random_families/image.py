@@ -22,12 +22,13 @@ def _(g):
     opts = {"mode": g.enum("TERN_" + mode), "align_corners": bool(align), "antialias": anti}
     torch_opts = {"mode": name, "align_corners": align, "antialias": anti}
     if g.chance(0.5):
-        size = [g.integer(1, 12) for _ in range(axes)]
+        # with antialias PyTorch repeats the first row where the last axis becomes one element
+        size = [g.integer(2 if anti else 1, 12) for _ in range(axes)]
         opts["size"] = torch_opts["size"] = size
         g.note(size=size)
     else:
         f = [float(g.pick(2., 0.5, 1.5, 3., 0.7, 1., 1.3)) for _ in range(axes)]
-        f = [k if int(n * k) else 2. for k, n in zip(f, s[2:])]
+        f = [k if int(n * k) > anti else 2. if n > 1 or not anti else 3. for k, n in zip(f, s[2:])]
         opts["scale_factor"] = torch_opts["scale_factor"] = f
         if mode == "AREA":
             torch_opts["recompute_scale_factor"] = True
@@ -62,10 +63,11 @@ def _(g):
                 lambda x: F.affine_grid(x, list(s), align_corners=align))
 
 
+# not of empty ones: PyTorch's pixel_unshuffle returns them as they are, and pixel_shuffle has no gradient then
 @op("pixel_shuffle")
 def _(g):
     r = g.integer(1, 3)
-    s = g.shape(0, 2) + (r * r * g.size(), g.size(), g.size())
+    s = g.shape(0, 2, False) + (r * r * g.size(False), g.size(False), g.size(False))
     g.note(r=r)
     return Case([g.any(s)], lambda t, x: t.pixel_shuffle(x, r), lambda x: F.pixel_shuffle(x, r))
 
@@ -73,7 +75,7 @@ def _(g):
 @op("pixel_unshuffle")
 def _(g):
     r = g.integer(1, 3)
-    s = g.shape(0, 2) + (g.size(), r * g.size(), r * g.size())
+    s = g.shape(0, 2, False) + (g.size(False), r * g.size(False), r * g.size(False))
     g.note(r=r)
     return Case([g.any(s)], lambda t, x: t.pixel_unshuffle(x, r), lambda x: F.pixel_unshuffle(x, r))
 

@@ -189,7 +189,7 @@ def _(g):
     g.note(ignore=ignore)
     opts = {"reduction": n, "has_ignore_index": ignore is not None, "ignore_index": ignore or 0}
     return Case([g.real(s, -5., 5.), y, w], lambda t, x, y, w: t.nll_loss(x, y, dict(opts, weight=w)),
-                lambda x, y, w: F.nll_loss(x.contiguous(), y, w, reduction=r, ignore_index=-100 if ignore is None else ignore))
+                lambda x, y, w: F.nll_loss(x, y, w, reduction=r, ignore_index=-100 if ignore is None else ignore))
 
 
 @op("multi_margin_loss")
