@@ -132,6 +132,7 @@ typedef const terni_backend *(*terni_backend_entry_fn)(const terni_host *host, c
 #include "contracts/loss.h"
 #include "contracts/norm.h"
 #include "contracts/random.h"
+#include "contracts/recurrent.h"
 #include "contracts/reduce.h"
 #include "contracts/shape.h"
 #include "contracts/update.h"

@@ -52,7 +52,7 @@ tern_tensor *terni_pair_loss(const terni_loss *l, terni_pair_loss_opts o, tern_t
                           tern_shape_equal(wide, terni_shape(b)) ? b : tern_expand(b, wide)},
                 *out[1];
     if (!in[0] || !in[1]) return NULL;
-    o.reduction = l->reduction;
+    o.reduction = (int32_t)l->reduction;
     if (o.factor == 0.0) o.factor = 1;
     if (o.reduction == TERN_REDUCE_MEAN) o.factor /= (double)in[0]->numel;
     return tern_apply(&function, in, 2, &o, out) ? tern_cast(out[0], l->dtype) : NULL;

@@ -1,57 +1,24 @@
-/* Recurrent layers and cells, of public ops. */
+/* Recurrent layers and cells. */
 #include "ops/normalise.h"
+#include "ops/rnn_step.h"
 
-typedef enum kind { RNN, RELU, LSTM, GRU } kind;
-typedef struct state {
-    tern_tensor *h, *c;
-} state;
+typedef enum kind {
+    RNN = TERNI_RNN_TANH,
+    RELU = TERNI_RNN_RELU,
+    LSTM = TERNI_RNN_LSTM,
+    GRU = TERNI_RNN_GRU,
+} kind;
+typedef terni_rnn_state state;
 
 static int gates_of(kind k) { return k == LSTM ? 4 : k == GRU ? 3 : 1; }
 
-/* One step: a [N, gates H] is the input's part, w is {w_ih, w_hh, b_ih, b_hh}. */
-static state step(kind k, tern_tensor *a, state s, tern_tensor *const *w) {
-    state out = {NULL, s.c};
-    tern_tensor *b = tern_linear(s.h, w[1], w[3]), *p[4], *q[4];
-    if (!a || !b) return out;
-    if (k == GRU) {
-        if (!tern_chunk(a, 3, 1, p) || !tern_chunk(b, 3, 1, q)) return out;
-        tern_tensor *r = tern_sigmoid(tern_add(p[0], q[0])), *z = tern_sigmoid(tern_add(p[1], q[1]));
-        tern_tensor *n = r && z ? tern_tanh(tern_add(p[2], tern_mul(r, q[2]))) : NULL;
-        out.h = n ? tern_add(n, tern_mul(z, tern_sub(s.h, n))) : NULL;
-        return out;
-    }
-    tern_tensor *sum = tern_add(a, b);
-    if (k != LSTM) {
-        out.h = !sum ? NULL : k == RELU ? tern_relu(sum) : tern_tanh(sum);
-        return out;
-    }
-    if (!sum || !tern_chunk(sum, 4, 1, p)) return out;
-    out.c = tern_add(tern_mul(tern_sigmoid(p[1]), s.c), tern_mul(tern_sigmoid(p[0]), tern_tanh(p[2])));
-    out.h = out.c ? tern_mul(tern_sigmoid(p[3]), tern_tanh(out.c)) : NULL;
-    return out;
-}
-
-/* One direction over x [T, N, I]: y [T, N, H]; s becomes the final state. live [T, N, 1], or NULL. */
+/* One direction over x [T, N, I]: y [T, N, H]; s becomes the final state. w is {w_ih, w_hh, b_ih, b_hh}; live
+ * [T, N, 1], or NULL. */
 static tern_tensor *pass(kind k, tern_tensor *x, state *s, tern_tensor *const *w, tern_tensor *live, bool back) {
-    const int64_t steps = x->v.shape[0];
-    if (!steps)
+    if (!x->v.shape[0])
         return tern_zeros(TERN_SHAPE(0, x->v.shape[1], s->h->v.shape[1]), (tern_options){terni_dtype(x), x->device});
-    tern_tensor *a = tern_linear(x, w[0], w[2]), *y = NULL;
-    tern_tensor **out = a ? terni_malloc((size_t)steps * sizeof(tern_tensor *)) : NULL;
-    tern_tensor *zero = tern_scalar(0, (tern_options){terni_dtype(x), x->device});
-    for (int64_t i = 0; out && i < steps; i++) {
-        const int64_t t = back ? steps - 1 - i : i;
-        state n = step(k, tern_select(a, 0, t), *s, w);
-        tern_tensor *m = live && n.h ? tern_select(live, 0, t) : NULL;
-        out[t] = m ? tern_where(m, n.h, zero) : n.h;
-        if (m) n = (state){tern_where(m, n.h, s->h), k == LSTM ? tern_where(m, n.c, s->c) : NULL};
-        *s = n;
-        if (!out[t] || !n.h || (k == LSTM && !n.c)) goto done;
-    }
-    if (out) y = tern_stack(out, (int)steps, 0);
-done:
-    terni_mfree(out);
-    return y;
+    tern_tensor *a = tern_linear(x, w[0], w[2]);
+    return a ? terni_recurrence((int)k, back, a, s, w[1], w[3], live) : NULL;
 }
 
 static bool is(const tern_tensor *t, int n, const int64_t *d) {
@@ -206,7 +173,8 @@ static tern_tensor *cell(const char *op, kind k, tern_tensor *x, tern_tensor *h,
         good = good && (wide[i] || (i >= 3 && !given[i]));
     }
     state s = {NULL, NULL};
-    if (good) s = step(k, tern_linear(wide[0], wide[3], wide[5]), (state){wide[1], wide[2]}, wide + 3);
+    if (good)
+        s = terni_rnn_step((int)k, tern_linear(wide[0], wide[3], wide[5]), (state){wide[1], wide[2]}, wide[4], wide[6]);
     if (dims == 1 && s.h) s.h = tern_squeeze(s.h, 0);
     if (s.h && cn) {
         if (dims == 1) s.c = tern_squeeze(s.c, 0);
