@@ -1,7 +1,8 @@
 /* rnn, gru, lstm and their cells: y, the final states and their gradients. */
 #include "../sweep.h"
 
-/* Inputs x, h0, c0, the weights one after another; arg: layers, directions, batch_first, relu, H, bias, lengths. */
+/* Inputs x, h0, c0, the weights one after another; arg: layers, directions, batch_first, relu, H, bias, lengths;
+ * without lengths, arg[9] for y alone, as benchmarks have it. */
 static tern_tensor *call(tern_tensor *const *in, const sweep_case *c, int gates) {
     const int64_t h = c->arg[4], d = c->arg[1], wide = tern_size(in[0], 2);
     const int n = (int)(4 * c->arg[0] * d);
@@ -22,7 +23,7 @@ static tern_tensor *call(tern_tensor *const *in, const sweep_case *c, int gates)
     tern_tensor *y = gates == 4   ? tern_lstm(in[0], in[1], in[2], w, n, o, &hn, &cn)
                      : gates == 3 ? tern_gru(in[0], in[1], w, n, o, &hn)
                                   : tern_rnn(in[0], in[1], w, n, o, &hn);
-    if (!y) return NULL;
+    if (!y || (c->arg[9] && !c->arg[6])) return y;
     tern_tensor *all[3] = {tern_flatten(y, 0, -1), tern_flatten(hn, 0, -1), cn ? tern_flatten(cn, 0, -1) : NULL};
     return tern_cat(all, cn ? 3 : 2, 0);
 }
@@ -145,6 +146,25 @@ BENCH(lstm, call_lstm,
        {REAL(64, 32, 256), REAL(1, 32, 256), REAL(1, 32, 256), RANGE(-0.1, 0.1, 526336)},
        .arg = {1, 1, 0, 0, 256, 1}})
 
+/* PyTorch's weights are cut from d in the same order. */
+#define TORCH(op, states, g)                                                                                      \
+    "torch." op "(a, " states ", [w.view(s) for w, s in zip(d.split([" #g "*65536, " #g "*65536, " #g "*256, " #g \
+    "*256]), [(" #g "*256, 256), (" #g "*256, 256), (" #g "*256,), (" #g                                          \
+    "*256,)])], True, 1, 0.0, True, False, False)"
+#define LAYER(G) RANGE(-0.06, 0.06, (G)*131584)
+BENCH(rnn, call_rnn, TORCH("rnn_tanh", "b", 1),
+      {"[64, 16, 256], 256",
+       {REAL(64, 16, 256), REAL(1, 16, 256), NONE, LAYER(1)},
+       .arg = {1, 1, 0, 0, 256, 1, [9] = 1}})
+BENCH(gru, call_gru, TORCH("gru", "b", 3),
+      {"[64, 16, 256], 256",
+       {REAL(64, 16, 256), REAL(1, 16, 256), NONE, LAYER(3)},
+       .arg = {1, 1, 0, 0, 256, 1, [9] = 1}})
+BENCH(lstm, call_lstm, TORCH("lstm", "(b, c)", 4),
+      {"[64, 16, 256], 256",
+       {REAL(64, 16, 256), REAL(1, 16, 256), REAL(1, 16, 256), LAYER(4)},
+       .arg = {1, 1, 0, 0, 256, 1, [9] = 1}})
+
 /* ---- cells: x, h, c, w_ih, w_hh, b_ih, b_hh; arg[0]: relu, arg[1]: fewer weights; an lstm's h and c one after the
  * other --------------------------------------------------------------------------------------------------------- */
 
@@ -236,3 +256,9 @@ static const sweep_case lstm_cells[] = {
 SWEEP(rnn_cell, rnn_cells, call_rnn_cell, ref_rnn_cell, 0, 8)
 SWEEP(gru_cell, gru_cells, call_gru_cell, ref_gru_cell, 0, 8)
 SWEEP(lstm_cell, lstm_cells, call_lstm_cell, ref_lstm_cell, 0, 8)
+BENCH(gru_cell, call_gru_cell, "torch.gru_cell(a, b, d, e, f, g)",
+      {"[64, 256], 256", {REAL(64, 256), REAL(64, 256), NONE, W(3, 256, 256), REAL(768), REAL(768)}})
+BENCH(rnn_cell, call_rnn_cell, "torch.rnn_tanh_cell(a, b, d, e, f, g)",
+      {"[64, 256], 256", {REAL(64, 256), REAL(64, 256), NONE, W(1, 256, 256), REAL(256), REAL(256)}})
+BENCH(lstm_cell, call_lstm_cell, "torch.stack(torch.lstm_cell(a, (b, c), d, e, f, g))",
+      {"[64, 256], 256", {REAL(64, 256), REAL(64, 256), REAL(64, 256), W(4, 256, 256), REAL(1024), REAL(1024)}})
