@@ -25,7 +25,7 @@ configure() { cmake -S . -B "$1" -G Ninja -DTERN_CPU_LEVELS=base -DTERN_EXAMPLES
 build() { cmake --build "$1" --target "${@:2}" >"$1.log" 2>&1 || { tail -n 40 "$1.log"; die "it does not build"; }; }
 # run BUILD FILTER: the sweep's tests that match. Criterion passes a filter that matches nothing, so the count is looked at.
 run() {
-    "$1/tests/test-sweep" --filter "sweep/$2" -j2 >"$work/out" 2>&1
+    timeout 600 "$1/tests/test-sweep" --filter "sweep/$2" -j2 >"$work/out" 2>&1
     local rc=$?
     grep -q 'Tested: [1-9]' "$work/out" || { cat "$work/out"; die "no test matched $2"; }
     return $rc
