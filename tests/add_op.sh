@@ -2,7 +2,7 @@
 # A new elementwise op by two edits, and tests that turn red: in a scratch copy of the working tree
 #   1. adds cube to core/elementwise.def and core/pointwise.h, nothing else, and shows that its forward, gradcheck and benchmark
 #      cases have appeared and pass;
-#   2. plants a wrong slope, then a leak, then a write out of bounds, and shows that the tests fail each time.
+#   2. plants a wrong slope, a stride off by one, a leak and a write out of bounds, and shows that the tests fail each time.
 # Ends with 0 if all of it is so.    tests/add_op.sh [FOLDER]     the scratch folder, if it shall stay
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -73,6 +73,13 @@ plant core/elementwise.def 's.replace("K(3) * x * x", "K(2) * x * x", 1)'
 build plain tern test-sweep
 red plain 'elementwise_*' "a wrong slope"
 plant core/elementwise.def 's.replace("K(2) * x * x", "K(3) * x * x", 1)'
+
+say "a loop over strided views that goes one stride too far back"
+cp cpu/loop.c "$work/loop.c"
+plant cpu/loop.c 's.replace("carry ? -(l->shape[d] - 1) : 1", "carry ? -l->shape[d] : 1", 1)'
+build plain tern test-sweep
+red plain 'clone' "a stride off by one"
+cp "$work/loop.c" cpu/loop.c
 
 say "a tensor that is never released"
 cp core/ops/matmul.c "$work/matmul.c"

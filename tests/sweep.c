@@ -360,6 +360,7 @@ static const struct {
     {"vector ends", S(33, 65), S(33, 65)},
     {"several blocks", S(3, 16411), S(3, 16411)},
     {"several blocks, row", S(5, 9001), S(9001)},
+    {"several parts of one run", S(20011), S(20011)}, /* stepped, a run that threads share out */
 };
 
 static void sweep_row(const row *r) {

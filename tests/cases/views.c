@@ -316,6 +316,8 @@ static const sweep_case copies[] = {
     {"odd", {REAL(33, 67)}},
     {"8-dim", {REAL(2, 1, 2, 3, 2, 1, 2, 2)}},
     {"long", {REAL(3, 40013)}},
+    {"long run", {REAL(40013)}},
+    {"tiles", {REAL(70, 67)}},
     {"channels", {REAL(2, 5, 9, 11)}},
 };
 SWEEP(contiguous, copies, call_contiguous, ref_same, SWEEP_INTS | SWEEP_BOOL, 1)
