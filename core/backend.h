@@ -125,6 +125,7 @@ typedef const terni_backend *(*terni_backend_entry_fn)(const terni_host *host, c
 /* ---- structured kernels: options and contracts, by family -------------------------------------------------------- *
  * "Contiguous" is row-major without gaps. The accumulation dtype A is f64 for f64, else f32. */
 
+#include "contracts/attention.h"
 #include "contracts/conv.h"
 #include "contracts/image.h"
 #include "contracts/index.h"

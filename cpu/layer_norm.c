@@ -1,7 +1,10 @@
+#include <string.h>
+
 #include "internal.h"
 #include "widen.h"
 
-enum { GRAIN = 4096, ROWS = 32 }; /* ROWS: summed in x's type before they go into a double */
+/* ROWS: summed in x's type before they go into a double; CHUNKS, WIDEST: at most, where rows go in chunks. */
+enum { GRAIN = 4096, ROWS = 32, CHUNKS = 64, WIDEST = 16384 };
 
 #define TERNI_TEMPLATE "layer_norm.inc"
 #include "each_float.h"

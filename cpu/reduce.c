@@ -7,7 +7,7 @@
 #include "reduce.h"
 #include "simd.h"
 
-enum { GRAIN = 32768, BASE = 256, HALF_BLOCK = 1024, ROWS = 64, SPLIT = 1 << 16 };
+enum { GRAIN = 32768, BASE = 1024, HALF_BLOCK = 1024, ROWS = 64, SPLIT = 1 << 16 };
 
 static void add_dim(int *n, int64_t *size, int64_t *stride, int64_t d, int64_t s) {
     if (d == 1) return;

@@ -51,26 +51,52 @@ static bool check(tern_tensor *x, tern_tensor *cos, tern_tensor *sin) {
                               terni_describe(x), terni_describe(cos), terni_describe(sin));
 }
 
-static tern_tensor *turned(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, bool interleaved) {
-    const int64_t r = cos->v.shape[cos->v.ndim - 1], e = x->v.shape[x->v.ndim - 1];
-    tern_tensor *a = members(x, 0, r, interleaved), *b = members(x, 1, r, interleaved);
-    tern_tensor *part[3] = {tern_sub(tern_mul(a, cos), tern_mul(b, sin)), tern_add(tern_mul(b, cos), tern_mul(a, sin)),
-                            e > 2 * r ? tern_slice(x, -1, 2 * r, e, 1) : NULL};
-    if (!part[0] || !part[1]) return NULL;
-    if (interleaved && x->v.ndim < TERN_MAX_DIMS) {
-        part[0] = tern_flatten(tern_stack(part, 2, -1), -2, -1);
-        part[1] = part[2];
-        return part[1] ? tern_cat(part, 2, -1) : part[0];
-    }
-    tern_tensor *y = tern_cat(part, part[2] ? 3 : 2, -1);
-    if (interleaved && y) { /* no room for one more dimension: by index */
-        int64_t *order = terni_malloc((size_t)e * sizeof *order);
-        for (int64_t i = 0; order && i < e; i++) order[i] = i >= 2 * r ? i : i / 2 + i % 2 * r;
-        tern_tensor *by = order ? tern_from(order, TERN_SHAPE(e), (tern_options){TERN_I64, x->device}) : NULL;
-        terni_mfree(order);
-        y = by ? tern_index_select(y, -1, by) : NULL;
-    }
-    return y;
+/* ---- the pairs turned: x, cos, sin, of one dtype of accumulation
+ * ----------------------------------------------------- */
+
+/* t as the kernel takes it: dense in its last dimension, and with x's leading ones. Not recorded. */
+static tern_tensor *table(tern_tensor *t, tern_tensor *x) {
+    tern_shape wide = terni_shape(x);
+    int64_t strides[TERN_MAX_DIMS] = {0};
+    t = terni_dense(t);
+    const int lead = t ? x->v.ndim - t->v.ndim : 0;
+    for (int d = lead; t && d < wide.ndim; d++)
+        strides[d] = t->v.shape[d - lead] == 1 && d < wide.ndim - 1 ? 0 : t->v.strides[d - lead];
+    if (t) wide.dim[wide.ndim - 1] = t->v.shape[t->v.ndim - 1];
+    return t ? terni_alias(t, wide, strides, 0) : NULL;
+}
+
+static bool turn_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    tern_tensor *x = terni_dense(in[0]), *cos = x ? table(in[1], x) : NULL, *sin = cos ? table(in[2], x) : NULL;
+    if (!sin) return false;
+    out[0] = terni_new(terni_shape(x), terni_dtype(x), x->device);
+    for (int i = 0; i < n; i++)
+        if (!tern_ctx_save(ctx, in[i])) return false;
+    return out[0] && terni_run(TERNI_OP_rotary, (tern_tensor *const[]){x, cos, sin}, 3, out, 1, tern_ctx_opts(ctx));
+}
+
+static tern_tensor *turned(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, terni_rotary_opts o);
+
+static bool turn_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    const terni_rotary_opts *o = tern_ctx_opts(ctx);
+    tern_tensor *x = tern_ctx_saved(ctx, 0), *cos = tern_ctx_saved(ctx, 1), *sin = tern_ctx_saved(ctx, 2);
+    if (!x || !cos || !sin) return false;
+    if (tern_ctx_needs(ctx, 0)) gin[0] = turned(gout[0], cos, sin, (terni_rotary_opts){o->interleaved, !o->inverse});
+    if (!tern_ctx_needs(ctx, 1) && !tern_ctx_needs(ctx, 2)) return tern_ok();
+    const int64_t r = cos->v.shape[cos->v.ndim - 1];
+    tern_tensor *a = members(x, 0, r, o->interleaved), *b = members(x, 1, r, o->interleaved);
+    tern_tensor *ga = members(gout[0], 0, r, o->interleaved), *gb = members(gout[0], 1, r, o->interleaved);
+    gin[1] = tern_sum_to(tern_add(tern_mul(ga, a), tern_mul(gb, b)), tern_ctx_shape(ctx, 1));
+    tern_tensor *across = tern_sum_to(tern_sub(tern_mul(gb, a), tern_mul(ga, b)), tern_ctx_shape(ctx, 2));
+    gin[2] = o->inverse ? tern_neg(across) : across;
+    return tern_ok();
+}
+
+static const tern_function turn = {"rotary", 1, sizeof(terni_rotary_opts), turn_forward, turn_backward, NULL};
+
+static tern_tensor *turned(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, terni_rotary_opts o) {
+    tern_tensor *y;
+    return tern_apply(&turn, (tern_tensor *const[]){x, cos, sin}, 3, &o, &y) ? y : NULL;
 }
 
 tern_tensor *tern_rotary(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, tern_rotary_opts opts) {
@@ -80,6 +106,6 @@ tern_tensor *tern_rotary(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, ter
     const tern_dtype acc = terni_acc_dtype(terni_dtype(x)); /* the two products may cancel */
     const int scope = tern_scope_push();
     tern_tensor *wide = tern_cast(x, acc), *c = tern_cast(cos, acc), *s = tern_cast(sin, acc);
-    tern_tensor *y = wide && c && s ? turned(wide, c, s, opts.interleaved) : NULL;
+    tern_tensor *y = wide && c && s ? turned(wide, c, s, (terni_rotary_opts){opts.interleaved, false}) : NULL;
     return tern_scope_return(scope, y ? tern_cast(y, terni_dtype(x)) : NULL);
 }

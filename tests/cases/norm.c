@@ -94,6 +94,7 @@ static const sweep_case layer_norms[] = {
     {"eps", {REAL(3, 5), REAL(5), REAL(5)}, .arg = {1}, .number = {0.1}},
     {"empty", {REAL(0, 5), REAL(5), REAL(5)}, .arg = {1}},
     {"larger", {REAL(37, 129), REAL(129), REAL(129)}, .arg = {1}, .loosen = 4},
+    {"many rows", {REAL(161, 9), REAL(9), REAL(9)}, .arg = {1}, .loosen = 4, .flags = SWEEP_NO_SECOND},
     {"weight", {REAL(3, 7), REAL(6), REAL(7)}, .arg = {1}, .code = TERN_ERR_SHAPE},
     {"too many dimensions", {REAL(3, 7), NONE, NONE}, .arg = {3}, .code = TERN_ERR_SHAPE},
     {"integers", {TYPED(TERN_I32, 3, 2), NONE, NONE}, .arg = {1}, .code = TERN_ERR_DTYPE},

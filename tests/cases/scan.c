@@ -64,11 +64,12 @@ static tern_tensor *call_cummin_places(tern_tensor *const *in, const sweep_case 
     return tern_cummin(in[0], (int)c->arg[0], &at) ? at : NULL;
 }
 
-#define LINES                                                                                                         \
-    {"vector", {REAL(7)}, .arg = {0}}, {"rows", {REAL(3, 5)}, .arg = {-1}}, {"columns", {REAL(5, 3)}, .arg = {0}},    \
-        {"middle", {REAL(2, 4, 3)}, .arg = {1}}, {"one", {REAL(3, 1)}, .arg = {1}}, {"scalar", {SCALAR}, .arg = {0}}, \
-        {"six dimensions", {REAL(2, 1, 3, 2, 1, 2)}, .arg = {2}}, {                                                   \
-        "no such dimension", {REAL(2, 3)}, .arg = {2}, .code = TERN_ERR_SHAPE                                         \
+#define LINES                                                                                                      \
+    {"vector", {REAL(7)}, .arg = {0}}, {"rows", {REAL(3, 5)}, .arg = {-1}}, {"columns", {REAL(5, 3)}, .arg = {0}}, \
+        {"more rows", {REAL(6, 5)}, .arg = {1}}, {"middle", {REAL(2, 4, 3)}, .arg = {1}},                          \
+        {"one", {REAL(3, 1)}, .arg = {1}}, {"scalar", {SCALAR}, .arg = {0}},                                       \
+        {"six dimensions", {REAL(2, 1, 3, 2, 1, 2)}, .arg = {2}}, {                                                \
+        "no such dimension", {REAL(2, 3)}, .arg = {2}, .code = TERN_ERR_SHAPE                                      \
     }
 #define EMPTY                                     \
     {"no lines", {REAL(0, 3)}, .arg = {1}}, {     \
@@ -159,6 +160,7 @@ static const sweep_case tops[] = {{"3 of rows", {REAL(3, 5)}, .arg = {-1, 0, 3}}
                                   {"of a scalar", {SCALAR}, .arg = {0, 0, 1}},
                                   {"no lines", {REAL(0, 4)}, .arg = {1, 0, 2}},
                                   {"many", {RANGE(0, 200, 2, 500)}, .arg = {1, 0, 100}},
+                                  {"few of many", {RANGE(0, 200, 2, 500)}, .arg = {1, 0, 10}},
                                   {"equals", {WHOLE(0, 2, 3, 30)}, .arg = {1, 0, 7}, .flags = SWEEP_NO_GRAD},
                                   {"smallest equals", {WHOLE(0, 2, 3, 30)}, .arg = {1, 1, 7}, .flags = SWEEP_NO_GRAD},
                                   {"too many", {REAL(3, 5)}, .arg = {1, 0, 6}, .code = TERN_ERR_ARGUMENT},
