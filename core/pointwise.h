@@ -69,7 +69,7 @@ TERN_API tern_tensor *tern_mish(tern_tensor *x);        /* x tanh(softplus(x)). 
 TERN_API tern_tensor *tern_softplus(tern_tensor *x);    /* log(1 + e^x) */
 TERN_API tern_tensor *tern_softsign(tern_tensor *x);    /* x / (1 + |x|) */
 TERN_API tern_tensor *tern_selu(tern_tensor *x);        /* 1.0507 elu(x, 1.67326). Source: arXiv 1706.02515 */
-TERN_API tern_tensor *tern_hardswish(tern_tensor *x);   /* x relu6(x + 3) / 6 */
+TERN_API tern_tensor *tern_hardswish(tern_tensor *x);   /* x relu6(x + 3) / 6; slope 0 at -3, 1 at 3 */
 TERN_API tern_tensor *tern_hardsigmoid(tern_tensor *x); /* relu6(x + 3) / 6 */
 TERN_API tern_tensor *tern_tanhshrink(tern_tensor *x);  /* x - tanh(x) */
 /* x above 0, slope x else (0.01 is usual). */

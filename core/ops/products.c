@@ -1,5 +1,6 @@
 /* Products of vectors and matrices in other clothes than matmul's. */
 #include "ops/matrices.h"
+#include "ops/normalise.h"
 
 /* a and b have na and nb dimensions, and dimension ka of a is as large as kb of b (counted from the end). */
 static bool ranks(const char *op, tern_tensor *a, tern_tensor *b, int na, int nb, const char *expected) {
@@ -96,7 +97,10 @@ tern_tensor *tern_vecdot(tern_tensor *a, tern_tensor *b, int dim) {
     if (!terni_factors("vecdot", a, b) || !terni_broadcast("vecdot", terni_shape(a), terni_shape(b), &wide))
         return NULL;
     const int d = terni_dim("vecdot", dim, wide.ndim);
-    return d < 0 ? NULL : tern_sum(tern_mul(a, b), &d, 1, false);
+    if (d < 0) return NULL;
+    const tern_dtype dtype = terni_dtype(a),
+                     wider = terni_acc_dtype(dtype); /* products are not rounded before the sum */
+    return tern_cast(tern_sum(tern_mul(tern_cast(a, wider), tern_cast(b, wider)), &d, 1, false), dtype);
 }
 
 tern_tensor *tern_cross(tern_tensor *a, tern_tensor *b, int dim) {

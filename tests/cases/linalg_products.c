@@ -306,6 +306,10 @@ static const sweep_case vecdots[] = {
     {"1-dim", {REAL(3), REAL(3)}, .opts = "i,i->", .arg = {-1}},
     {"first", {REAL(3, 2), REAL(3, 2)}, .opts = "ib,ib->b", .arg = {0}},
     {"broadcast", {REAL(2, 3), REAL(3)}, .opts = "bi,i->b", .arg = {-1}},
+    {"long, whose products f16 would round",
+     {RANGE(0.5, 2, 8, 300), RANGE(-2, 2, 8, 300)},
+     .opts = "bi,bi->b",
+     .arg = {-1}},
     {"dimension", {REAL(3), REAL(3)}, .arg = {1}, .code = TERN_ERR_SHAPE, .text = "vecdot: "},
     {"sizes", {REAL(3), REAL(2)}, .arg = {0}, .code = TERN_ERR_SHAPE, .text = "vecdot: "},
 };

@@ -273,6 +273,13 @@ TERN_TEST(sweep, pointwise_promotion) {
         }
 }
 
+/* As PyTorch has it where the function bends. */
+TERN_TEST(sweep, pointwise_corners) {
+    tern_tensor *x = tern_require_grad(test_values(TERN_F64, TERN_SHAPE(2), -3.0, 3.0), true);
+    CHECK(tern_backward(tern_sum(tern_hardswish(x), NULL, 0, false)));
+    CHECK_VALUES(tern_grad_get(x), 0, 1);
+}
+
 /* Signs of zero, and NumPy's values at infinities. */
 TERN_TEST(sweep, pointwise_signs) {
     static const tern_dtype floats[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16};

@@ -30,7 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
 import api  # noqa: E402
 
-FAMILIES = ["losses", "norms", "image", "index", "shape", "conv", "linalg", "sequence"]
+FAMILIES = ["losses", "norms", "image", "index", "shape", "conv", "linalg", "sequence", "pointwise", "reductions"]
 TORCH = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "i64": torch.int64,
          "i32": torch.int32, "u8": torch.uint8, "bool": torch.bool}
 NAME = {v: k for k, v in TORCH.items()}
@@ -151,6 +151,7 @@ class Draw:
             v = torch.tensor(np.asarray(v, np.float64)).to(TORCH[dtype]).double().numpy()
         return self.view(np.asarray(v), dtype, dtype in FLOATS if grad is None else grad, expand)
 
+    # special: infinities, zeros, large and small numbers among the others, and NaN unless it is "numbers"
     def real(self, shape, lo=-3., hi=3., grad=True, special=False, ties=True, dtype=None, expand=True):
         v = self.rng.uniform(lo, hi, shape)
         if ties and self.chance(0.2):
@@ -158,7 +159,8 @@ class Draw:
         if special and self.chance(0.15) and v.size:
             v = np.array(v)
             for _ in range(self.integer(1, 3)):
-                v.flat[self.integer(0, v.size - 1)] = self.pick(np.nan, np.inf, -np.inf, 0., -0., 1e4, -1e4, 1e-7)
+                v.flat[self.integer(0, v.size - 1)] = self.pick(np.inf, -np.inf, 0., -0., 1e4, -1e4, 1e-7,
+                                                                np.nan if special is True else 1.)
         return self.of(v, dtype, grad, expand)
 
     def distinct(self, shape, lo=-3., hi=3., grad=True):
