@@ -34,13 +34,13 @@ static bool check(tern_tensor *q, tern_tensor *k, tern_tensor *v, tern_tensor *m
                               terni_describe(mask), terni_describe(q), terni_describe(k));
 }
 
-/* Scores [..., H, L, S] to weights. */
-static tern_tensor *weights(tern_tensor *s, tern_tensor *mask, bool causal) {
+/* Scores [..., H, L, S] of rows from `first` on to weights. */
+static tern_tensor *weights(tern_tensor *s, tern_tensor *mask, bool causal, int64_t first) {
     const int n = s->v.ndim;
     const tern_dtype dtype = terni_dtype(s);
     if (causal) {
         const tern_options whole = {TERN_I64, s->device};
-        tern_tensor *row = tern_unsqueeze(tern_arange(0, (double)s->v.shape[n - 2], whole), -1);
+        tern_tensor *row = tern_unsqueeze(tern_arange((double)first, (double)(first + s->v.shape[n - 2]), whole), -1);
         s = tern_masked_fill(s, tern_lt(row, tern_arange(0, (double)s->v.shape[n - 1], whole)), -(double)INFINITY);
     }
     if (!mask) return tern_softmax(s, -1);
@@ -50,6 +50,44 @@ static tern_tensor *weights(tern_tensor *s, tern_tensor *mask, bool causal) {
     tern_tensor *none = tern_scalar(-(double)INFINITY, (tern_options){dtype, mask->device});
     tern_tensor *dead = s ? tern_all(tern_eq(s, none), (const int[]){-1}, 1, true) : NULL;
     return tern_masked_fill(tern_softmax(tern_masked_fill(s, dead, 0), -1), dead, 0);
+}
+
+/* q scaled; q, k, v of the dtype of accumulation; q's rows are those from `first` on. */
+static tern_tensor *attend(tern_tensor *q, tern_tensor *k, tern_tensor *v, tern_tensor *mask, tern_attention_opts opts,
+                           int64_t first) {
+    if (!q || !k || !v) return NULL;
+    const int n = q->v.ndim;
+    tern_shape scores = terni_shape(q), y = scores, group = scores; /* group: rows of the heads that share k, v */
+    const int64_t keys = k->v.shape[n - 2];
+    scores.dim[n - 1] = keys;
+    y.dim[n - 1] = v->v.shape[n - 1];
+    if (n > 2 && k->v.shape[n - 3]) {
+        group.dim[n - 2] *= q->v.shape[n - 3] / k->v.shape[n - 3];
+        group.dim[n - 3] = k->v.shape[n - 3];
+    }
+    tern_tensor *s = tern_reshape(tern_matmul(tern_reshape(q, group), tern_transpose(k, -2, -1)), scores);
+    tern_tensor *p = s ? weights(s, mask, opts.causal, first) : NULL;
+    if (p && opts.dropout > 0) p = tern_dropout(p, opts.dropout);
+    group.dim[n - 1] = keys;
+    p = p ? tern_reshape(p, group) : NULL;
+    return p ? tern_reshape(tern_matmul(p, v), y) : NULL;
+}
+
+/* Rows in blocks, each with the keys that it may see: half of the scores are never made. */
+enum { BLOCKS = 8, LEAST = 128 };
+static tern_tensor *causal_blocks(tern_tensor *q, tern_tensor *k, tern_tensor *v, tern_attention_opts opts) {
+    if (!q || !k || !v) return NULL;
+    const int64_t rows = q->v.shape[q->v.ndim - 2], keys = k->v.shape[k->v.ndim - 2];
+    const int64_t even = (rows + BLOCKS - 1) / BLOCKS, each = even < LEAST ? LEAST : even;
+    tern_tensor *part[BLOCKS];
+    int n = 0;
+    for (int64_t at = 0; at < rows; at += each) {
+        const int64_t end = rows - at < each ? rows : at + each, seen = end < keys ? end : keys;
+        part[n] = attend(tern_slice(q, -2, at, end, 1), tern_slice(k, -2, 0, seen, 1), tern_slice(v, -2, 0, seen, 1),
+                         NULL, opts, at);
+        if (!part[n++]) return NULL;
+    }
+    return tern_cat(part, n, -2);
 }
 
 tern_tensor *tern_scaled_dot_product_attention(tern_tensor *q, tern_tensor *k, tern_tensor *v, tern_tensor *mask,
@@ -62,20 +100,9 @@ tern_tensor *tern_scaled_dot_product_attention(tern_tensor *q, tern_tensor *k, t
     const tern_dtype dtype = terni_dtype(q), acc = terni_acc_dtype(dtype);
     const int64_t e = q->v.shape[n - 1];
     const double scale = opts.scale != 0 ? opts.scale : e ? 1 / sqrt((double)e) : 1;
-    tern_shape scores = terni_shape(q), y = scores, group = scores; /* group: rows of the heads that share k, v */
-    const int64_t keys = k->v.shape[n - 2], ev = v->v.shape[n - 1];
-    scores.dim[n - 1] = keys;
-    y.dim[n - 1] = ev;
-    if (n > 2 && k->v.shape[n - 3]) {
-        group.dim[n - 2] *= q->v.shape[n - 3] / k->v.shape[n - 3];
-        group.dim[n - 3] = k->v.shape[n - 3];
-    }
+    const bool blocks = opts.causal && !mask && q->v.shape[n - 2] > LEAST && k->v.shape[n - 2] > 0;
     const int scope = tern_scope_push();
-    tern_tensor *rows = tern_reshape(tern_mul_scalar(tern_cast(q, acc), scale), group);
-    tern_tensor *s = tern_reshape(tern_matmul(rows, tern_transpose(tern_cast(k, acc), -2, -1)), scores);
-    tern_tensor *p = s ? weights(s, mask, opts.causal) : NULL;
-    if (p && opts.dropout > 0) p = tern_dropout(p, opts.dropout);
-    group.dim[n - 1] = keys;
-    p = p ? tern_reshape(p, group) : NULL;
-    return tern_scope_return(scope, p ? tern_cast(tern_reshape(tern_matmul(p, tern_cast(v, acc)), y), dtype) : NULL);
+    tern_tensor *rows = tern_mul_scalar(tern_cast(q, acc), scale), *by = tern_cast(k, acc), *of = tern_cast(v, acc);
+    tern_tensor *y = blocks ? causal_blocks(rows, by, of, opts) : attend(rows, by, of, mask, opts, 0);
+    return tern_scope_return(scope, y ? tern_cast(y, dtype) : NULL);
 }

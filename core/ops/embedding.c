@@ -153,6 +153,16 @@ static tern_tensor *combine(const bags *b, tern_tensor *weight, const tern_embed
     return tern_div(sum, tern_from_doubles(b->count, TERN_SHAPE(b->n, 1), like));
 }
 
+/* Bags of one size, one at least, in rows of index: nothing to sort out. */
+static tern_tensor *even_bags(tern_tensor *weight, tern_tensor *index, tern_bag_mode mode) {
+    const int64_t wide = weight->v.shape[1];
+    tern_tensor *rows = tern_index_select(weight, 0, tern_reshape(index, TERN_SHAPE(index->numel)));
+    rows = rows ? tern_cast(rows, terni_acc_dtype(terni_dtype(weight))) : NULL;
+    rows = rows ? tern_reshape(rows, TERN_SHAPE(index->v.shape[0], index->v.shape[1], wide)) : NULL;
+    return mode == TERN_BAG_SUM ? tern_sum(rows, (const int[]){1}, 1, false)
+                                : tern_mean(rows, (const int[]){1}, 1, false);
+}
+
 static bool bag_given(tern_tensor *weight, tern_tensor *index, tern_tensor *offsets, tern_embedding_bag_opts *o) {
     if (!given(bag_name, weight, index, o->has_padding, &o->padding) ||
         !terni_same_device(bag_name, (tern_tensor *const[]){weight, offsets, o->weights}, 3, NULL) ||
@@ -183,7 +193,12 @@ tern_tensor *tern_embedding_bag(tern_tensor *weight, tern_tensor *index, tern_te
     if (!bag_given(weight, index, offsets, &opts)) return NULL;
     bags b = {0};
     const int scope = tern_scope_push();
-    tern_tensor *y = sort_out(&b, index, offsets, &opts) ? combine(&b, weight, &opts) : NULL;
+    const bool even = !offsets && !opts.has_padding && !opts.weights && opts.mode != TERN_BAG_MAX && index->v.shape[1];
+    tern_tensor *y = NULL;
+    if (even)
+        y = even_bags(weight, index, opts.mode);
+    else if (sort_out(&b, index, offsets, &opts))
+        y = combine(&b, weight, &opts);
     terni_mfree(b.index);
     terni_mfree(b.at);
     terni_mfree(b.of);

@@ -126,26 +126,6 @@ static const sweep_case lstms[] = {ROWS(4), BAD("lstm")};
 SWEEP(rnn, rnns, call_rnn, ref_rnn, 0, 8)
 SWEEP(gru, grus, call_gru, ref_gru, 0, 8)
 SWEEP(lstm, lstms, call_lstm, ref_lstm, 0, 8)
-BENCH(rnn, call_rnn,
-      "torch._VF.rnn_tanh(a, b, [d[:65536].view(256, 256), d[65536:131072].view(256, 256), d[131072:131328], "
-      "d[131328:]], "
-      "True, 1, 0.0, True, False, False)[0]",
-      {"64 steps of [32, 256]",
-       {REAL(64, 32, 256), REAL(1, 32, 256), NONE, RANGE(-0.1, 0.1, 131584)},
-       .arg = {1, 1, 0, 0, 256, 1}})
-BENCH(gru, call_gru,
-      "torch._VF.gru(a, b, [d[:196608].view(768, 256), d[196608:393216].view(768, 256), d[393216:393984], d[393984:]], "
-      "True, 1, 0.0, True, False, False)[0]",
-      {"64 steps of [32, 256]",
-       {REAL(64, 32, 256), REAL(1, 32, 256), NONE, RANGE(-0.1, 0.1, 394752)},
-       .arg = {1, 1, 0, 0, 256, 1}})
-BENCH(lstm, call_lstm,
-      "torch._VF.lstm(a, (b, c), [d[:262144].view(1024, 256), d[262144:524288].view(1024, 256), d[524288:525312], "
-      "d[525312:]], True, 1, 0.0, True, False, False)[0]",
-      {"64 steps of [32, 256]",
-       {REAL(64, 32, 256), REAL(1, 32, 256), REAL(1, 32, 256), RANGE(-0.1, 0.1, 526336)},
-       .arg = {1, 1, 0, 0, 256, 1}})
-
 /* PyTorch's weights are cut from d in the same order. */
 #define TORCH(op, states, g)                                                                                      \
     "torch." op "(a, " states ", [w.view(s) for w, s in zip(d.split([" #g "*65536, " #g "*65536, " #g "*256, " #g \
