@@ -81,18 +81,23 @@ static bool enter(pass *p, terni_node *n) {
         p->cap = cap;
     }
     if (!open && !turn_open(p, n)) return false;
-    if (n->fn && n->used && !is_end(p, n)) {
-        if (!open) turn_close(n);
-        return terni_fail(TERN_ERR_AUTOGRAD,
-                          "%s: the graph was used up by an earlier backward pass (at %s); that pass needs retain_graph",
-                          p->op, n->fn->name);
-    }
     n->turn.walked = true;
     n->turn.needed = p->capture ? n->turn.target != 0 : !n->fn && n->leaf->requires_grad;
     n->next = p->stack;
     p->stack = n;
     p->entered++;
     return true;
+}
+
+/* All that n leads to has been walked: whether gradients go on from it, and whether its rule can still run. */
+static bool leave(const pass *p, terni_node *n) {
+    bool further = false;
+    for (int i = 0; i < n->n_in && !is_end(p, n); i++) further |= n->edge[i].node && n->edge[i].node->turn.needed;
+    if (further) n->turn.needed = true;
+    return !further || !n->used ||
+           terni_fail(TERN_ERR_AUTOGRAD,
+                      "%s: the graph was used up by an earlier backward pass (at %s); that pass needs retain_graph",
+                      p->op, n->fn->name);
 }
 
 /* Fills the list. On failure the nodes that were entered are in the list or on the stack. */
@@ -105,8 +110,7 @@ static bool walk(pass *p, terni_node *root) {
             if (to && !enter(p, to)) return false;
             continue;
         }
-        for (int i = 0; i < n->n_in; i++)
-            if (n->edge[i].node && n->edge[i].node->turn.needed) n->turn.needed = true;
+        if (!leave(p, n)) return false;
         p->stack = n->next;
         p->list[p->n++] = n;
     }

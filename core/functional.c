@@ -133,6 +133,19 @@ tern_tensor *tern_jvp(tern_fn f, tern_tensor *const *x, int n, void *user, tern_
     return value ? out : NULL;
 }
 
+/* tern_stack(row, n, 0) for any n: a node has a bounded number of inputs. */
+static tern_tensor *stack(tern_tensor *const *row, int64_t n) {
+    enum { PART = 4096 };
+    if (n <= PART) return tern_stack(row, (int)n, 0);
+    if ((n - 1) / PART >= PART)
+        return terni_null(TERN_ERR_SHAPE, "jacobian: %lld elements of f(x) are too many", (long long)n);
+    tern_tensor *part[PART];
+    int parts = 0;
+    for (int64_t k = 0; k < n; k += PART)
+        if (!(part[parts++] = tern_stack(row + k, n - k < PART ? (int)(n - k) : PART, 0))) return NULL;
+    return tern_cat(part, parts, 0);
+}
+
 /* One derivative g [shape of y] of every element: rows of d y[k] / d x, stacked and shaped. y is differentiable. */
 static bool rows(const call *c, tern_tensor *y, tern_tensor **out) {
     tern_shape shape[TERN_MAX_FN];
@@ -156,9 +169,8 @@ static bool rows(const call *c, tern_tensor *y, tern_tensor **out) {
         tern_scope_pop(scope);
     }
     for (int i = 0; i < c->n && ok; i++) {
-        out[i] = count && count <= INT32_MAX
-                     ? tern_reshape(tern_stack(row + i * count, (int)count, 0), shape[i])
-                     : tern_zeros(shape[i], (tern_options){terni_dtype(c->x[i]), c->x[i]->device});
+        out[i] = count ? tern_reshape(stack(row + i * count, count), shape[i])
+                       : tern_zeros(shape[i], (tern_options){terni_dtype(c->x[i]), c->x[i]->device});
         ok = out[i] != NULL;
     }
     for (int64_t k = 0; row && k < count * c->n; k++) tern_release(row[k]);

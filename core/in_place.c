@@ -121,6 +121,7 @@ tern_tensor *terni_in_place_end(const char *op, tern_tensor *t, tern_tensor *res
     terni_storage *const to = result->storage;
     const uint32_t old = t->storage->version;
     terni_node *const was = t->node, *const node = result->node;
+    if (was && node && node->hook_next < was->hook_next) node->hook_next = was->hook_next; /* t's numbers stay apart */
     if (to->version <= old) {
         to->version = old + 1;
         for (int i = 0; node && i < node->n_saved; i++)

@@ -180,6 +180,18 @@ TERN_TEST(autograd_functional, gradcheck_finds_wrong_gradients) {
     EXPECT_ERROR(tern_gradcheck(to_f32, s, 1, NULL, NORMAL), TERN_ERR_DTYPE, "x[0]");
 }
 
+static tern_tensor *wide(tern_tensor *const *x, int n, void *user) {
+    (void)n, (void)user;
+    return tern_square(tern_expand(x[0], TERN_SHAPE(4500)));
+}
+
+TERN_TEST(autograd_functional, jacobian_of_many_outputs) {
+    tern_tensor *x = test_values(TERN_F32, TERN_SHAPE(1), 3), *j = NULL;
+    REQUIRE(tern_jacobian(wide, &x, 1, NULL, NO, &j));
+    CHECK_SHAPE(j, 4500, 1);
+    CHECK_SAME(j, tern_full(TERN_SHAPE(4500, 1), 6, (tern_options){0}), ((tolerance){0, 0}));
+}
+
 static bool everything(void) {
     const int scope = tern_scope_push();
     tern_tensor *x[2], *out[4];

@@ -158,6 +158,25 @@ TERN_TEST(autograd_inplace, a_target_saved_by_its_operand) {
     CHECK(tern_grad_get(x) == NULL);
 }
 
+static tern_tensor *count_call(tern_tensor *g, void *user) {
+    ++*(int *)user;
+    return g;
+}
+
+TERN_TEST(autograd_inplace, hooks_before_and_after_have_their_own_numbers) {
+    tern_tensor *x = leaf3(1, 2, 3), *h = tern_square(x);
+    int before = 0, after = 0;
+    const int first = tern_hook_add(h, count_call, &before);
+    CHECK(tern_add_(h, x) == h);
+    const int second = tern_hook_add(h, count_call, &after);
+    CHECK(first >= 0 && second >= 0 && first != second);
+    EXPECT_ERROR(tern_hook_remove(h, first), TERN_ERR_ARGUMENT, "no hook"); /* it is the old value's */
+    CHECK(tern_backward_from(total(h), NULL, (tern_backward_opts){.retain_graph = true}));
+    CHECK(before == 1 && after == 1);
+    CHECK(tern_hook_remove(h, second) && tern_backward(total(h)));
+    CHECK(before == 2 && after == 1);
+}
+
 static bool some_changes(void) {
     const int scope = tern_scope_push();
     tern_tensor *x = leaf3(1, 2, 3), *h = tern_exp(x), *u = plain3(1, 2, 3), *t = plain3(1, 2, 3);

@@ -347,6 +347,11 @@ TERN_TEST(autograd_passes, a_node_that_is_only_asked_for_is_not_used_up) {
     CHECK(tern_backward(h));
     CHECK_ITEM(tern_grad_get(x), 6, 1e-12);
     EXPECT_ERROR(tern_backward(y), TERN_ERR_AUTOGRAD, "used up");
+    /* Nor does a pass ask for what another used up, if it ends before. */
+    y = tern_mul_scalar(tern_square(h), 2);
+    EXPECT_ERROR(tern_grad(y, &x, 1, NULL, (tern_backward_opts){0}, &g), TERN_ERR_AUTOGRAD, "at square");
+    CHECK(tern_grad(y, &h, 1, NULL, (tern_backward_opts){0}, &g));
+    CHECK_ITEM(g, 36, 1e-12);
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------------
