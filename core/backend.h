@@ -49,10 +49,11 @@ typedef struct terni_host {
 /* ---- ids: one enumerator a row ------------------------------------------------------------------------------- */
 
 enum {
-#define TERN_UNARY(name, ...)    TERNI_UNARY_##name,
-#define TERN_UNARY_Y(name, ...)  TERNI_UNARY_##name,
-#define TERN_UNARY_P(name, ...)  TERNI_UNARY_##name,
-#define TERN_UNARY_PQ(name, ...) TERNI_UNARY_##name,
+#define TERN_UNARY(name, ...)     TERNI_UNARY_##name,
+#define TERN_UNARY_Y(name, ...)   TERNI_UNARY_##name,
+#define TERN_UNARY_P(name, ...)   TERNI_UNARY_##name,
+#define TERN_UNARY_PQ(name, ...)  TERNI_UNARY_##name,
+#define TERN_UNARY_PQR(name, ...) TERNI_UNARY_##name,
 #include "elementwise.def"
     TERNI_UNARY_COUNT
 };
@@ -60,6 +61,11 @@ enum {
 #define TERN_BINARY(name, ...) TERNI_BINARY_##name,
 #include "elementwise.def"
     TERNI_BINARY_COUNT
+};
+enum {
+#define TERN_TERNARY(name, ...) TERNI_TERNARY_##name,
+#include "elementwise.def"
+    TERNI_TERNARY_COUNT
 };
 enum {
 #define TERN_COMPARE(name, ...) TERNI_COMPARE_##name,
@@ -105,16 +111,18 @@ typedef struct terni_backend {
     bool (*sync)(int device);
 
     /* Elementwise. All views of a call have the same shape (broadcast inputs have strides of 0).
-     *   unary        in x               out y        opts: double[2], p and q, for rows with parameters
+     *   unary        in x               out y        opts: double[3], p, q and r, for rows with parameters
      *   unary_grad   in g, s            out g * slope      s is x, or y for TERN_UNARY_Y rows; opts as above
      *   unary_curv   in h, s            out h * curvature
      *   binary       in a, b            out value          a and b have out's dtype
      *   binary_da    in g, a, b         out g * d/da       binary_db likewise
+     *   ternary      in x, a, b         out value          opts: double, p; b may be any view if the row has no b
      *   compare      in a, b            out bool           a and b have one dtype
      *   test_of      in x               out bool
      *   bits         in a, b            out value          integers, or bool; a and b have out's dtype */
     terni_kernel unary[TERNI_UNARY_COUNT], unary_grad[TERNI_UNARY_COUNT], unary_curv[TERNI_UNARY_COUNT];
     terni_kernel binary[TERNI_BINARY_COUNT], binary_da[TERNI_BINARY_COUNT], binary_db[TERNI_BINARY_COUNT];
+    terni_kernel ternary[TERNI_TERNARY_COUNT];
     terni_kernel compare[TERNI_COMPARE_COUNT], test_of[TERNI_TEST_OF_COUNT], bits[TERNI_BITS_COUNT];
     terni_kernel op[TERNI_OP_COUNT];
 } terni_backend;

@@ -15,7 +15,7 @@ typedef struct unary_row {
     const char *name, *curvature;
     bool numbers;    /* takes integers */
     bool by_y;       /* slope and curvature from y */
-    bool parameters; /* one or two */
+    bool parameters; /* one to three */
 } unary_row;
 
 #define CLASS_F false
@@ -25,6 +25,7 @@ static const unary_row unary_rows[TERNI_UNARY_COUNT] = {
 #define TERN_UNARY_Y(name, dt, lo, hi, y, dy, d2y)        {#name, #d2y, CLASS_##dt, true, false},
 #define TERN_UNARY_P(name, dt, lo, hi, p, y, dy, d2y)     {#name, #d2y, CLASS_##dt, false, true},
 #define TERN_UNARY_PQ(name, dt, lo, hi, p, q, y, dy, d2y) {#name, #d2y, CLASS_##dt, false, true},
+#define TERN_UNARY_PQR(name, dt, y, dy, d2y)              {#name, #d2y, CLASS_##dt, false, true},
 #include "elementwise.def"
 };
 
@@ -35,6 +36,15 @@ typedef struct binary_row {
 
 static const binary_row binary_rows[TERNI_BINARY_COUNT] = {
 #define TERN_BINARY(name, dt, lo, hi, value, da, db) {#name, #da, #db, #dt[0]},
+#include "elementwise.def"
+};
+
+typedef struct ternary_row {
+    const char *name, *partials[3];
+} ternary_row;
+
+static const ternary_row ternary_rows[TERNI_TERNARY_COUNT] = {
+#define TERN_TERNARY(name, value, dx, da, db) {#name, {#dx, #da, #db}},
 #include "elementwise.def"
 };
 
@@ -72,7 +82,7 @@ static bool call_kernel(terni_kernel k, const char *name, const terni_view *cons
 
 typedef struct unary_opts {
     int row;
-    double p[2];
+    double p[3];
 } unary_opts;
 
 /* out = arg * slope or curvature, at s; not recorded. */
@@ -131,14 +141,15 @@ static bool unary_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor 
 
 /* One function a row, so that messages name the op. */
 static const tern_function unary_functions[TERNI_UNARY_COUNT] = {
-#define TERN_UNARY(name, ...)    {#name, 1, sizeof(unary_opts), NULL, unary_backward, NULL},
-#define TERN_UNARY_Y(name, ...)  TERN_UNARY(name, )
-#define TERN_UNARY_P(name, ...)  TERN_UNARY(name, )
-#define TERN_UNARY_PQ(name, ...) TERN_UNARY(name, )
+#define TERN_UNARY(name, ...)     {#name, 1, sizeof(unary_opts), NULL, unary_backward, NULL},
+#define TERN_UNARY_Y(name, ...)   TERN_UNARY(name, )
+#define TERN_UNARY_P(name, ...)   TERN_UNARY(name, )
+#define TERN_UNARY_PQ(name, ...)  TERN_UNARY(name, )
+#define TERN_UNARY_PQR(name, ...) TERN_UNARY(name, )
 #include "elementwise.def"
 };
 
-static const double no_parameters[2];
+static const double no_parameters[3];
 
 static bool whole(const double *p) { return p[0] == floor(p[0]) && p[1] == floor(p[1]); }
 
@@ -155,7 +166,7 @@ static tern_tensor *unary(int op, tern_tensor *x, const double *p) {
     const terni_view *const in[1] = {&x->v};
     if (!call_kernel(b->unary[op], row->name, in, 1, &y->v, p, x->device)) return NULL;
     if (!terni_recording() || !terni_wants(x)) return y;
-    const unary_opts o = {op, {p[0], p[1]}};
+    const unary_opts o = {op, {p[0], p[1], p[2]}};
     terni_node *n = terni_node_new(&unary_functions[op], 1, &o, sizeof o);
     if (!n) return NULL;
     terni_edge_set(n, 0, x);
@@ -168,12 +179,18 @@ static tern_tensor *unary(int op, tern_tensor *x, const double *p) {
     tern_tensor *tern_##name(tern_tensor *x) { return unary(TERNI_UNARY_##name, x, no_parameters); }
 #define TERN_UNARY_Y(name, ...) TERN_UNARY(name, )
 #define TERN_UNARY_P(name, ...) \
-    tern_tensor *tern_##name(tern_tensor *x, double p) { return unary(TERNI_UNARY_##name, x, (double[2]){p, 0}); }
+    tern_tensor *tern_##name(tern_tensor *x, double p) { return unary(TERNI_UNARY_##name, x, (double[3]){p}); }
 #define TERN_UNARY_PQ(name, ...)                                   \
     tern_tensor *tern_##name(tern_tensor *x, double p, double q) { \
-        return unary(TERNI_UNARY_##name, x, (double[2]){p, q});    \
+        return unary(TERNI_UNARY_##name, x, (double[3]){p, q});    \
     }
 #include "elementwise.def"
+
+/* Integers hold neither NaN nor infinities. */
+tern_tensor *tern_nan_to_num(tern_tensor *x, double nan, double posinf, double neginf) {
+    if (!terni_given(x, "nan_to_num", "x") || !tern_dtype_is_float(terni_dtype(x))) return x;
+    return unary(TERNI_UNARY_nan_to_num, x, (double[3]){nan, posinf, neginf});
+}
 
 static bool is_name(const char *row, const char *name, size_t length) {
     return strncmp(row, name, length) == 0 && row[length] == 0;
@@ -347,6 +364,75 @@ int terni_binary_by_name(const char *name, size_t length) {
 }
 tern_tensor *terni_binary(int row, tern_tensor *a, tern_tensor *b) { return binary(row, a, b); }
 
+/* ---- ternary
+ * ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct ternary_opts {
+    int row, n; /* n: inputs, 2 where the row has no b */
+    double p;
+} ternary_opts;
+
+/* Inputs and saved: x, a, b (NULL where no wanted partial uses it). */
+static bool ternary_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
+    const ternary_opts *o = tern_ctx_opts(ctx);
+    const terni_names names = {.x = tern_ctx_saved(ctx, 0),
+                               .a = tern_ctx_saved(ctx, 1),
+                               .b = o->n > 2 ? tern_ctx_saved(ctx, 2) : NULL,
+                               .p = o->p};
+    for (int i = 0; i < o->n && tern_ok(); i++) {
+        if (!tern_ctx_needs(ctx, i)) continue;
+        tern_tensor *g = terni_expression_times(ternary_rows[o->row].partials[i], &names, gout[0]);
+        gin[i] = g ? tern_sum_to(g, tern_ctx_shape(ctx, i)) : NULL;
+    }
+    return tern_ok();
+}
+
+static const tern_function ternary_functions[TERNI_TERNARY_COUNT] = {
+#define TERN_TERNARY(name, ...) {#name, 1, sizeof(ternary_opts), NULL, ternary_backward, NULL},
+#include "elementwise.def"
+};
+
+static bool record_ternary(const ternary_opts *o, tern_tensor *const *in, tern_tensor *y) {
+    terni_node *n = terni_node_new(&ternary_functions[o->row], o->n, o, sizeof *o);
+    if (!n) return false;
+    bool ok = true;
+    for (int i = 0; i < o->n; i++) {
+        terni_edge_set(n, i, in[i]);
+        bool used = false;
+        for (int k = 0; k < o->n; k++)
+            used = used || (terni_wants(in[k]) && terni_expression_uses(ternary_rows[o->row].partials[k], "xab"[i]));
+        ok = ok && terni_node_save(n, used ? in[i] : NULL);
+    }
+    ok = ok && terni_node_output(n, y, 0);
+    terni_node_release(n);
+    return ok;
+}
+
+tern_tensor *terni_ternary(int row, tern_tensor *x, tern_tensor *a, tern_tensor *b, double p) {
+    const char *name = ternary_rows[row].name;
+    tern_tensor *in[3] = {x, a, b};
+    const ternary_opts o = {row, b ? 3 : 2, p};
+    tern_dtype d = terni_dtype(x);
+    for (int i = 1; i < o.n; i++) d = tern_dtype_promote(d, terni_dtype(in[i]));
+    tern_shape shape = terni_shape(x);
+    for (int i = 1; i < o.n; i++)
+        if (!terni_broadcast(name, shape, terni_shape(in[i]), &shape)) return NULL;
+    if (!terni_shape_check(name, &shape, d)) return NULL;
+    for (int i = 0; i < o.n; i++)
+        if (!(in[i] = tern_cast(in[i], d))) return NULL;
+    for (int i = 0; i < o.n; i++)
+        if (!bring_together(name, &in[i], &in[(i + 1) % o.n])) return NULL;
+    const terni_backend *be = terni_backend_of(in[0]->device);
+    tern_tensor *y = be ? terni_new(shape, d, in[0]->device) : NULL;
+    if (!y) return NULL;
+    terni_view v[3];
+    for (int i = 0; i < 3; i++) v[i] = stretch(&in[i < o.n ? i : 0]->v, &shape);
+    const terni_view *const views[3] = {&v[0], &v[1], &v[2]};
+    if (!call_kernel(be->ternary[row], name, views, 3, &y->v, &p, y->device)) return NULL;
+    if (!terni_recording() || (!terni_wants(in[0]) && !terni_wants(in[1]) && !(b && terni_wants(in[2])))) return y;
+    return record_ternary(&o, in, y) ? y : NULL;
+}
+
 /* Integers, or bools where the row takes them, in the dtype in which they meet. */
 static tern_tensor *bits(int op, tern_tensor *a, tern_tensor *b) {
     const bits_row *row = &bits_rows[op];
@@ -472,13 +558,13 @@ static tern_tensor *bits_in_place(int op, const char *name, tern_tensor *t, tern
         return unary_in_place(TERNI_UNARY_##name, #name "_", t, no_parameters); \
     }
 #define TERN_UNARY_Y(name, ...) TERN_UNARY(name, )
-#define TERN_UNARY_P(name, ...)                                                     \
-    tern_tensor *tern_##name##_(tern_tensor *t, double p) {                         \
-        return unary_in_place(TERNI_UNARY_##name, #name "_", t, (double[2]){p, 0}); \
+#define TERN_UNARY_P(name, ...)                                                  \
+    tern_tensor *tern_##name##_(tern_tensor *t, double p) {                      \
+        return unary_in_place(TERNI_UNARY_##name, #name "_", t, (double[3]){p}); \
     }
 #define TERN_UNARY_PQ(name, ...)                                                    \
     tern_tensor *tern_##name##_(tern_tensor *t, double p, double q) {               \
-        return unary_in_place(TERNI_UNARY_##name, #name "_", t, (double[2]){p, q}); \
+        return unary_in_place(TERNI_UNARY_##name, #name "_", t, (double[3]){p, q}); \
     }
 #define TERN_BINARY(name, ...)                                        \
     tern_tensor *tern_##name##_(tern_tensor *t, tern_tensor *b) {     \

@@ -69,7 +69,7 @@ static value call(reader *r, const char *name, size_t length) {
     if (r->bad || !eat(r, ")") || (!a.t && !b.t)) return fail(r);
     const int row = terni_binary_by_name(name, length);
     if (row >= 0) return tensor(r, terni_binary(row, lift(a, b.t), lift(b, a.t)));
-    return a.t && !b.t ? tensor(r, terni_unary_by_name(name, length, a.t, (double[2]){b.c, 0})) : fail(r);
+    return a.t && !b.t ? tensor(r, terni_unary_by_name(name, length, a.t, (double[3]){b.c})) : fail(r);
 }
 
 static value name_or_call(reader *r) {

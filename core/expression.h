@@ -19,5 +19,7 @@ bool terni_expression_uses(const char *text, char name);
 tern_tensor *terni_unary_by_name(const char *name, size_t length, tern_tensor *x, const double *p);
 int terni_binary_by_name(const char *name, size_t length);
 tern_tensor *terni_binary(int row, tern_tensor *a, tern_tensor *b);
+/* A ternary row of what meets in a float dtype; b is NULL where the row has none. The inputs are not NULL. */
+tern_tensor *terni_ternary(int row, tern_tensor *x, tern_tensor *a, tern_tensor *b, double p);
 
 #endif

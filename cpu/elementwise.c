@@ -304,10 +304,11 @@ static bool launch(const terni_call *c, const char *name, const runs *r, const v
         static const runs r = {c_##name##_f32, c_##name##_f64, NULL, NULL, NULL}; \
         return launch(c, #name, &r, c->opts);                                     \
     }
-#define TERN_UNARY(name, dt, ...)    UNARY_KERNELS(name, dt)
-#define TERN_UNARY_Y(name, dt, ...)  UNARY_KERNELS(name, dt)
-#define TERN_UNARY_P(name, dt, ...)  UNARY_KERNELS(name, dt)
-#define TERN_UNARY_PQ(name, dt, ...) UNARY_KERNELS(name, dt)
+#define TERN_UNARY(name, dt, ...)     UNARY_KERNELS(name, dt)
+#define TERN_UNARY_Y(name, dt, ...)   UNARY_KERNELS(name, dt)
+#define TERN_UNARY_P(name, dt, ...)   UNARY_KERNELS(name, dt)
+#define TERN_UNARY_PQ(name, dt, ...)  UNARY_KERNELS(name, dt)
+#define TERN_UNARY_PQR(name, dt, ...) UNARY_KERNELS(name, dt)
 #define TERN_BINARY(name, dt, ...)                                                \
     bool terni_cpu_##name(const terni_call *c) {                                  \
         static const runs r = {r_##name##_f32, r_##name##_f64, INT_##dt(name)};   \
@@ -320,6 +321,11 @@ static bool launch(const terni_call *c, const char *name, const runs *r, const v
     bool terni_cpu_##name##_db(const terni_call *c) {                             \
         static const runs r = {c_##name##_f32, c_##name##_f64, NULL, NULL, NULL}; \
         return launch(c, #name, &r, NULL);                                        \
+    }
+#define TERN_TERNARY(name, ...)                                                   \
+    bool terni_cpu_##name(const terni_call *c) {                                  \
+        static const runs r = {r_##name##_f32, r_##name##_f64, NULL, NULL, NULL}; \
+        return launch(c, #name, &r, c->opts);                                     \
     }
 #define TERN_COMPARE(name, ...)                                                                                \
     bool terni_cpu_##name(const terni_call *c) {                                                               \

@@ -56,13 +56,15 @@ static const terni_backend table = {
 #define ROW(name)                                                                                             \
     .unary[TERNI_UNARY_##name] = terni_cpu_##name, .unary_grad[TERNI_UNARY_##name] = terni_cpu_##name##_grad, \
     .unary_curv[TERNI_UNARY_##name] = terni_cpu_##name##_curv,
-#define TERN_UNARY(name, ...)    ROW(name)
-#define TERN_UNARY_Y(name, ...)  ROW(name)
-#define TERN_UNARY_P(name, ...)  ROW(name)
-#define TERN_UNARY_PQ(name, ...) ROW(name)
+#define TERN_UNARY(name, ...)     ROW(name)
+#define TERN_UNARY_Y(name, ...)   ROW(name)
+#define TERN_UNARY_P(name, ...)   ROW(name)
+#define TERN_UNARY_PQ(name, ...)  ROW(name)
+#define TERN_UNARY_PQR(name, ...) ROW(name)
 #define TERN_BINARY(name, ...)                                                                                \
     .binary[TERNI_BINARY_##name] = terni_cpu_##name, .binary_da[TERNI_BINARY_##name] = terni_cpu_##name##_da, \
     .binary_db[TERNI_BINARY_##name] = terni_cpu_##name##_db,
+#define TERN_TERNARY(name, ...) .ternary[TERNI_TERNARY_##name] = terni_cpu_##name,
 #define TERN_COMPARE(name, ...) .compare[TERNI_COMPARE_##name] = terni_cpu_##name,
 #define TERN_TEST_OF(name, ...) .test_of[TERNI_TEST_OF_##name] = terni_cpu_##name,
 #define TERN_BITS(name, ...)    .bits[TERNI_BITS_##name] = terni_cpu_##name,

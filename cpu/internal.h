@@ -81,16 +81,18 @@ static inline bool terni_cpu_is_half(int dtype) { return dtype == TERN_F16 || dt
     bool terni_cpu_##name(const terni_call *c);        \
     bool terni_cpu_##name##_grad(const terni_call *c); \
     bool terni_cpu_##name##_curv(const terni_call *c);
-#define TERN_UNARY(name, ...)    ROW(name)
-#define TERN_UNARY_Y(name, ...)  ROW(name)
-#define TERN_UNARY_P(name, ...)  ROW(name)
-#define TERN_UNARY_PQ(name, ...) ROW(name)
+#define TERN_UNARY(name, ...)     ROW(name)
+#define TERN_UNARY_Y(name, ...)   ROW(name)
+#define TERN_UNARY_P(name, ...)   ROW(name)
+#define TERN_UNARY_PQ(name, ...)  ROW(name)
+#define TERN_UNARY_PQR(name, ...) ROW(name)
 #define TERN_BINARY(name, ...)                       \
     bool terni_cpu_##name(const terni_call *c);      \
     bool terni_cpu_##name##_da(const terni_call *c); \
     bool terni_cpu_##name##_db(const terni_call *c);
 #define TERN_COMPARE(name, ...) bool terni_cpu_##name(const terni_call *c);
 #define TERN_TEST_OF(name, ...) TERN_COMPARE(name, )
+#define TERN_TERNARY(name, ...) TERN_COMPARE(name, )
 #define TERN_BITS(name, ...)    TERN_COMPARE(name, )
 #include "elementwise.def"
 #undef ROW

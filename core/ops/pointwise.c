@@ -1,7 +1,5 @@
 /* Elementwise composites that are more than one scalar op: activations with weights or halves, three inputs. */
-#include <math.h>
-
-#include "internal.h"
+#include "expression.h"
 
 tern_tensor *tern_bitwise_not(tern_tensor *x) {
     if (!terni_given(x, "bitwise_not", "x")) return NULL;
@@ -34,15 +32,6 @@ tern_tensor *tern_glu(tern_tensor *x, int dim) {
     return tern_mul_sigmoid(tern_slice(x, d, 0, n / 2, 1), tern_slice(x, d, n / 2, n, 1));
 }
 
-tern_tensor *tern_nan_to_num(tern_tensor *x, double nan, double posinf, double neginf) {
-    if (!terni_given(x, "nan_to_num", "x") || !tern_dtype_is_float(terni_dtype(x))) return x;
-    const tern_options like = {terni_dtype(x), tern_cpu()};
-    const double inf = (double)INFINITY;
-    tern_tensor *y = tern_where(tern_eq(x, tern_scalar(-inf, like)), tern_scalar(neginf, like), x);
-    y = tern_where(tern_eq(x, tern_scalar(inf, like)), tern_scalar(posinf, like), y);
-    return tern_where(tern_isnan(x), tern_scalar(nan, like), y);
-}
-
 /* Whether the three broadcast, for errors that name the op. b may be NULL. */
 static bool fits(const char *op, tern_tensor *x, tern_tensor *a, tern_tensor *b) {
     if (!terni_given(x, op, "the first input") || !terni_given(a, op, "the second input")) return false;
@@ -55,10 +44,15 @@ static tern_tensor *as_float(tern_tensor *x) {
     return tern_dtype_is_float(terni_dtype(x)) ? x : tern_cast(x, TERN_F32);
 }
 
+static bool meet_as_floats(tern_tensor *x, tern_tensor *a, tern_tensor *b) {
+    return tern_dtype_is_float(tern_dtype_promote(tern_dtype_promote(terni_dtype(x), terni_dtype(a)), terni_dtype(b)));
+}
+
 tern_tensor *tern_clamp_tensors(tern_tensor *x, tern_tensor *lo, tern_tensor *hi) {
     if (!terni_given(x, "clamp_tensors", "x")) return NULL;
     if (!lo && !hi) return terni_null(TERN_ERR_ARGUMENT, "clamp_tensors: neither lo nor hi is given");
     if (!fits("clamp_tensors", x, lo ? lo : hi, lo ? hi : NULL)) return NULL;
+    if (lo && hi && meet_as_floats(x, lo, hi)) return terni_ternary(TERNI_TERNARY_clamp_tensors, x, lo, hi, 0);
     if (lo) x = tern_maximum(x, lo);
     return hi ? tern_minimum(x, hi) : x;
 }
@@ -66,25 +60,26 @@ tern_tensor *tern_clamp_tensors(tern_tensor *x, tern_tensor *lo, tern_tensor *hi
 tern_tensor *tern_lerp_scalar(tern_tensor *a, tern_tensor *b, double w) {
     if (!fits("lerp_scalar", a, b, NULL)) return NULL;
     a = as_float(a);
-    return tern_add(a, tern_mul_scalar(tern_sub(as_float(b), a), w));
+    return a ? terni_ternary(TERNI_TERNARY_lerp_scalar, a, b, NULL, w) : NULL;
 }
 
 tern_tensor *tern_lerp(tern_tensor *a, tern_tensor *b, tern_tensor *w) {
     if (!terni_given(w, "lerp", "w") || !fits("lerp", a, b, w)) return NULL;
     a = as_float(a);
-    return tern_add(a, tern_mul(as_float(w), tern_sub(as_float(b), a)));
+    return a ? terni_ternary(TERNI_TERNARY_lerp, a, b, w, 0) : NULL;
 }
 
 tern_tensor *tern_addcmul(tern_tensor *x, tern_tensor *a, tern_tensor *b, double s) {
     if (!terni_given(b, "addcmul", "b") || !fits("addcmul", x, a, b)) return NULL;
+    if (meet_as_floats(x, a, b)) return terni_ternary(TERNI_TERNARY_addcmul, x, a, b, s);
     tern_tensor *y = tern_mul(a, b);
     return tern_add(x, s == 1 ? y : tern_mul_scalar(y, s));
 }
 
 tern_tensor *tern_addcdiv(tern_tensor *x, tern_tensor *a, tern_tensor *b, double s) {
     if (!terni_given(b, "addcdiv", "b") || !fits("addcdiv", x, a, b)) return NULL;
-    tern_tensor *y = tern_div(a, b);
-    return tern_add(x, s == 1 ? y : tern_mul_scalar(y, s));
+    if (!meet_as_floats(x, a, b)) x = as_float(x);
+    return x ? terni_ternary(TERNI_TERNARY_addcdiv, x, a, b, s) : NULL;
 }
 
 /* ---- in place ---------------------------------------------------------------------------------------------------- */

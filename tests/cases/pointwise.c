@@ -165,6 +165,27 @@ static const sweep_case plain[] = {
 SWEEP(nan_to_num, plain, call_nan_to_num, ref_nan_to_num, 0, 1)
 BENCH(nan_to_num, call_nan_to_num, "torch.nan_to_num(a, 0., 1., -1.)", {"[1024, 1024]", {REAL(1024, 1024)}, .arg = {1}})
 
+TERN_TEST(sweep, nan_to_num_in_place) {
+    const double inf = (double)INFINITY;
+    static const tern_dtype floats[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16};
+    for (int d = 0; d < 4; d++) {
+        tern_tensor *t = test_values(floats[d], TERN_SHAPE(5), (double)NAN, inf, -inf, -0.5, 7);
+        CHECK(tern_nan_to_num_(t, 1, 2, -3) == t);
+        CHECK_VALUES(t, 1, 2, -3, -0.5, 7);
+        CHECK_OK();
+    }
+    tern_tensor *whole = test_values(TERN_I32, TERN_SHAPE(2), -4, 4);
+    CHECK(tern_nan_to_num_(whole, 1, 2, -3) == whole);
+    CHECK_VALUES(whole, -4, 4);
+    /* The gradient of what was replaced is 0. */
+    tern_tensor *x = tern_require_grad(test_values(TERN_F64, TERN_SHAPE(3), (double)NAN, -inf, 2), true);
+    tern_tensor *y = tern_nan_to_num_(tern_mul_scalar(x, 3), 0, 1, -1), *g;
+    CHECK_VALUES(y, 0, -1, 6);
+    CHECK(tern_grad(tern_sum(y, NULL, 0, false), &x, 1, NULL, (tern_backward_opts){0}, &g));
+    CHECK_VALUES(g, 0, 0, 3);
+    CHECK_OK();
+}
+
 /* ---- bits */
 
 #define BITS(name, expression, flags)                         \
