@@ -8,6 +8,8 @@
 #define TERNI_SPECIAL_H
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 #ifdef __CUDACC__
 #define TERNI_SPECIAL_FN __host__ __device__ static inline
@@ -118,6 +120,39 @@ TERNI_SPECIAL_FN double terni_erfinv(double y) {
 
 /* The normal distribution function. */
 TERNI_SPECIAL_FN double terni_ndtr(double x) { return 0.5 * (erfc)(x * -0.70710678118654752440); }
+
+/* The same within 4e-9 of its value, for results of f32: e^(-x^2 / 2) times a polynomial in 1 / (1 + 0.3 |x|), fitted
+ * to 0.5 erfcx(|x| / sqrt(2)) up to 14.7, beyond which an f32 is 0. No branches, no calls. */
+TERNI_SPECIAL_FN double terni_ndtr_near(double x) {
+    const double v = x * x * -0.5, c = v < -700 ? -700 : v;                /* NaN stays */
+    const double shifted = c * 1.44269504088896340736 + (0x1.8p52 + 1023); /* rounds; ends in an exponent */
+    const double r = c - (shifted - (0x1.8p52 + 1023)) * 0.69314718055994530942;
+    uint64_t bits;
+    double scale;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits <<= 52;
+    memcpy(&scale, &bits, sizeof scale);
+    double e = 0.0013836733127793926;
+    e = e * r + 0.008374898313692586;
+    e = e * r + 0.04166823196067917;
+    e = e * r + 0.16666419191090104;
+    e = e * r + 0.4999999203161084;
+    e = e * r + 1.000000036538889;
+    e = e * r + 1.0000000005586407;
+    const double w = 1 / (1 + 0.3 * fabs(x));
+    double m = -0.020626174750386216;
+    m = m * w + 0.112450804889814;
+    m = m * w - 0.22825062479281452;
+    m = m * w + 0.1918358432129929;
+    m = m * w - 0.079467952585269;
+    m = m * w + 0.09618176178321686;
+    m = m * w + 0.07838062611187097;
+    m = m * w + 0.110237453275109;
+    m = m * w + 0.1195715574490271;
+    m = m * w + 0.11968670367505949;
+    const double tail = m * w * (e * scale);
+    return x < 0 ? tail : 1 - tail;
+}
 
 /* x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3): the same as 0.5 x (1 + tanh(u)). */
 TERNI_SPECIAL_FN double terni_gelu_tanh(double x) {

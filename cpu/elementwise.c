@@ -109,11 +109,13 @@ enum { GRAIN = 16384, BLOCK = 512 };
     }
 #define RUN_ARGS int64_t n, char *const *io, const void *arg
 
-#define T         double
-#define TYPE_NAME f64
+#define exp_normal(v) exp(v)
+#define T             double
+#define TYPE_NAME     f64
 #include "elementwise_float.inc"
 #undef T
 #undef TYPE_NAME
+#undef exp_normal
 
 #define T         int64_t
 #define TYPE_NAME i64
@@ -150,6 +152,7 @@ enum { GRAIN = 16384, BLOCK = 512 };
 #define T               float
 #define TYPE_NAME       f32
 #define exp(v)          terni_exp_f32(v) /* nearer than libmvec, and inline */
+#define exp_normal(v)   terni_exp_normal_f32(v)
 #define exp2(v)         exp2f(v)
 #define expm1(v)        expm1f(v)
 #define log(v)          logf(v)

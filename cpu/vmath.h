@@ -30,4 +30,25 @@ static inline float terni_exp_f32(float x) {
     return (p * s1 + s1) * s2;
 }
 
+/* e^x within 1.1 units where it is normal and x at most 88; e^-87 below that, and infinity above 88.4 or so. */
+static inline float terni_exp_normal_f32(float x) {
+    const float c = x < -87.0f ? -87.0f : (x > 89.0f ? 89.0f : x);   /* NaN stays */
+    const float shifted = c * 0x1.715476p+0f + (0x1.8p23f + 127.0f); /* rounds; ends in an exponent */
+    const float n = shifted - (0x1.8p23f + 127.0f);
+    float r = c - n * 0x1.62e4p-1f;
+    r -= n * 0x1.7f7d1cp-20f;
+    float p = 0x1.6d113cp-10f;
+    p = p * r + 0x1.120ba2p-7f;
+    p = p * r + 0x1.55551ap-5f;
+    p = p * r + 0x1.5554dcp-3f;
+    p = p * r + 0x1p-1f;
+    p = p * (r * r) + r;
+    uint32_t bits;
+    float scale;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits <<= 23;
+    memcpy(&scale, &bits, sizeof scale);
+    return (p + 1.0f) * scale;
+}
+
 #endif
