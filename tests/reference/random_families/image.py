@@ -29,6 +29,8 @@ def _(g):
     else:
         f = [float(g.pick(2., 0.5, 1.5, 3., 0.7, 1., 1.3)) for _ in range(axes)]
         f = [k if int(n * k) > anti else 2. if n > 1 or not anti else 3. for k, n in zip(f, s[2:])]
+        # a factor that leaves the size as it is: PyTorch copies, in some modes in the gradient alone; Tern goes by the factor
+        f = [1. if int(n * k) == n else k for k, n in zip(f, s[2:])]
         opts["scale_factor"] = torch_opts["scale_factor"] = f
         if mode == "AREA":
             torch_opts["recompute_scale_factor"] = True

@@ -39,7 +39,8 @@ def _(g):
 
     def reference(x, w, b, m, v):
         m, v = (m.clone(), v.clone()) if m is not None else (None, None)
-        w = None if w is None else w.contiguous()  # PyTorch's gradient reads a strided one wrongly
+        # PyTorch's gradients are wrong for a strided weight, and for an x whose channels lie densest
+        x, w = x.contiguous(), None if w is None else w.contiguous()
         y = F.batch_norm(x, m, v, w, b, training, momentum or 0.1, eps or 1e-5)
         return [y, m, v] if m is not None else y
     return Case([spread(g, s), w, b, m, v], tern, reference)
@@ -99,8 +100,8 @@ def _(g):
     w, b = affine(g, s[1:2])
     eps = g.pick(0., 1e-3)
     g.note(groups=groups, eps=eps)
-    if each * int(torch.tensor(s[2:]).prod()) == 1:
-        s = s[:2] + (2,) * max(1, len(s) - 2)  # PyTorch refuses groups of one value
+    if each * int(torch.tensor(s[2:]).prod()) < 3:
+        s = s[:2] + (3,) * max(1, len(s) - 2)  # PyTorch refuses groups of one value; of two, the gradient cancels
     return Case([spread(g, s), w, b], lambda t, x, w, b: t.group_norm(x, groups, w, b, eps),
                 lambda x, w, b: F.group_norm(x, groups, w, b, eps or 1e-5), loosen=4.)
 
