@@ -292,4 +292,29 @@ def _(g):
                 lambda x, m: x.clone().masked_fill_(m, 2.))
 
 
+@op("put_")
+def _(g):
+    s = g.shape(0, 4, False)
+    n, add = int(np.prod(s)), g.chance(0.5)
+    i = g.index(g.shape(0, 2), n) if add else once(g, n, g.integer(0, n))
+    return Case([g.real(s), i, g.real(view_shape(i))], lambda t, x, i, v: t.put_(t.clone(x), i, v, add),
+                lambda x, i, v: torch.put(x, i.long(), v, accumulate=add))
+
+
+@op("scatter_reduce_")
+def _(g):
+    s, dim, i, _ = scattered(g, False)
+    how = g.pick("sum", "mean")
+    return Case([g.real(s), i, g.real(view_shape(i))],
+                lambda t, x, i, y: t.scatter_reduce_(t.clone(x), dim, i, y, g.enum("TERN_SCATTER_" + how.upper()), {}),
+                lambda x, i, y: torch.scatter_reduce(x, dim, i.long(), y, how))
+
+
+@op("masked_scatter_")
+def _(g):
+    s = g.shape()
+    return Case([g.real(s), g.bools(s), g.real((int(np.prod(s)),))],
+                lambda t, x, m, v: t.masked_scatter_(t.clone(x), m, v), lambda x, m, v: torch.masked_scatter(x, m, v))
+
+
 left_out("index_put_", "in place what index_put does; the in-place forms share one door, which the others pass")

@@ -296,5 +296,48 @@ def _(g):
     return Case([g.real(g.shape())], lambda t, x: t.zero_(t.clone(x)), lambda x: x.clone().zero_())
 
 
+def placed(name, reference, n, lo=-3., args=()):
+    """A form in place of n tensors, the others broadcast to the first. f64 and f32: some round twice in half precision."""
+    @op(name, ("f64", "f32"))
+    def draw(g):
+        s = g.shape()
+        others = [tuple(1 if g.chance(0.2) else k for k in s) for _ in range(n - 1)]
+        return Case([g.real(s, lo)] + [g.real(k, lo) for k in others],
+                    lambda t, x, *y: getattr(t, name)(t.clone(x), *y, *args), reference)
+
+
+placed("lerp_", torch.lerp, 3)
+placed("lerp_scalar_", lambda a, b: torch.lerp(a, b, 0.3), 2, args=(0.3,))
+placed("addcmul_", lambda x, a, b: torch.addcmul(x, a, b, value=-0.5), 3, args=(-0.5,))
+placed("addcdiv_", lambda x, a, b: torch.addcdiv(x, a, b, value=2), 3, 0.3, (2.,))
+placed("nan_to_num_", lambda x: torch.nan_to_num(x, 1., 2., -3.), 1, args=(1., 2., -3.))
+placed("polygamma_", lambda x: torch.special.polygamma(1, x), 1, 0.5, (1.,))
+
+
+@op("clamp_tensors_")
+def _(g):
+    s = g.shape()
+    return Case([g.real(s, ties=False), g.real(s, -2., 0., ties=False), g.real(s, 0.1, 2., ties=False)],
+                lambda t, x, a, b: t.clamp_tensors_(t.clone(x), a, b), torch.clamp)
+
+
+def truth(name, two):
+    @op(name + "_")
+    def draw(g):
+        s, dtype = g.shape(), g.any_dtype()
+        return Case([g.any(s, dtype) for _ in range(1 + two)], lambda t, x, *y: getattr(t, name + "_")(t.clone(x), *y),
+                    lambda x, *y: getattr(x.clone(), name + "_")(*y), grad=False)
+
+
+truth("logical_not", 0)
+for f in "logical_and logical_or logical_xor".split():
+    truth(f, 1)
+
+
+@op("bitwise_not_")
+def _(g):
+    return Case([g.any(g.shape(), g.pick("i64", "i32", "u8", "bool"))], lambda t, x: t.bitwise_not_(t.clone(x)), torch.bitwise_not)
+
+
 left_out("nextafter_", "as nextafter, through the door of the other in-place forms")
 left_out("where", "is among the index family's")

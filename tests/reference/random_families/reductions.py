@@ -253,3 +253,53 @@ def _(g):
     n = g.integer(1, 8)
     return Case([g.real(g.shape(), grad=False, ties=False)], lambda t, x: t.histc(x, n, -2.5, 2.), lambda x: torch.histc(x, n, -2.5, 2.),
                 dtype=False)
+
+
+def holes(g, s):
+    """Numbers, all different, some of them NaN."""
+    x = g.distinct(s)
+    x.base = np.where(g.rng.random(x.base.shape) < 0.25, np.nan, x.base)
+    return x
+
+
+def repeated(g, s):
+    return g.of(g.rng.integers(-2, 3, s) / 2) if g.chance(0.6) else g.any(s, g.pick("i64", "i32", "u8"))
+
+
+def value_alone(name, make):
+    """Which of equal values (or of nothing but NaN) the index names, and the gradient goes to, is open in PyTorch."""
+    @op(name)
+    def draw(g):
+        s = g.shape(1, 4, False)
+        d, keep = g.dim(s), g.chance(0.5)
+        return Case([make(g, s)], lambda t, x: getattr(t, name)(x, d, keep, None),
+                    lambda x: getattr(torch, name)(x, d, keep)[0], grad=False)
+
+
+value_alone("nanmedian", holes)
+value_alone("mode", repeated)
+
+
+@op("nanquantile")
+def _(g):
+    s, d, keep, mode = quantile_of(g)
+    q = g.pick(0., 0.3, 0.5, 0.77, 1.)
+    g.note(q=q)
+    return Case([holes(g, s)], lambda t, x: t.nanquantile(x, q, d, keep, mode),
+                lambda x: torch.nanquantile(x, q, d, keep, interpolation=MODES[mode]), grad=False)
+
+
+@op("nanquantiles")
+def _(g):
+    s, d, keep, mode = quantile_of(g)
+    q = [g.pick(0., 0.3, 0.5, 0.77, 1.) for _ in range(g.integer(1, 4))]
+    g.note(q=q)
+    return Case([holes(g, s)], lambda t, x: t.nanquantiles(x, q, len(q), d, keep, mode),
+                lambda x: torch.nanquantile(x, torch.tensor(q, dtype=x.dtype), d, keep, interpolation=MODES[mode]), grad=False)
+
+
+@op("isin")
+def _(g):
+    dtype = g.pick(g.dtype, "i64", "i32", "u8")
+    v = [g.of(g.rng.integers(0, 7, s) / (2 if dtype == g.dtype else 1), dtype, False) for s in (g.shape(1), g.shape(1, 2))]
+    return Case(v, lambda t, x, y: t.isin(x, y), torch.isin)

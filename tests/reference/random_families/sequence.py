@@ -148,3 +148,35 @@ def recurrent(name, gates):
 recurrent("rnn", 1)
 recurrent("gru", 3)
 recurrent("lstm", 4)
+
+
+def cell(name, gates):
+    @op(name + "_cell", ("f64", "f32"))
+    def draw(g):
+        n, i, h = (() if g.chance(0.2) else (g.integer(1, 4),)), g.integer(1, 5), g.integer(1, 5)
+        bias, relu = g.chance(0.7), name == "rnn" and g.chance(0.4)
+        g.note(bias=bias, relu=relu)
+        k = gates * h
+        w = [g.real((k, i), -1, 1), g.real((k, h), -1, 1)]
+        w += [g.real((k,), -1, 1), g.real((k,), -1, 1)] if bias else [None, None]
+        states = [g.real(n + (h,)) for _ in range(2 if name == "lstm" else 1)]
+        m = len(states)
+
+        def tern(t, x, *rest):
+            c = Out()
+            if name == "lstm":
+                return [t.lstm_cell(x, rest[0], rest[1], list(rest[2:]), 4, c), c[0]]
+            return t.rnn_cell(x, rest[0], list(rest[1:]), 4, relu) if name == "rnn" else t.gru_cell(x, rest[0], list(rest[1:]), 4)
+
+        def reference(x, *rest):
+            run = {"lstm": torch._VF.lstm_cell, "gru": torch._VF.gru_cell,
+                   "rnn": torch._VF.rnn_relu_cell if relu else torch._VF.rnn_tanh_cell}[name]
+            s = [k if n else k[None] for k in rest[:m]]
+            y = run(x if n else x[None], s if name == "lstm" else s[0], *rest[m:])
+            return [k if n else k[0] for k in (y if name == "lstm" else [y])]
+        return Case([g.real(n + (i,))] + states + w, tern, reference, loosen=4.)
+
+
+cell("rnn", 1)
+cell("gru", 3)
+cell("lstm", 4)
