@@ -137,7 +137,7 @@ for f in "logical_not isnan isinf isfinite signbit".split():
 
 def mixed(g, shapes, dtypes, **more):
     """Inputs of broadcasting shapes; a 0-dim one has the others' dtype, since PyTorch's promotion takes it for a number."""
-    kinds = [g.pick(*dtypes) if g.chance(0.3) else None for _ in shapes]
+    kinds = [g.pick(*dtypes) if dtypes and g.chance(0.3) else None for _ in shapes]
     if g.chance(0.6) or not all(shapes):
         kinds = kinds[:1] * len(shapes)
     return [g.real(s, **more) if k is None or k == g.dtype else g.any(s, k) for s, k in zip(shapes, kinds)]
