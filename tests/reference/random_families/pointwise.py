@@ -157,7 +157,7 @@ def binary(name, reference=None, lo=-3., hi=3., dtypes=("i64", "i32", "u8"), spe
     def case_in_place(g):
         s = g.shape()
         b = tuple(1 if g.chance(0.2) else k for k in s[g.integer(0, len(s)) if g.chance(0.3) else 0:])
-        return Case([g.real(s, lo, hi, ties=ties), g.real(b, lo, hi, ties=ties)],
+        return Case([g.real(s, lo, hi, ties=ties, grad=grad), g.real(b, lo, hi, ties=ties, grad=grad)],
                     lambda t, a, b: getattr(t, name + "_")(t.clone(a), b), reference)
 
 
@@ -167,7 +167,7 @@ binary("div", dtypes=("i64", "i32"), ties=False)
 binary("pow", lo=0.2, hi=3., dtypes=(), ties=False)
 binary("fmod", lo=0.3, dtypes=())
 binary("remainder", lo=0.3, dtypes=())
-binary("floor_divide", lo=0.3, dtypes=(), ties=False)
+binary("floor_divide", lo=0.3, dtypes=(), ties=False, grad=False)  # PyTorch has no gradient of it
 binary("atan2", dtypes=("i64",))
 binary("hypot", dtypes=(), ties=False)
 binary("logaddexp", dtypes=())
