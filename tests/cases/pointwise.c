@@ -301,6 +301,15 @@ TERN_TEST(sweep, pointwise_corners) {
     CHECK_VALUES(tern_grad_get(x), 0, 1);
 }
 
+/* At the origin, where atan2 has no slope, it is 0 as in PyTorch; on the axes the quotients by the other operand. */
+TERN_TEST(sweep, atan2_corners) {
+    tern_tensor *a = tern_require_grad(test_values(TERN_F64, TERN_SHAPE(4), 0, 0, 3, -2), true);
+    tern_tensor *b = tern_require_grad(test_values(TERN_F64, TERN_SHAPE(4), 0, -2, 0, 1), true);
+    CHECK(tern_backward(tern_sum(tern_atan2(a, b), NULL, 0, false)));
+    CHECK_CLOSE(tern_grad_get(a), ((double[]){0, -0.5, 0, 0.2}), 4, ((tolerance){1e-12, 1e-12}));
+    CHECK_CLOSE(tern_grad_get(b), ((double[]){0, 0, -1.0 / 3, 0.4}), 4, ((tolerance){1e-12, 1e-12}));
+}
+
 /* Signs of zero, and NumPy's values at infinities. */
 TERN_TEST(sweep, pointwise_signs) {
     static const tern_dtype floats[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16};
