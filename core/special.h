@@ -12,7 +12,7 @@
 #include <string.h>
 
 #ifdef __CUDACC__
-#define TERNI_SPECIAL_FN __host__ __device__ static inline
+#define TERNI_SPECIAL_FN __host__ __device__ __noinline__ static /* long: calls cost less than copies */
 #else
 #define TERNI_SPECIAL_FN static inline
 #endif
@@ -78,7 +78,7 @@ TERNI_SPECIAL_FN double terni_zeta(double s, double q) {
 TERNI_SPECIAL_FN double terni_polygamma(double x, double n) {
     if (n == 0) return terni_digamma(x);
     if (!(n >= 1) || n != floor(n) || x != x) return (double)NAN;
-    const double s = n + 1, even = fmod(s, 2) == 0 ? 1 : -1, scale = even * (tgamma)(s); /* (-1)^(n+1) n! */
+    const double s = n + 1, even = fmod(s, 2.0) == 0 ? 1 : -1, scale = even * (tgamma)(s); /* (-1)^(n+1) n! */
     if (x > 0) return scale * terni_zeta(s, x);
     const double r = x - rint(x);
     if (!(fabs(r) > 0)) return even > 0 || x == 0 ? scale / fabs(r) : (double)NAN; /* a pole, or -inf */

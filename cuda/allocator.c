@@ -1,0 +1,433 @@
+/* The caching allocator; see allocator.h. */
+#include "allocator.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROUND = 512, SMALL = 1 << 20, SMALL_SEGMENT = 2 << 20, MEDIUM = 10 << 20, MEDIUM_SEGMENT = 20 << 20 };
+enum { BINS = 4 * 40, BUCKETS = 1 << 12, USES = 4 };
+
+/* Work of another stream on a block that was freed before it was known to be done. */
+typedef struct use {
+    terni_stream stream;
+    struct use *next;
+} use;
+
+typedef struct block {
+    char *p;
+    size_t size;
+    terni_stream stream; /* which it is for */
+    int pool;            /* of a graph; 0: none */
+    bool live;
+    struct block *before, *behind;   /* neighbours in the segment */
+    struct block *previous, *next;   /* in its bin, while free */
+    struct block *chain;             /* in its bucket, while live */
+    use *uses;
+} block;
+
+/* A freed block that waits for events of other streams. */
+typedef struct pending {
+    block *b;
+    terni_event event;
+    struct pending *next;
+} pending;
+
+struct terni_allocator {
+    const terni_driver *driver;
+    terni_allocator_host host;
+    bool direct;
+    size_t limit;
+    pthread_mutex_t lock;
+    block *bin[BINS];
+    uint64_t full[(BINS + 63) / 64]; /* bins that hold a block */
+    block *bucket[BUCKETS];
+    pending *waiting;
+    terni_stream pool_stream;
+    int pool; /* what pool_stream allocates from now */
+    terni_allocator_stats stats;
+};
+
+/* ---- sizes and bins: four bins to a power of two; all blocks of a bin above the asked one are large enough ------------- */
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static int bin_of(size_t size) { /* size >= ROUND */
+    const int e = 63 - __builtin_clzll((unsigned long long)size);
+    const int i = 4 * (e - 9) + (int)(size >> (e - 2) & 3);
+    return i < BINS ? i : BINS - 1;
+}
+
+static void bin_add(terni_allocator *a, block *b) {
+    const int i = bin_of(b->size);
+    b->previous = NULL;
+    b->next = a->bin[i];
+    if (b->next) b->next->previous = b;
+    a->bin[i] = b;
+    a->full[i / 64] |= 1ull << (i % 64);
+}
+
+static void bin_remove(terni_allocator *a, block *b) {
+    const int i = bin_of(b->size);
+    if (b->previous)
+        b->previous->next = b->next;
+    else
+        a->bin[i] = b->next;
+    if (b->next) b->next->previous = b->previous;
+    if (!a->bin[i]) a->full[i / 64] &= ~(1ull << (i % 64));
+    b->previous = b->next = NULL;
+}
+
+/* The smallest fitting block that is for this stream and pool, by bins. Small requests do not cut up large segments. */
+static block *bin_find(terni_allocator *a, size_t size, terni_stream stream, int pool) {
+    const size_t most = size <= SMALL ? SMALL_SEGMENT : size <= MEDIUM ? MEDIUM_SEGMENT : SIZE_MAX;
+    for (int i = bin_of(size); i < BINS; i++) {
+        if (!a->full[i / 64]) { /* none up to the word's end */
+            i |= 63;
+            continue;
+        }
+        block *best = NULL;
+        for (block *b = a->bin[i]; b; b = b->next)
+            if (b->size >= size && b->size <= most && b->stream == stream && b->pool == pool && (!best || b->size < best->size))
+                best = b;
+        if (best) return best;
+    }
+    return NULL;
+}
+
+/* ---- live blocks by address ------------------------------------------------------------------------------------------- */
+
+static block **bucket_of(terni_allocator *a, const void *p) {
+    const uintptr_t u = (uintptr_t)p / ROUND;
+    return &a->bucket[(u ^ u >> 12 ^ u >> 24) % BUCKETS];
+}
+
+static void live_add(terni_allocator *a, block *b) {
+    block **at = bucket_of(a, b->p);
+    b->chain = *at;
+    *at = b;
+    b->live = true;
+    a->stats.live += b->size;
+    if (a->stats.live > a->stats.live_peak) a->stats.live_peak = a->stats.live;
+    a->stats.allocations++;
+}
+
+static block *live_find(terni_allocator *a, const void *p) {
+    block *b = *bucket_of(a, p);
+    while (b && b->p != p) b = b->chain;
+    return b;
+}
+
+static void live_remove(terni_allocator *a, block *b) {
+    block **at = bucket_of(a, b->p);
+    while (*at != b) at = &(*at)->chain;
+    *at = b->chain;
+    b->live = false;
+    a->stats.live -= b->size;
+    a->stats.frees++;
+}
+
+/* ---- segments ------------------------------------------------------------------------------------------------------------ */
+
+static void block_free(terni_allocator *a, block *b) { a->host.free(b, sizeof *b); }
+
+static int segment_new(terni_allocator *a, size_t size, terni_stream stream, block **out) {
+    if (a->limit && (size > a->limit || a->stats.reserved > a->limit - size)) return TERNI_DRIVER_NO_MEMORY;
+    block *b = a->host.alloc(sizeof *b);
+    if (!b) return TERNI_DRIVER_NO_MEMORY;
+    memset(b, 0, sizeof *b);
+    void *p = NULL;
+    const int rc = a->driver->device_alloc(&p, size);
+    if (rc) {
+        block_free(a, b);
+        return rc;
+    }
+    b->p = p;
+    b->size = size;
+    b->stream = stream;
+    b->pool = stream == a->pool_stream ? a->pool : 0;
+    a->stats.reserved += size;
+    if (a->stats.reserved > a->stats.reserved_peak) a->stats.reserved_peak = a->stats.reserved;
+    a->stats.segments++;
+    *out = b;
+    return 0;
+}
+
+/* b is a whole segment, and in no bin. */
+static int segment_free(terni_allocator *a, block *b) {
+    const int rc = a->driver->device_free(b->p);
+    a->stats.reserved -= b->size;
+    a->stats.segments--;
+    block_free(a, b);
+    return rc;
+}
+
+/* A free block joins its free neighbours, then waits in its bin. */
+static void rest(terni_allocator *a, block *b) {
+    block *n = b->behind;
+    if (n && !n->live && n->stream == b->stream && n->pool == b->pool) {
+        bin_remove(a, n);
+        b->size += n->size;
+        b->behind = n->behind;
+        if (b->behind) b->behind->before = b;
+        block_free(a, n);
+    }
+    n = b->before;
+    if (n && !n->live && n->stream == b->stream && n->pool == b->pool) {
+        bin_remove(a, n);
+        n->size += b->size;
+        n->behind = b->behind;
+        if (n->behind) n->behind->before = n;
+        block_free(a, b);
+        b = n;
+    }
+    bin_add(a, b);
+}
+
+/* Freed blocks whose events have passed go to rest; with wait, all of them. */
+static int settle(terni_allocator *a, bool wait) {
+    int first = 0;
+    for (pending **at = &a->waiting; *at;) {
+        pending *w = *at;
+        const int rc = wait ? a->driver->event_wait(w->event) : a->driver->event_query(w->event);
+        if (rc == TERNI_DRIVER_NOT_READY) {
+            at = &w->next;
+            continue;
+        }
+        if (rc && !first) first = rc;
+        *at = w->next;
+        a->driver->event_free(w->event);
+        bool last = true; /* of this block's */
+        for (pending *o = a->waiting; o; o = o->next) last &= o->b != w->b;
+        if (last) {
+            w->b->live = false;
+            rest(a, w->b);
+        }
+        a->host.free(w, sizeof *w);
+    }
+    return first;
+}
+
+static int give_back(terni_allocator *a) {
+    int first = settle(a, true);
+    for (int i = 0; i < BINS; i++)
+        for (block *b = a->bin[i], *next; b; b = next) {
+            next = b->next;
+            if (b->before || b->behind || b->pool) continue;
+            bin_remove(a, b);
+            const int rc = segment_free(a, b);
+            if (rc && !first) first = rc;
+        }
+    return first;
+}
+
+/* ---- the door ---------------------------------------------------------------------------------------------------------- */
+
+terni_allocator *terni_allocator_new(const terni_driver *driver, terni_allocator_host host, bool direct, size_t limit) {
+    terni_allocator *a = host.alloc(sizeof *a);
+    if (!a) return NULL;
+    memset(a, 0, sizeof *a);
+    a->driver = driver;
+    a->host = host;
+    a->direct = direct;
+    a->limit = limit;
+    pthread_mutex_init(&a->lock, NULL);
+    return a;
+}
+
+static void drop_uses(terni_allocator *a, block *b) {
+    while (b->uses) {
+        use *u = b->uses;
+        b->uses = u->next;
+        a->host.free(u, sizeof *u);
+    }
+}
+
+void terni_allocator_free(terni_allocator *a) {
+    settle(a, true);
+    for (int i = 0; i < BUCKETS; i++)
+        while (a->bucket[i]) {
+            block *b = a->bucket[i];
+            live_remove(a, b);
+            drop_uses(a, b);
+            rest(a, b);
+        }
+    for (int i = 0; i < BINS; i++)
+        while (a->bin[i]) {
+            block *b = a->bin[i];
+            bin_remove(a, b);
+            segment_free(a, b);
+        }
+    pthread_mutex_destroy(&a->lock);
+    a->host.free(a, sizeof *a);
+}
+
+static int get(terni_allocator *a, size_t bytes, terni_stream stream, void **p) {
+    const size_t size = round_up(bytes, ROUND);
+    const int pool = stream == a->pool_stream ? a->pool : 0;
+    if (a->waiting) settle(a, false);
+    block *b = a->direct ? NULL : bin_find(a, size, stream, pool);
+    if (b)
+        bin_remove(a, b);
+    else {
+        const size_t segment = a->direct         ? bytes
+                               : size <= SMALL  ? SMALL_SEGMENT
+                               : size <= MEDIUM ? MEDIUM_SEGMENT
+                                                : round_up(size, SMALL_SEGMENT);
+        int rc = segment_new(a, segment, stream, &b);
+        if (rc == TERNI_DRIVER_NO_MEMORY) { /* the cache may hold what is missing */
+            a->stats.retries++;
+            const int other = give_back(a);
+            rc = other ? other : segment_new(a, segment, stream, &b);
+            if (rc == TERNI_DRIVER_NO_MEMORY && segment > size && !a->direct) rc = segment_new(a, size, stream, &b);
+        }
+        if (rc) return rc;
+    }
+    const size_t over = a->direct ? 0 : b->size - size;
+    if (over >= (b->size > MEDIUM_SEGMENT ? SMALL : ROUND)) { /* what is over goes to rest */
+        block *n = a->host.alloc(sizeof *n);
+        if (n) {
+            *n = (block){.p = b->p + size, .size = over, .stream = b->stream, .pool = b->pool, .before = b, .behind = b->behind};
+            if (n->behind) n->behind->before = n;
+            b->behind = n;
+            b->size = size;
+            bin_add(a, n);
+        }
+    }
+    live_add(a, b);
+    *p = b->p;
+    return 0;
+}
+
+static int put(terni_allocator *a, void *p) {
+    block *b = live_find(a, p);
+    if (!b) return 1; /* invalid value */
+    live_remove(a, b);
+    if (!b->uses) {
+        if (a->direct) return segment_free(a, b);
+        rest(a, b);
+        return 0;
+    }
+    int first = 0;
+    b->live = true; /* until its events have passed */
+    while (b->uses) {
+        use *u = b->uses;
+        pending *w = a->host.alloc(sizeof *w);
+        terni_event e = NULL;
+        int rc = w ? a->driver->event_new(&e, false) : TERNI_DRIVER_NO_MEMORY;
+        if (!rc) rc = a->driver->event_record(e, u->stream);
+        if (rc) { /* no event: wait for the stream itself */
+            if (e) a->driver->event_free(e);
+            if (w) a->host.free(w, sizeof *w);
+            const int waited = a->driver->stream_wait(u->stream);
+            if (waited && !first) first = waited;
+        } else {
+            *w = (pending){b, e, a->waiting};
+            a->waiting = w;
+        }
+        b->uses = u->next;
+        a->host.free(u, sizeof *u);
+    }
+    bool waits = false;
+    for (pending *o = a->waiting; o; o = o->next) waits |= o->b == b;
+    if (!waits) {
+        b->live = false;
+        rest(a, b);
+    }
+    return first;
+}
+
+int terni_allocator_get(terni_allocator *a, size_t bytes, terni_stream stream, void **p) {
+    pthread_mutex_lock(&a->lock);
+    const int rc = get(a, bytes, stream, p);
+    pthread_mutex_unlock(&a->lock);
+    return rc;
+}
+
+int terni_allocator_put(terni_allocator *a, void *p) {
+    pthread_mutex_lock(&a->lock);
+    const int rc = put(a, p);
+    pthread_mutex_unlock(&a->lock);
+    return rc;
+}
+
+int terni_allocator_used_on(terni_allocator *a, void *p, terni_stream stream) {
+    pthread_mutex_lock(&a->lock);
+    block *b = live_find(a, p);
+    int rc = b ? 0 : 1;
+    bool known = b && b->stream == stream;
+    for (use *u = b ? b->uses : NULL; u; u = u->next) known |= u->stream == stream;
+    if (b && !known) {
+        use *u = a->host.alloc(sizeof *u);
+        if (u) {
+            *u = (use){stream, b->uses};
+            b->uses = u;
+        } else
+            rc = TERNI_DRIVER_NO_MEMORY;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return rc;
+}
+
+int terni_allocator_trim(terni_allocator *a) {
+    pthread_mutex_lock(&a->lock);
+    const int rc = give_back(a);
+    pthread_mutex_unlock(&a->lock);
+    return rc;
+}
+
+/* ---- graphs ------------------------------------------------------------------------------------------------------------- */
+
+void terni_allocator_pool_begin(terni_allocator *a, terni_stream stream, int id) {
+    pthread_mutex_lock(&a->lock);
+    a->pool_stream = stream;
+    a->pool = id;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void terni_allocator_pool_end(terni_allocator *a) {
+    pthread_mutex_lock(&a->lock);
+    a->pool_stream = NULL;
+    a->pool = 0;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void terni_allocator_pool_drop(terni_allocator *a, int id) {
+    pthread_mutex_lock(&a->lock);
+    for (int i = 0; i < BINS; i++)
+        for (block *b = a->bin[i]; b; b = b->next)
+            if (b->pool == id) b->pool = 0;
+    /* Blocks that live on become ordinary ones when they are freed. */
+    for (int i = 0; i < BUCKETS; i++)
+        for (block *b = a->bucket[i]; b; b = b->chain)
+            if (b->pool == id) b->pool = 0;
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- statistics --------------------------------------------------------------------------------------------------------- */
+
+void terni_allocator_read(terni_allocator *a, terni_allocator_stats *stats) {
+    pthread_mutex_lock(&a->lock);
+    *stats = a->stats;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void terni_allocator_reset_peak(terni_allocator *a) {
+    pthread_mutex_lock(&a->lock);
+    a->stats.live_peak = a->stats.live;
+    a->stats.reserved_peak = a->stats.reserved;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void terni_allocator_describe(terni_allocator *a, char *text, size_t size) {
+    terni_allocator_stats s;
+    terni_allocator_read(a, &s);
+    size_t free = 0, total = 0;
+    const double mib = 1.0 / (1 << 20);
+    const int rc = a->driver->mem_info(&free, &total);
+    const int n = snprintf(text, size, "%.1f MiB in use (at most %.1f), %.1f MiB reserved in %lld segments (at most %.1f)",
+                           (double)s.live * mib, (double)s.live_peak * mib, (double)s.reserved * mib, (long long)s.segments,
+                           (double)s.reserved_peak * mib);
+    if (!rc && n > 0 && (size_t)n < size)
+        snprintf(text + n, size - (size_t)n, ", %.1f of the device's %.1f MiB free", (double)free * mib, (double)total * mib);
+}

@@ -1,0 +1,59 @@
+/* The caching allocator: device memory comes from the driver in segments, is cut into blocks, and goes back to the cache at
+ * once when it is freed, since work on one stream runs in order: the next user of the block on that stream comes after the
+ * last. A block is handed out on another stream only after its own has caught up. Private to cuda/.
+ *
+ * Sizes are rounded to 512 bytes. Requests up to 1 MiB are cut from segments of 2 MiB, those up to 10 MiB from segments of 20
+ * MiB, larger ones have segments of their own in multiples of 2 MiB; neighbours that are free are joined. When the driver has
+ * no more, the cache is emptied and it is asked again. TERN_CUDA_ALLOCATOR=direct goes to the driver for every block, so that
+ * compute-sanitizer and AddressSanitizer see each. One allocator serves one device; its functions lock it. */
+#ifndef TERNI_CUDA_ALLOCATOR_H
+#define TERNI_CUDA_ALLOCATOR_H
+
+#include "driver.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct terni_allocator terni_allocator;
+
+typedef struct terni_allocator_stats {
+    size_t live, live_peak;         /* handed out, rounded */
+    size_t reserved, reserved_peak; /* had from the driver */
+    int64_t allocations, frees, segments, retries;
+} terni_allocator_stats;
+
+typedef struct terni_allocator_host {
+    void *(*alloc)(size_t bytes); /* the allocator's own bookkeeping */
+    void (*free)(void *p, size_t bytes);
+} terni_allocator_host;
+
+/* limit: bytes to have from the driver at most; 0: no limit. NULL if host has no memory. */
+terni_allocator *terni_allocator_new(const terni_driver *driver, terni_allocator_host host, bool direct, size_t limit);
+/* Gives every segment back, also those with live blocks. */
+void terni_allocator_free(terni_allocator *a);
+
+/* 0, or the driver's error; TERNI_DRIVER_NO_MEMORY where nothing helps. bytes > 0. */
+int terni_allocator_get(terni_allocator *a, size_t bytes, terni_stream stream, void **p);
+/* p came from get. */
+int terni_allocator_put(terni_allocator *a, void *p);
+/* Work on stream uses p besides the stream that it was had for: it is not handed out before that is done. */
+int terni_allocator_used_on(terni_allocator *a, void *p, terni_stream stream);
+/* Gives whole free segments back to the driver. */
+int terni_allocator_trim(terni_allocator *a);
+
+/* While a graph is captured, blocks come from a pool that only this graph uses; id > 0. The pool's memory stays reserved
+ * until it is dropped, as each replay writes to the same addresses. */
+void terni_allocator_pool_begin(terni_allocator *a, terni_stream stream, int id);
+void terni_allocator_pool_end(terni_allocator *a);
+void terni_allocator_pool_drop(terni_allocator *a, int id);
+
+void terni_allocator_read(terni_allocator *a, terni_allocator_stats *stats);
+void terni_allocator_reset_peak(terni_allocator *a);
+/* Lines that tell what is held, for errors and tern_info. */
+void terni_allocator_describe(terni_allocator *a, char *text, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

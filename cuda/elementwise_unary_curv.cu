@@ -1,0 +1,20 @@
+/* The curvatures of the unary rows. */
+#include "elementwise_rows.h"
+
+namespace {
+
+template <template <class> class F>
+bool run(const terni_call *c) {
+    const double *o = static_cast<const double *>(c->opts), p = o ? o[0] : 0, q = o ? o[1] : 0;
+    return terni_each_float<2, false>(c, F<float>{(float)p, (float)q}, F<double>{p, q});
+}
+
+} // namespace
+
+#define ROW(name) \
+    extern "C" bool terni_cuda_##name##_curv(const terni_call *c) { return run<rows::name##_curv>(c); }
+#define TERN_UNARY(name, ...)    ROW(name)
+#define TERN_UNARY_Y(name, ...)  ROW(name)
+#define TERN_UNARY_P(name, ...)  ROW(name)
+#define TERN_UNARY_PQ(name, ...) ROW(name)
+#include "elementwise.def"

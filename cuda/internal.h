@@ -1,0 +1,127 @@
+/* The CUDA backend: the kernels behind core/backend.h for NVIDIA GPUs, and the runtime under them. Sees plain views, never a
+ * tensor; includes nothing of core but backend.h, half.h, philox.h, special.h and the elementwise rows.
+ *
+ * Layers: driver.h (what is asked of CUDA) < allocator.h, runtime.c (devices, streams, faults; plain C) < launch.h (one macro
+ * that launches a kernel, on a device or in the simulation of tests/cusim) < the kernels, .cu files. A row's kernel is
+ * terni_cuda_ROW. Kernels use the vocabulary of launch.h alone, so that the simulation can run them; what cannot be simulated
+ * (library calls, tensor cores) stands in files of its own, library_*.cu, each beside a plain kernel.
+ *
+ * Kernels only queue work: what goes wrong on the device is noted in the device's fault and reported by the next call that
+ * waits (sync, download). */
+#ifndef TERNI_CUDA_INTERNAL_H
+#define TERNI_CUDA_INTERNAL_H
+
+#include "allocator.h"
+#include "backend.h"
+#include "driver.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const terni_host *terni_cuda_host;
+#define terni_cuda_fail(code, ...) terni_cuda_host->fail(code, __FILE__, __LINE__, __VA_ARGS__)
+
+/* ---- faults: what a kernel found wrong, in memory that host and device see ------------------------------------------------ */
+
+typedef enum terni_fault_kind {
+    TERNI_FAULT_NONE = 0,
+    TERNI_FAULT_INDEX,       /* "OP: index VALUE at position POSITION is outside [LOW, HIGH)" */
+    TERNI_FAULT_TARGET,      /* "OP: target VALUE at position POSITION is outside [LOW, HIGH)" */
+    TERNI_FAULT_PROBABILITY, /* "OP: a probability is not in [0, 1]" */
+    TERNI_FAULT_WEIGHTS,     /* "OP: row POSITION ..." of multinomial; VALUE says what */
+    TERNI_FAULT_LENGTH,      /* "OP: the length or label VALUE of sequence POSITION is outside [LOW, HIGH]" */
+} terni_fault_kind;
+
+typedef struct terni_fault {
+    int kind; /* set by the first thread that finds one, last written by it */
+    int64_t value, position, low, high;
+    const char *op; /* a string of the host */
+} terni_fault;
+
+/* ---- devices (runtime.c) ---------------------------------------------------------------------------------------------------- */
+
+enum { TERNI_CUDA_DEVICES = 64 };
+
+typedef struct terni_cuda_device {
+    int index;
+    terni_allocator *allocator;
+    terni_stream stream; /* the calling thread's work goes here */
+    terni_fault *fault;
+    terni_device_properties properties;
+} terni_cuda_device;
+
+/* The driver in use; tests put another in. */
+extern const terni_driver *terni_cuda_driver;
+
+/* The device, made ready and made the calling thread's; NULL after an error. */
+terni_cuda_device *terni_cuda_use(int index);
+/* True for 0; else false after an error that names what was called and where. A sticky error stays. */
+bool terni_cuda_ok(int rc, const char *what, const char *file, int line);
+#define TERNI_CUDA_OK(call) terni_cuda_ok((call), #call, __FILE__, __LINE__)
+/* After a launch. */
+bool terni_cuda_launched(const char *kernel, const char *file, int line);
+
+/* Scratch memory of the device's stream. Freed in any order, also right after the launch that uses it. */
+void *terni_cuda_scratch(terni_cuda_device *d, size_t bytes);
+void terni_cuda_scratch_free(terni_cuda_device *d, void *p);
+
+int terni_cuda_device_count(char *reason, size_t size);
+void terni_cuda_info(char *text, size_t size);
+bool terni_cuda_alloc(int device, size_t bytes, void **data);
+void terni_cuda_free(int device, void *data, size_t bytes);
+void terni_cuda_trim(int device);
+bool terni_cuda_upload(int device, void *dst, const void *src, size_t bytes);
+bool terni_cuda_download(int device, void *dst, const void *src, size_t bytes);
+bool terni_cuda_sync(int device);
+
+/* ---- views (views.c) ------------------------------------------------------------------------------------------------------------ */
+
+size_t terni_cuda_size(int dtype);
+static inline bool terni_cuda_is_float(int dtype) {
+    return dtype == TERN_F32 || dtype == TERN_F64 || dtype == TERN_F16 || dtype == TERN_BF16;
+}
+int64_t terni_cuda_count(const terni_view *v);
+bool terni_cuda_contiguous(const terni_view *v);
+
+enum { TERNI_EACH_VIEWS = 4 };
+
+/* Several views of one shape, without dimensions of size 1 and with neighbours joined where all views let them. Dimension 0 is
+ * the innermost. */
+typedef struct terni_each {
+    int n_views, ndim;
+    int64_t n;
+    int64_t shape[TERN_MAX_DIMS];
+    int64_t stride[TERNI_EACH_VIEWS][TERN_MAX_DIMS]; /* elements */
+    void *data[TERNI_EACH_VIEWS];
+} terni_each;
+/* False if there is nothing to do. */
+bool terni_cuda_join(terni_each *e, const terni_view *const *v, int n);
+
+/* ---- kernels, one a row ------------------------------------------------------------------------------------------------------------ */
+
+/* Weak: a row that is not written yet is NULL in the table, and core says so by name. */
+#define TERN_OP(name) bool terni_cuda_##name(const terni_call *c) __attribute__((weak));
+#include "ops.def"
+#define ROW(name)                                       \
+    bool terni_cuda_##name(const terni_call *c);        \
+    bool terni_cuda_##name##_grad(const terni_call *c); \
+    bool terni_cuda_##name##_curv(const terni_call *c);
+#define TERN_UNARY(name, ...)    ROW(name)
+#define TERN_UNARY_Y(name, ...)  ROW(name)
+#define TERN_UNARY_P(name, ...)  ROW(name)
+#define TERN_UNARY_PQ(name, ...) ROW(name)
+#define TERN_BINARY(name, ...)                        \
+    bool terni_cuda_##name(const terni_call *c);      \
+    bool terni_cuda_##name##_da(const terni_call *c); \
+    bool terni_cuda_##name##_db(const terni_call *c);
+#define TERN_COMPARE(name, ...) bool terni_cuda_##name(const terni_call *c);
+#define TERN_TEST_OF(name, ...) TERN_COMPARE(name, )
+#define TERN_BITS(name, ...)    TERN_COMPARE(name, )
+#include "elementwise.def"
+#undef ROW
+
+#ifdef __cplusplus
+}
+#endif
+#endif

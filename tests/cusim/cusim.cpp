@@ -1,0 +1,287 @@
+/* The simulation's threads: fibers with stacks of their own. See cusim.h. */
+#include "cusim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <mutex>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#define ASAN 1
+#else
+#define ASAN 0
+#endif
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+namespace cusim {
+
+block_state now;
+
+namespace {
+
+enum { STACK = 128 << 10, DYNAMIC = 232 << 10, STATIC_ARENA = 64 << 10, ARRAYS = 32, ZONE = 64 };
+
+struct fiber {
+    char *stack;
+    bool started, done;
+    unsigned waits; /* the lanes it waits for in a warp's barrier; 0: it does not */
+#if defined(__x86_64__)
+    void *sp;
+#else
+    ucontext_t context;
+#endif
+};
+
+std::recursive_mutex one_launch; /* the device runs one kernel at a time */
+fiber fibers[MAX_THREADS];
+const std::function<void()> *body;
+const char *kernel_name;
+bool plain; /* the kernel runs without fibers */
+int live, waiting;
+unsigned epoch; /* barriers passed by the block */
+uint64_t progress;
+alignas(128) char dynamic_arena[DYNAMIC];
+alignas(128) char static_arena[STATIC_ARENA];
+size_t static_used;
+struct {
+    int key;
+    void *p;
+} arrays[ARRAYS];
+int n_arrays;
+
+[[noreturn]] void stop(const char *what) {
+    fprintf(stderr, "simulation: %s in kernel %s, block (%u, %u, %u), thread %d\n", what, kernel_name, now.at.x,
+            now.at.y, now.at.z, now.current);
+    abort();
+}
+
+#if defined(__x86_64__)
+extern "C" void cusim_switch(void **save, void *to);
+__asm__(".text\n.type cusim_switch, @function\ncusim_switch:\n"
+        "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\nmov %rsp, (%rdi)\n"
+        "mov %rsi, %rsp\npop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
+void *main_sp;
+#else
+ucontext_t main_context;
+#endif
+#if ASAN
+void *main_fake;
+const void *main_stack;
+size_t main_size;
+#endif
+
+void to_main(bool for_good) {
+    fiber &f = fibers[now.current];
+    (void)f;
+#if ASAN
+    void *fake = nullptr;
+    __sanitizer_start_switch_fiber(for_good ? nullptr : &fake, main_stack, main_size);
+#else
+    (void)for_good;
+#endif
+#if defined(__x86_64__)
+    cusim_switch(&f.sp, main_sp);
+#else
+    swapcontext(&f.context, &main_context);
+#endif
+#if ASAN
+    __sanitizer_finish_switch_fiber(fake, &main_stack, &main_size);
+#endif
+}
+
+void trampoline() {
+#if ASAN
+    __sanitizer_finish_switch_fiber(nullptr, &main_stack, &main_size);
+#endif
+    (*body)();
+    fibers[now.current].done = true;
+    to_main(true);
+    abort();
+}
+
+void resume(int i) {
+    fiber &f = fibers[i];
+    now.current = i;
+#if ASAN
+    __sanitizer_start_switch_fiber(&main_fake, f.stack, STACK);
+#endif
+#if defined(__x86_64__)
+    if (!f.started) {
+        void **s = reinterpret_cast<void **>(f.stack + STACK - 64);
+        *--s = nullptr; /* alignment as after a call */
+        *--s = reinterpret_cast<void *>(trampoline);
+        s -= 6;
+        memset(s, 0, 6 * sizeof *s);
+        f.sp = s;
+    }
+    f.started = true;
+    cusim_switch(&main_sp, f.sp);
+#else
+    if (!f.started) {
+        getcontext(&f.context);
+        f.context.uc_stack.ss_sp = f.stack;
+        f.context.uc_stack.ss_size = STACK;
+        makecontext(&f.context, trampoline, 0);
+    }
+    f.started = true;
+    swapcontext(&main_context, &f.context);
+#endif
+#if ASAN
+    __sanitizer_finish_switch_fiber(main_fake, nullptr, nullptr);
+#endif
+}
+
+void open_shared(size_t dynamic_bytes) {
+    n_arrays = 0;
+    static_used = 0;
+#if ASAN
+    __asan_unpoison_memory_region(static_arena, sizeof static_arena);
+    __asan_unpoison_memory_region(dynamic_arena, sizeof dynamic_arena);
+    memset(dynamic_arena, 0xFF, dynamic_bytes);
+    __asan_poison_memory_region(static_arena, sizeof static_arena);
+    __asan_poison_memory_region(dynamic_arena + dynamic_bytes, sizeof dynamic_arena - dynamic_bytes);
+#else
+    memset(dynamic_arena, 0xFF, dynamic_bytes);
+#endif
+}
+
+int order_wanted() {
+    static const int order = [] {
+        const char *s = getenv("TERN_SIM_ORDER");
+        return s ? atoi(s) : 0;
+    }();
+    return order;
+}
+
+void run_block() {
+    static std::vector<int> turn;
+    const int order = order_wanted();
+    turn.resize((size_t)now.n);
+    std::iota(turn.begin(), turn.end(), 0);
+    if (order == 1) std::reverse(turn.begin(), turn.end());
+    if (order > 1) std::shuffle(turn.begin(), turn.end(), std::mt19937((unsigned)order + now.at.x));
+    for (int i = 0; i < now.n; i++) {
+        fibers[i].started = fibers[i].done = false;
+        fibers[i].waits = 0;
+    }
+    live = now.n;
+    waiting = 0;
+    while (live > 0) {
+        const uint64_t before = progress;
+        const int alive = live;
+        for (int i : turn) {
+            if (fibers[i].done) continue;
+            resume(i);
+            if (!fibers[i].done) continue;
+            live--;
+            if (waiting && waiting == live) { /* as the hardware does, threads that ended are not waited for */
+                waiting = 0;
+                epoch++;
+            }
+        }
+        if (progress == before && live == alive) stop("a barrier that some threads do not reach");
+    }
+}
+
+} // namespace
+
+void launch(dim3 grid, dim3 block, size_t dynamic_bytes, bool independent, const char *name,
+            const std::function<void()> &kernel) {
+    std::lock_guard<std::recursive_mutex> guard(one_launch);
+    kernel_name = name;
+    now.grid = grid;
+    now.block = block;
+    const uint64_t n = (uint64_t)block.x * block.y * block.z;
+    if (n == 0 || n > MAX_THREADS || (uint64_t)grid.x * grid.y * grid.z == 0 || grid.y > 65535 || grid.z > 65535 ||
+        dynamic_bytes > DYNAMIC)
+        stop("a launch that no device accepts");
+    now.n = (int)n;
+    body = &kernel;
+    plain = independent;
+    for (int i = 0; i < now.n; i++) {
+        if (!independent && !fibers[i].stack) fibers[i].stack = (char *)aligned_alloc(4096, STACK);
+        const unsigned u = (unsigned)i;
+        now.index[i] = dim3(u % block.x, u / block.x % block.y, u / (block.x * block.y));
+    }
+    for (unsigned z = 0; z < grid.z; z++)
+        for (unsigned y = 0; y < grid.y; y++)
+            for (unsigned x = 0; x < grid.x; x++) {
+                now.at = dim3(x, y, z);
+                open_shared(dynamic_bytes);
+                if (independent)
+                    for (now.current = 0; now.current < now.n; now.current++) kernel();
+                else
+                    run_block();
+            }
+}
+
+void barrier() {
+    if (plain) stop("a barrier in a kernel launched as one of independent threads");
+    const unsigned mine = epoch;
+    progress++;
+    if (++waiting == live) {
+        waiting = 0;
+        epoch++;
+        return;
+    }
+    while (mine == epoch) to_main(false);
+}
+
+void warp_barrier(unsigned mask) {
+    if (plain) stop("a warp's barrier in a kernel launched as one of independent threads");
+    const int me = now.current, warp = me & ~(WARP - 1);
+    if (!(mask >> (me - warp) & 1)) stop("a thread that is not in the mask of its own barrier");
+    fibers[me].waits = mask;
+    progress++;
+    bool all = true;
+    for (int l = 0; l < WARP && warp + l < now.n; l++)
+        if (mask >> l & 1 && fibers[warp + l].waits != mask) {
+            if (fibers[warp + l].done) stop("a warp's barrier with a thread that has ended");
+            all = false;
+        }
+    if (all)
+        for (int l = 0; l < WARP && warp + l < now.n; l++) {
+            if (mask >> l & 1) fibers[warp + l].waits = 0;
+        }
+    else
+        while (fibers[me].waits) to_main(false);
+}
+
+unsigned ballot(unsigned mask, bool vote) {
+    const int warp = now.current & ~(WARP - 1);
+    now.slot[now.current] = vote;
+    warp_barrier(mask);
+    unsigned result = 0;
+    for (int l = 0; l < WARP && warp + l < now.n; l++)
+        if (mask >> l & 1 && now.slot[warp + l]) result |= 1u << l;
+    warp_barrier(mask);
+    return result;
+}
+
+void *shared(int key, size_t bytes) {
+    for (int i = 0; i < n_arrays; i++)
+        if (arrays[i].key == key) return arrays[i].p;
+    if (n_arrays == ARRAYS) stop("too many shared arrays");
+    static_used = (static_used + ZONE + 15) & ~(size_t)15;
+    if (static_used + bytes > STATIC_ARENA - ZONE) stop("too much static shared memory (48 KiB on a device)");
+    void *p = static_arena + static_used;
+#if ASAN
+    __asan_unpoison_memory_region(p, bytes);
+#endif
+    memset(p, 0xFF, bytes);
+    static_used += bytes;
+    arrays[n_arrays].key = key;
+    arrays[n_arrays++].p = p;
+    return p;
+}
+
+void *dynamic_shared() { return dynamic_arena; }
+
+} // namespace cusim
