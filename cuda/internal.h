@@ -84,6 +84,9 @@ static inline bool terni_cuda_is_float(int dtype) {
 int64_t terni_cuda_count(const terni_view *v);
 bool terni_cuda_contiguous(const terni_view *v);
 
+/* A constant as one element of dtype, in the low bytes. */
+void terni_cuda_constant(int dtype, const terni_fill_opts *o, uint64_t *bits);
+
 enum { TERNI_EACH_VIEWS = 4 };
 
 /* Several views of one shape, without dimensions of size 1 and with neighbours joined where all views let them. Dimension 0 is

@@ -36,6 +36,8 @@
     T *const name = reinterpret_cast<T *>(terni_dynamic_)
 #endif
 
+#include <type_traits>
+
 #include "half.h"
 
 /* ---- dtypes: as stored, and as computed with ------------------------------------------------------------------------------------- */
@@ -208,6 +210,22 @@ __device__ __forceinline__ terni_bfloat terni_from_double<terni_bfloat>(double v
             __VA_ARGS__;                     \
         } break;                             \
     }
+
+/* A product and a sum that are rounded one by one, as the CPU's are: never one fma. */
+__device__ __forceinline__ double terni_plain_product(double a, double b) {
+#ifdef TERNI_SIMULATED
+    return a * b;
+#else
+    return __dmul_rn(a, b);
+#endif
+}
+__device__ __forceinline__ double terni_plain_sum(double a, double b) {
+#ifdef TERNI_SIMULATED
+    return a + b;
+#else
+    return __dadd_rn(a, b);
+#endif
+}
 
 /* ---- launches ------------------------------------------------------------------------------------------------------------------------- */
 

@@ -1,4 +1,7 @@
 /* Plain arithmetic on views, on the host. */
+#include <string.h>
+
+#include "half.h"
 #include "internal.h"
 
 size_t terni_cuda_size(int dtype) {
@@ -50,4 +53,35 @@ bool terni_cuda_join(terni_each *e, const terni_view *const *v, int n) {
         for (int i = 0; i < n; i++) e->stride[i][0] = 1;
     }
     return true;
+}
+
+void terni_cuda_constant(int dtype, const terni_fill_opts *o, uint64_t *bits) {
+    *bits = 0;
+    switch (dtype) {
+        case TERN_F32: {
+            const float v = (float)o->value;
+            memcpy(bits, &v, sizeof v);
+            break;
+        }
+        case TERN_F64:
+            memcpy(bits, &o->value, sizeof o->value);
+            break;
+        case TERN_F16:
+            *bits = terni_f16_from(o->value);
+            break;
+        case TERN_BF16:
+            *bits = terni_bf16_from(o->value);
+            break;
+        case TERN_I64:
+            memcpy(bits, &o->integer, sizeof o->integer);
+            break;
+        case TERN_I32:
+            *bits = (uint32_t)o->integer;
+            break;
+        case TERN_U8:
+            *bits = (uint8_t)o->integer;
+            break;
+        default:
+            *bits = o->value != 0;
+    }
 }
