@@ -102,7 +102,10 @@ __global__ void change(uint32_t n, terni_walk<2> w, bool to_bool) {
     int64_t at[2];
     w.at(i, at);
     const I v = static_cast<const I *>(w.data[1])[at[1]];
-    static_cast<O *>(w.data[0])[at[0]] = to_bool ? (O)(terni_load<I>(v) != 0) : convert<I, O>(v);
+    O r = convert<I, O>(v);
+    if constexpr (std::is_same<O, uint8_t>::value)
+        if (to_bool) r = terni_load<I>(v) != 0;
+    static_cast<O *>(w.data[0])[at[0]] = r;
 }
 
 template <class I, class O>

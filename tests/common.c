@@ -58,7 +58,7 @@ void check_begin(const char *suite, const char *name) {
     damaged_before = tern_memory_damaged();
     tern_seed(1);
     test_seed(1);
-    live_before = tern_memory_device(tern_cpu()).live;
+    live_before = test_live();
 }
 
 void check_forgive_damage(void) { damaged_before = tern_memory_damaged(); }
@@ -70,7 +70,7 @@ int check_end(void) {
     check_ok(test_name, 0);
     tern_scope_pop(0);
     test_remove_files();
-    const int64_t live = tern_memory_device(tern_cpu()).live;
+    const int64_t live = test_live();
     if (live != live_before)
         check_fail(test_name, 0, "%" PRId64 " bytes of tensors are alive at the end, %" PRId64 " at the start", live,
                    live_before);

@@ -127,7 +127,11 @@ bool check_shape(const char *file, int line, const char *what, tern_tensor *t, t
 /* A number in [lo, hi) from a stream of the tests' own (SplitMix64), which check_begin starts anew. */
 double test_uniform(double lo, double hi);
 void test_seed(uint64_t seed);
-/* A tensor of these doubles, row-major, converted to dtype here (not by the library). */
+/* Where the sweep's tensors live: TERN_TEST_DEVICE (cuda, say), or the CPU. */
+tern_device test_device(void);
+/* Bytes of tensors on the CPU and on the test's device. */
+int64_t test_live(void);
+/* A tensor of these doubles on the test's device, row-major, converted to dtype here (not by the library). */
 tern_tensor *test_tensor(const double *v, tern_shape shape, tern_dtype dtype);
 /* Uniform in [lo, hi). */
 tern_tensor *test_random(tern_shape shape, double lo, double hi, tern_dtype dtype);

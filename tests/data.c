@@ -135,13 +135,30 @@ int64_t shape_numel(tern_shape s) {
     return n;
 }
 
+tern_device test_device(void) {
+    static tern_device device;
+    static bool known;
+    const char *name = getenv("TERN_TEST_DEVICE");
+    if (!known && name && *name && !tern_device_parse(name, &device)) {
+        fprintf(stderr, "TERN_TEST_DEVICE is \"%s\": %s\n", name, tern_error_message());
+        exit(2);
+    }
+    known = true;
+    return device;
+}
+
+int64_t test_live(void) {
+    const int64_t live = tern_memory_device(tern_cpu()).live;
+    return test_device().type == TERN_CPU ? live : live + tern_memory_device(test_device()).live;
+}
+
 tern_tensor *test_tensor(const double *v, tern_shape shape, tern_dtype dtype) {
     const int64_t n = shape_numel(shape);
     const size_t size = tern_dtype_size(dtype);
     char *raw = malloc((size_t)(n > 0 ? n : 1) * size);
     if (!raw) return NULL;
     for (int64_t i = 0; i < n; i++) store_element(raw + (size_t)i * size, dtype, v[i]);
-    tern_tensor *t = tern_from(raw, shape, (tern_options){.dtype = dtype});
+    tern_tensor *t = tern_from(raw, shape, (tern_options){.dtype = dtype, .device = test_device()});
     free(raw);
     return t;
 }

@@ -268,7 +268,7 @@ static void run_once(run *r) {
     static const char *const mixed = "mixed layouts";
     check_case("%s %s, %s, %s", r->op->name, r->c->what, tern_dtype_name(r->dtype),
                r->plan == PLAN_MIXED ? mixed : layout_name((layout_kind)r->plan));
-    const int64_t live = tern_memory_device(tern_cpu()).live, damaged = tern_memory_damaged();
+    const int64_t live = test_live(), damaged = tern_memory_damaged();
     const int scope = tern_scope_push();
     inputs in;
     if (open_inputs(r, r->dtype, r->dtype, &in) && (in.strided || r->plan == LAYOUT_CONTIGUOUS)) {
@@ -283,7 +283,7 @@ static void run_once(run *r) {
     CHECK_OK();
     tern_scope_pop(scope);
     close_inputs(&in);
-    const int64_t now = tern_memory_device(tern_cpu()).live;
+    const int64_t now = test_live();
     CHECK(now == live, "%" PRId64 " bytes of tensors leaked", now - live);
     CHECK(tern_memory_damaged() == damaged, "memory was written to beyond the end of a block");
 }
