@@ -118,7 +118,8 @@ tern_tensor *buffer_open(buffer *b, const layout *l, tern_dtype dtype, double *v
     char *const end = b->data + b->bytes;
     ASAN_POISON_MEMORY_REGION(end, (size_t)(b->raw + b->raw_bytes - end));
     ASAN_POISON_MEMORY_REGION(b->raw, (size_t)(b->data - b->raw));
-    return tern_wrap(b->data, l->base, dtype, NULL, NULL);
+    tern_tensor *const t = tern_wrap(b->data, l->base, dtype, NULL, NULL);
+    return test_device().type == TERN_CPU ? t : tern_to(t, test_device());
 }
 
 bool buffer_intact(const buffer *b) {
