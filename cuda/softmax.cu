@@ -1,0 +1,133 @@
+/* softmax and log_softmax over the middle of [outer, C, inner], and their gradients. Rows (inner = 1): a block each, in three
+ * passes that the cache serves. Columns: a thread each, neighbours side by side. */
+#include "launch.h"
+
+namespace {
+
+enum { BLOCK = 256 };
+
+struct larger {
+    template <class T>
+    __device__ T operator()(T a, T b) const {
+        return a > b || a != a ? a : b; /* a NaN wins */
+    }
+};
+
+template <class A>
+__device__ __forceinline__ A lowest() {
+    return (A)-INFINITY;
+}
+
+template <class S, bool LOG>
+__global__ void __launch_bounds__(BLOCK) rows(int64_t C, const S *x, S *y) {
+    using A = terni_sum_t<S>;
+    TERNI_SHARED(A, scratch, 32);
+    x += (int64_t)blockIdx.x * C;
+    y += (int64_t)blockIdx.x * C;
+    A top = lowest<A>();
+    for (int64_t i = threadIdx.x; i < C; i += blockDim.x) top = larger()(top, (A)terni_load<S>(x[i]));
+    top = terni_block_all(top, lowest<A>(), scratch, larger());
+    A sum = 0;
+    for (int64_t i = threadIdx.x; i < C; i += blockDim.x) sum += exp((A)terni_load<S>(x[i]) - top);
+    sum = terni_block_all(sum, A(0), scratch, terni_plus());
+    const A part = LOG ? log(sum) : 1 / sum;
+    for (int64_t i = threadIdx.x; i < C; i += blockDim.x) {
+        const A v = (A)terni_load<S>(x[i]) - top;
+        y[i] = terni_store<S>((terni_math_t<S>)(LOG ? v - part : exp(v) * part));
+    }
+}
+
+template <class S, bool LOG>
+__global__ void __launch_bounds__(BLOCK) columns(int64_t n, int64_t C, int64_t inner, const S *x, S *y) {
+    using A = terni_sum_t<S>;
+    const int64_t t = terni_thread();
+    if (t >= n) return;
+    const int64_t at = t / inner * C * inner + t % inner;
+    x += at;
+    y += at;
+    A top = lowest<A>(), sum = 0;
+    for (int64_t i = 0; i < C; i++) top = larger()(top, (A)terni_load<S>(x[i * inner]));
+    for (int64_t i = 0; i < C; i++) sum += exp((A)terni_load<S>(x[i * inner]) - top);
+    const A part = LOG ? log(sum) : 1 / sum;
+    for (int64_t i = 0; i < C; i++) {
+        const A v = (A)terni_load<S>(x[i * inner]) - top;
+        y[i * inner] = terni_store<S>((terni_math_t<S>)(LOG ? v - part : exp(v) * part));
+    }
+}
+
+/* softmax: y (g - sum(g y)); log_softmax: g - e^y sum(g). */
+template <class S, bool LOG>
+__global__ void __launch_bounds__(BLOCK) rows_grad(int64_t C, const S *g, const S *y, S *gx) {
+    using A = terni_sum_t<S>;
+    TERNI_SHARED(A, scratch, 32);
+    const int64_t at = (int64_t)blockIdx.x * C;
+    A sum = 0;
+    for (int64_t i = threadIdx.x; i < C; i += blockDim.x) sum += (A)terni_load<S>(g[at + i]) * (LOG ? A(1) : (A)terni_load<S>(y[at + i]));
+    sum = terni_block_all(sum, A(0), scratch, terni_plus());
+    for (int64_t i = threadIdx.x; i < C; i += blockDim.x) {
+        const A gi = terni_load<S>(g[at + i]), yi = terni_load<S>(y[at + i]);
+        gx[at + i] = terni_store<S>((terni_math_t<S>)(LOG ? gi - exp(yi) * sum : yi * (gi - sum)));
+    }
+}
+
+template <class S, bool LOG>
+__global__ void __launch_bounds__(BLOCK) columns_grad(int64_t n, int64_t C, int64_t inner, const S *g, const S *y, S *gx) {
+    using A = terni_sum_t<S>;
+    const int64_t t = terni_thread();
+    if (t >= n) return;
+    const int64_t at = t / inner * C * inner + t % inner;
+    A sum = 0;
+    for (int64_t i = 0; i < C; i++)
+        sum += (A)terni_load<S>(g[at + i * inner]) * (LOG ? A(1) : (A)terni_load<S>(y[at + i * inner]));
+    for (int64_t i = 0; i < C; i++) {
+        const A gi = terni_load<S>(g[at + i * inner]), yi = terni_load<S>(y[at + i * inner]);
+        gx[at + i * inner] = terni_store<S>((terni_math_t<S>)(LOG ? gi - exp(yi) * sum : yi * (gi - sum)));
+    }
+}
+
+/* Threads for a row of C: a multiple of 32. */
+unsigned row_block(int64_t C) {
+    unsigned b = 32;
+    while (b < BLOCK && (int64_t)b * 4 < C) b *= 2;
+    return b;
+}
+
+template <bool LOG>
+bool forward(const terni_call *c) {
+    const terni_view *x = c->in[0], *y = c->out[0];
+    const int64_t outer = x->shape[0], C = x->shape[1], inner = x->shape[2];
+    if (outer * C * inner == 0) return true;
+    terni_cuda_device *d = terni_cuda_use(c->device);
+    if (!d) return false;
+    TERNI_FLOATS(x->dtype, {
+        const S *p = static_cast<const S *>(x->data);
+        S *q = static_cast<S *>(y->data);
+        if (inner == 1) return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows<S, LOG>), C, p, q);
+        return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns<S, LOG>), outer * inner, C, inner, p, q);
+    })
+    return false;
+}
+
+template <bool LOG>
+bool backward(const terni_call *c) {
+    const terni_view *g = c->in[0], *y = c->in[1], *gx = c->out[0];
+    const int64_t outer = y->shape[0], C = y->shape[1], inner = y->shape[2];
+    if (outer * C * inner == 0) return true;
+    terni_cuda_device *d = terni_cuda_use(c->device);
+    if (!d) return false;
+    TERNI_FLOATS(y->dtype, {
+        const S *p = static_cast<const S *>(g->data);
+        const S *q = static_cast<const S *>(y->data);
+        S *r = static_cast<S *>(gx->data);
+        if (inner == 1) return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows_grad<S, LOG>), C, p, q, r);
+        return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns_grad<S, LOG>), outer * inner, C, inner, p, q, r);
+    })
+    return false;
+}
+
+} // namespace
+
+extern "C" bool terni_cuda_softmax(const terni_call *c) { return forward<false>(c); }
+extern "C" bool terni_cuda_log_softmax(const terni_call *c) { return forward<true>(c); }
+extern "C" bool terni_cuda_softmax_grad(const terni_call *c) { return backward<false>(c); }
+extern "C" bool terni_cuda_log_softmax_grad(const terni_call *c) { return backward<true>(c); }
