@@ -26,7 +26,7 @@ extern const terni_host *terni_cuda_host;
 
 typedef enum terni_fault_kind {
     TERNI_FAULT_NONE = 0,
-    TERNI_FAULT_INDEX,       /* "OP: index VALUE at position POSITION is outside [LOW, HIGH)" */
+    TERNI_FAULT_INDEX,       /* "OP: index VALUE at position POSITION is outside dimension LOW of size HIGH" */
     TERNI_FAULT_TARGET,      /* "OP: target VALUE at position POSITION is outside [LOW, HIGH)" */
     TERNI_FAULT_PROBABILITY, /* "OP: a probability is not in [0, 1]" */
     TERNI_FAULT_WEIGHTS,     /* "OP: row POSITION ..." of multinomial; VALUE says what */

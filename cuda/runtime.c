@@ -174,9 +174,11 @@ static bool report(terni_cuda_device *d) {
     const long long value = f.value, at = f.position, low = f.low, high = f.high;
     switch (f.kind) {
         case TERNI_FAULT_INDEX:
+            return terni_cuda_fail(TERN_ERR_INDEX, "%s: index %lld at position %lld is outside dimension %lld of size %lld", f.op,
+                                   value, at, low, high);
         case TERNI_FAULT_TARGET:
-            return terni_cuda_fail(TERN_ERR_INDEX, "%s: %s %lld at position %lld is outside [%lld, %lld)", f.op,
-                                   f.kind == TERNI_FAULT_INDEX ? "index" : "target", value, at, low, high);
+            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld at position %lld is outside [%lld, %lld)", f.op, value, at, low,
+                                   high);
         case TERNI_FAULT_PROBABILITY:
             return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: the probability at position %lld is not in [0, 1]", f.op, at);
         case TERNI_FAULT_WEIGHTS:
