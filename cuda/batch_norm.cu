@@ -184,7 +184,7 @@ extern "C" bool terni_cuda_group_norm_grad(const terni_call *c) {
         using A = terni_sum_t<S>;
         const S *pg = static_cast<const S *>(g->data), *px = static_cast<const S *>(x->data);
         const A *mean = static_cast<const A *>(c->in[3]->data), *rstd = static_cast<const A *>(c->in[4]->data);
-        if (c->out[0] && N * I && !TERNI_LAUNCH(d, (unsigned)(N * groups), terni_norm_block(C / groups * I), 0, (group_grad_x<S>), C, I, groups, pg, px,
+        if (c->out[0] && N * I > 0 && !TERNI_LAUNCH(d, (unsigned)(N * groups), terni_norm_block(C / groups * I), 0, (group_grad_x<S>), C, I, groups, pg, px,
                                        terni_parameter_of<S>(c->in[2]), mean, rstd, static_cast<S *>(c->out[0]->data)))
             return false;
         if (!c->out[1] && !c->out[2]) return true;

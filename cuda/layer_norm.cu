@@ -100,7 +100,7 @@ bool run_grad(terni_cuda_device *d, const terni_view *g, const terni_view *x, co
     const int64_t R = x->shape[0], C = x->shape[1];
     const S *pg = static_cast<const S *>(g->data), *px = static_cast<const S *>(x->data);
     const A *pm = mean ? static_cast<const A *>(mean->data) : nullptr, *pr = static_cast<const A *>(rstd->data);
-    if (gx && R * C && !TERNI_LAUNCH(d, (unsigned)R, terni_norm_block(C), 0, (grad_x<S>), C, pg, px, terni_parameter_of<S>(w), pm, pr,
+    if (gx && R * C > 0 && !TERNI_LAUNCH(d, (unsigned)R, terni_norm_block(C), 0, (grad_x<S>), C, pg, px, terni_parameter_of<S>(w), pm, pr,
                             static_cast<S *>(gx->data)))
         return false;
     if ((!gw && !gb) || C == 0) return true;
