@@ -30,7 +30,9 @@ typedef enum terni_fault_kind {
     TERNI_FAULT_TARGET,      /* "OP: target VALUE at position POSITION is outside [LOW, HIGH)" */
     TERNI_FAULT_PROBABILITY, /* "OP: a probability is not in [0, 1]" */
     TERNI_FAULT_WEIGHTS,     /* "OP: row POSITION ..." of multinomial; VALUE says what */
-    TERNI_FAULT_LENGTH,      /* "OP: the length or label VALUE of sequence POSITION is outside [LOW, HIGH]" */
+    TERNI_FAULT_INPUT_LENGTH,  /* "OP: input length VALUE of sequence POSITION, expected LOW to HIGH" */
+    TERNI_FAULT_TARGET_LENGTH, /* "OP: target length ..." */
+    TERNI_FAULT_LABEL,         /* "OP: target VALUE of sequence POSITION is outside [LOW, HIGH)" */
 } terni_fault_kind;
 
 typedef struct terni_fault {

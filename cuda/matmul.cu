@@ -7,7 +7,7 @@ enum { TILE = 16 };
 
 struct matrices {
     int64_t m, n, k;
-    int64_t ar, ac, br, bc; /* strides of rows and columns */
+    int64_t ar, ac, br, bc, bias; /* strides of rows and columns */
     int batch_ndim;
     terni_divisor size[TERN_MAX_DIMS];
     int64_t as[TERN_MAX_DIMS], bs[TERN_MAX_DIMS];
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(TILE *TILE) product(matrices p, const S *a, co
         __syncthreads();
     }
     if (row >= p.m || col >= p.n) return;
-    if (bias) sum += (A)terni_load<S>(bias[col]);
+    if (bias) sum += (A)terni_load<S>(bias[col * p.bias]);
     y[((int64_t)blockIdx.z * p.m + row) * p.n + col] = terni_store<S>((terni_math_t<S>)sum);
 }
 
@@ -71,6 +71,7 @@ extern "C" bool terni_cuda_matmul(const terni_call *c) {
     p.ac = a->strides[n - 1];
     p.br = b->strides[n - 2];
     p.bc = b->strides[n - 1];
+    p.bias = bias ? bias->strides[0] : 0;
     p.batch_ndim = n - 2;
     int64_t batch = 1;
     for (int i = 0; i < n - 2; i++) {

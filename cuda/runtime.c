@@ -186,9 +186,12 @@ static bool report(terni_cuda_device *d) {
                                    value == 0   ? "holds a negative or not finite number"
                                    : value == 1 ? "sums to 0"
                                                 : "has fewer numbers above 0 than samples");
+        case TERNI_FAULT_LABEL:
+            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld of sequence %lld is outside [%lld, %lld)", f.op, value, at,
+                                   low, high);
         default:
-            return terni_cuda_fail(TERN_ERR_INDEX, "%s: %lld in sequence %lld is outside [%lld, %lld]", f.op, value, at, low,
-                                   high);
+            return terni_cuda_fail(TERN_ERR_INDEX, "%s: %s length %lld of sequence %lld, expected %lld to %lld", f.op,
+                                   f.kind == TERNI_FAULT_INPUT_LENGTH ? "input" : "target", value, at, low, high);
     }
 }
 

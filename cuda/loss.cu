@@ -1,0 +1,339 @@
+/* cross_entropy over [N, C, I] and its gradient, pair_loss, ctc_loss. Losses of positions are summed by one block in a fixed order. */
+#include "launch.h"
+
+namespace {
+
+enum { BLOCK = 256, ALWAYS_IGNORED = -100 };
+
+__device__ __forceinline__ int64_t target_at(const void *t, bool wide, int64_t i) {
+    return wide ? static_cast<const int64_t *>(t)[i] : (int64_t) static_cast<const int32_t *>(t)[i];
+}
+
+struct larger {
+    template <class T>
+    __device__ T operator()(T a, T b) const {
+        return b > a ? b : a;
+    }
+};
+
+/* Block p: position p = n I + i. loss is NaN where the target is no class. */
+template <class S>
+__global__ void __launch_bounds__(BLOCK) entropies(int64_t C, int64_t I, const S *x, const void *target, bool wide, terni_sum_t<S> *lse,
+                                                  double *loss, terni_cross_entropy_opts o, terni_fault *fault) {
+    using A = terni_sum_t<S>;
+    TERNI_SHARED(double, scratch, 32);
+    const int64_t p = blockIdx.x;
+    x += p / I * C * I + p % I;
+    double top = -INFINITY, sum = 0, all = 0;
+    for (int64_t k = threadIdx.x; k < C; k += blockDim.x) top = larger()(top, (double)terni_load<S>(x[k * I]));
+    top = terni_block_all(top, (double)-INFINITY, scratch, larger());
+    for (int64_t k = threadIdx.x; k < C; k += blockDim.x) {
+        const A v = terni_load<S>(x[k * I]);
+        sum += (double)exp(v - (A)top);
+        all += (double)v;
+    }
+    sum = terni_block_all(sum, 0.0, scratch, terni_plus());
+    if (o.label_smoothing > 0) all = terni_block_all(all, 0.0, scratch, terni_plus());
+    if (threadIdx.x) return;
+    const double l = top + log(sum);
+    lse[p] = (A)l;
+    loss[p] = 0;
+    const int64_t t = target_at(target, wide, p);
+    if (t == ALWAYS_IGNORED || t == o.ignore_index) return;
+    if (t < 0 || t >= C) {
+        terni_note(fault, TERNI_FAULT_TARGET, "cross_entropy", t, p, 0, C);
+        loss[p] = NAN;
+        return;
+    }
+    const double hit = l - (double)terni_load<S>(x[t * I]);
+    loss[p] = o.label_smoothing > 0 ? (1 - o.label_smoothing) * hit + o.label_smoothing * (l - all / (double)C) : hit;
+}
+
+/* One block: the count of targets, and what is asked of the losses. */
+template <class S>
+__global__ void __launch_bounds__(BLOCK) entropy_total(int64_t n, const void *target, bool wide, const double *loss, S *out,
+                                                      terni_sum_t<S> *count, terni_cross_entropy_opts o) {
+    TERNI_SHARED(double, scratch, 32);
+    double sum = 0, hits = 0;
+    for (int64_t p = threadIdx.x; p < n; p += blockDim.x) {
+        const int64_t t = target_at(target, wide, p);
+        hits += t != ALWAYS_IGNORED && t != o.ignore_index;
+        sum += loss[p];
+        if (o.reduction == TERN_REDUCE_NONE) out[p] = terni_from_double<S>(loss[p]);
+    }
+    sum = terni_block_all(sum, 0.0, scratch, terni_plus());
+    hits = terni_block_all(hits, 0.0, scratch, terni_plus());
+    if (threadIdx.x) return;
+    *count = (terni_sum_t<S>)hits;
+    if (o.reduction == TERN_REDUCE_SUM) out[0] = terni_from_double<S>(sum);
+    if (o.reduction == TERN_REDUCE_MEAN) out[0] = terni_from_double<S>(sum / hits);
+}
+
+template <class S>
+__global__ void __launch_bounds__(BLOCK) entropy_grad(int64_t total, int64_t C, int64_t I, const S *g, const S *x, const void *target, bool wide,
+                                                     const terni_sum_t<S> *lse, const terni_sum_t<S> *count, S *gx, terni_cross_entropy_opts o) {
+    using A = terni_sum_t<S>;
+    const int64_t e = terni_thread();
+    if (e >= total) return;
+    const int64_t k = e / I % C, p = e / I / C * I + e % I, t = target_at(target, wide, p);
+    if (t == ALWAYS_IGNORED || t == o.ignore_index) {
+        gx[e] = terni_store<S>(0);
+        return;
+    }
+    const double scale = o.reduction == TERN_REDUCE_MEAN ? 1 / (double)*count : 1;
+    const A gp = (A)((double)terni_load<S>(g[o.reduction == TERN_REDUCE_NONE ? p : 0]) * scale);
+    const A smooth = (A)(o.label_smoothing / (double)C), one = (A)(1 - o.label_smoothing);
+    const A v = (exp((A)terni_load<S>(x[e]) - lse[p]) - smooth) * gp - (k == t ? one * gp : A(0));
+    gx[e] = terni_store<S>((terni_math_t<S>)v);
+}
+
+/* ---- pair_loss ---------------------------------------------------------------------------------------------------------------------------- */
+
+template <class T>
+__device__ __forceinline__ T pair_value(const terni_pair_loss_opts &o, T a, T b) {
+    const T e = a - b;
+    if (o.kind == TERNI_PAIR_SQUARE) return e * e;
+    if (o.kind == TERNI_PAIR_ABS) return fabs(e);
+    if (o.kind == TERNI_PAIR_HUBER) {
+        const T s = fabs(e), p = (T)o.parameter, m = s < p ? s : p;
+        return m * (s - m * (T)0.5);
+    }
+    return ((a > 0 ? a : T(0)) - a * b) + log1p(exp(-fabs(a)));
+}
+template <class T>
+__device__ __forceinline__ T pair_slope(const terni_pair_loss_opts &o, T a, T b) {
+    const T e = a - b, p = (T)o.parameter;
+    if (o.kind == TERNI_PAIR_SQUARE) return 2 * e;
+    if (o.kind == TERNI_PAIR_ABS) return e > 0 ? T(1) : (e < 0 ? T(-1) : e);
+    if (o.kind == TERNI_PAIR_HUBER) return e > p ? p : (e < -p ? -p : e);
+    const T x = exp(-fabs(a));
+    return (a < 0 ? x : T(1)) / (1 + x) - b;
+}
+
+template <class T>
+__global__ void pair_each(int64_t n, const T *a, const T *b, T *y, terni_pair_loss_opts o) {
+    const int64_t i = terni_thread();
+    if (i < n) y[i] = pair_value(o, a[i], b[i]) * (T)o.factor;
+}
+/* Blocks sum shares; then one block the shares. */
+template <class T>
+__global__ void __launch_bounds__(BLOCK) pair_sums(int64_t n, int64_t share, const T *a, const T *b, double *parts, terni_pair_loss_opts o) {
+    TERNI_SHARED(double, scratch, 32);
+    const int64_t from = blockIdx.x * share, end = from + share < n ? from + share : n;
+    double sum = 0;
+    for (int64_t i = from + threadIdx.x; i < end; i += blockDim.x) sum += (double)pair_value(o, a[i], b[i]);
+    sum = terni_block_all(sum, 0.0, scratch, terni_plus());
+    if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+template <class T>
+__global__ void __launch_bounds__(BLOCK) pair_total(int64_t n, const double *parts, T *y, double factor) {
+    TERNI_SHARED(double, scratch, 32);
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += parts[i];
+    sum = terni_block_all(sum, 0.0, scratch, terni_plus());
+    if (threadIdx.x == 0) *y = (T)(sum * factor);
+}
+template <class T>
+__global__ void pair_grad(int64_t n, const T *g, const T *a, const T *b, T *ga, T *gb, terni_pair_loss_opts o) {
+    const int64_t i = terni_thread();
+    if (i >= n) return;
+    const T gi = o.reduction == TERN_REDUCE_NONE ? g[i] * (T)o.factor : (T)((double)g[0] * o.factor);
+    const T d = pair_slope(o, a[i], b[i]);
+    if (ga) ga[i] = gi * d;
+    if (gb) gb[i] = o.kind == TERNI_PAIR_LOGITS ? -gi * a[i] : -gi * d;
+}
+
+template <class T>
+bool run_pair(terni_cuda_device *d, const terni_call *c) {
+    const terni_pair_loss_opts o = *static_cast<const terni_pair_loss_opts *>(c->opts);
+    const int64_t n = terni_cuda_count(c->in[0]);
+    const T *a = static_cast<const T *>(c->in[0]->data), *b = static_cast<const T *>(c->in[1]->data);
+    T *y = static_cast<T *>(c->out[0]->data);
+    if (o.reduction == TERN_REDUCE_NONE) return n == 0 || TERNI_LAUNCH_EACH(d, terni_blocks(n, BLOCK), BLOCK, (pair_each<T>), n, a, b, y, o);
+    int64_t blocks = (n + BLOCK * 16 - 1) / (BLOCK * 16);
+    blocks = blocks < 1 ? 1 : blocks > 1024 ? 1024 : blocks;
+    double *parts = static_cast<double *>(terni_cuda_scratch(d, (size_t)blocks * sizeof(double)));
+    if (!parts) return false;
+    const bool ok = TERNI_LAUNCH(d, (unsigned)blocks, BLOCK, 0, (pair_sums<T>), n, (n + blocks - 1) / blocks, a, b, parts, o) &&
+                    TERNI_LAUNCH(d, 1, BLOCK, 0, (pair_total<T>), blocks, (const double *)parts, y, o.factor);
+    terni_cuda_scratch_free(d, parts);
+    return ok;
+}
+
+template <class T>
+bool run_pair_grad(terni_cuda_device *d, const terni_call *c) {
+    const int64_t n = terni_cuda_count(c->in[1]);
+    if (n == 0) return true;
+    return TERNI_LAUNCH_EACH(d, terni_blocks(n, BLOCK), BLOCK, (pair_grad<T>), n, static_cast<const T *>(c->in[0]->data),
+                             static_cast<const T *>(c->in[1]->data), static_cast<const T *>(c->in[2]->data),
+                             c->out[0] ? static_cast<T *>(c->out[0]->data) : nullptr,
+                             c->out[1] ? static_cast<T *>(c->out[1]->data) : nullptr, *static_cast<const terni_pair_loss_opts *>(c->opts));
+}
+
+/* ---- ctc_loss: a block to a sequence, its threads along the lattice of blank, label, blank, ..., blank ---------------------------------------- */
+
+struct ctc {
+    int64_t T, N, C, blank, wide, count; /* wide: room for the longest lattice */
+    const int64_t *target, *start, *input_length, *target_length;
+    double *room; /* a sequence: alpha [T][wide], beta [2][wide] */
+    terni_fault *fault;
+};
+
+__device__ __forceinline__ double add2(double a, double b) {
+    const double m = a > b ? a : b;
+    return m == -INFINITY ? m : m + log1p(exp((a > b ? b : a) - m));
+}
+__device__ __forceinline__ int64_t label(const ctc &j, const int64_t *target, int64_t s) { return s % 2 ? target[s / 2] : j.blank; }
+__device__ __forceinline__ bool skips(const ctc &j, const int64_t *target, int64_t s) {
+    return s > 1 && s % 2 && target[s / 2] != target[s / 2 - 1] && target[s / 2] != j.blank;
+}
+/* All threads come to the same answer. */
+__device__ bool ctc_good(const ctc &j, int64_t n) {
+    const int64_t inputs = j.input_length[n], targets = j.target_length[n];
+    if (inputs < 0 || inputs > j.T) {
+        if (threadIdx.x == 0) terni_note(j.fault, TERNI_FAULT_INPUT_LENGTH, "ctc_loss", inputs, n, 0, j.T);
+        return false;
+    }
+    const int64_t left = j.start[n] < 0 ? 0 : j.count - j.start[n], own = n + 1 < j.N ? j.start[n + 1] - j.start[n] : left;
+    const int64_t room = own < left ? own : left;
+    if (targets < 0 || targets > room || 2 * targets + 1 > j.wide) {
+        if (threadIdx.x == 0) terni_note(j.fault, TERNI_FAULT_TARGET_LENGTH, "ctc_loss", targets, n, 0, room < 0 ? 0 : room);
+        return false;
+    }
+    for (int64_t s = 0; s < targets; s++) {
+        const int64_t k = j.target[j.start[n] + s];
+        if (k >= 0 && k < j.C) continue;
+        if (threadIdx.x == 0) terni_note(j.fault, TERNI_FAULT_LABEL, "ctc_loss", k, n, 0, j.C);
+        return false;
+    }
+    return true;
+}
+
+template <class S>
+__global__ void __launch_bounds__(BLOCK) ctc_sequences(ctc j, const S *log_probs, S *loss, S *grad) {
+    const int64_t n = blockIdx.x, step = j.N * j.C;
+    const S *lp = log_probs + n * j.C;
+    if (grad) grad += n * j.C;
+    for (int64_t t = 0; grad && t < j.T; t++)
+        for (int64_t k = threadIdx.x; k < j.C; k += blockDim.x) grad[t * step + k] = 0;
+    if (!ctc_good(j, n)) {
+        if (threadIdx.x == 0) loss[n] = NAN;
+        return;
+    }
+    const int64_t length = j.input_length[n], l = 2 * j.target_length[n] + 1, *target = j.target + j.start[n];
+    double *alpha = j.room + n * (j.T + 2) * j.wide, *beta = alpha + j.T * j.wide;
+    if (length == 0) {
+        if (threadIdx.x == 0) loss[n] = l == 1 ? S(0) : (S)INFINITY;
+        return;
+    }
+    for (int64_t t = 0; t < length; t++) {
+        const double *a = alpha + (t - 1) * j.wide;
+        for (int64_t s = threadIdx.x; s < l; s += blockDim.x) {
+            double in = t == 0 ? (s < 2 ? 0 : -INFINITY) : a[s];
+            if (t > 0 && s > 0) in = add2(in, a[s - 1]);
+            if (t > 0 && skips(j, target, s)) in = add2(in, a[s - 2]);
+            alpha[t * j.wide + s] = in + (double)lp[t * step + label(j, target, s)];
+        }
+        __syncthreads();
+    }
+    const double *end = alpha + (length - 1) * j.wide;
+    const double total = l > 1 ? add2(end[l - 1], end[l - 2]) : end[0];
+    if (threadIdx.x == 0) loss[n] = (S)-total;
+    if (!grad || total == -INFINITY) return;
+    double *now = beta, *next = beta + j.wide; /* from here on, without the element at t itself */
+    for (int64_t t = length - 1; t >= 0; t--) {
+        for (int64_t s = threadIdx.x; s < l; s += blockDim.x) {
+            double out = t == length - 1 ? (s >= l - 2 ? 0 : -INFINITY) : next[s];
+            if (t < length - 1 && s + 1 < l) out = add2(out, next[s + 1]);
+            if (t < length - 1 && s + 2 < l && skips(j, target, s + 2)) out = add2(out, next[s + 2]);
+            alpha[t * j.wide + s] = alpha[t * j.wide + s] + out - total;
+            now[s] = out + (double)lp[t * step + label(j, target, s)];
+        }
+        __syncthreads();
+        if (threadIdx.x == 0) /* labels repeat: one thread adds, in order */
+            for (int64_t s = 0; s < l; s++) grad[t * step + label(j, target, s)] -= (S)exp(alpha[t * j.wide + s]);
+        double *swap = now;
+        now = next;
+        next = swap;
+        __syncthreads();
+    }
+}
+
+template <class S>
+bool run_ctc(terni_cuda_device *d, const terni_call *c) {
+    const terni_view *x = c->in[0];
+    ctc j;
+    j.T = x->shape[0];
+    j.N = x->shape[1];
+    j.C = x->shape[2];
+    j.blank = static_cast<const terni_ctc_opts *>(c->opts)->blank;
+    j.count = terni_cuda_count(c->in[1]);
+    j.wide = 2 * (c->in[1]->ndim == 2 ? c->in[1]->shape[1] : j.count) + 1;
+    j.target = static_cast<const int64_t *>(c->in[1]->data);
+    j.start = static_cast<const int64_t *>(c->in[2]->data);
+    j.input_length = static_cast<const int64_t *>(c->in[3]->data);
+    j.target_length = static_cast<const int64_t *>(c->in[4]->data);
+    j.fault = d->fault;
+    if (j.N == 0) return true;
+    j.room = static_cast<double *>(terni_cuda_scratch(d, (size_t)(j.N * (j.T + 2) * j.wide) * sizeof(double)));
+    if (!j.room) return false;
+    const bool ok = TERNI_LAUNCH(d, (unsigned)j.N, BLOCK, 0, (ctc_sequences<S>), j, static_cast<const S *>(x->data),
+                                 static_cast<S *>(c->out[0]->data), c->out[1] ? static_cast<S *>(c->out[1]->data) : nullptr);
+    terni_cuda_scratch_free(d, j.room);
+    return ok;
+}
+
+} // namespace
+
+extern "C" bool terni_cuda_cross_entropy(const terni_call *c) {
+    const terni_view *x = c->in[0];
+    const terni_cross_entropy_opts o = *static_cast<const terni_cross_entropy_opts *>(c->opts);
+    const int64_t n = x->shape[0] * x->shape[2];
+    terni_cuda_device *d = terni_cuda_use(c->device);
+    if (!d) return false;
+    const bool wide = c->in[1]->dtype == TERN_I64;
+    const void *target = c->in[1]->data;
+    double *loss = static_cast<double *>(terni_cuda_scratch(d, (size_t)n * sizeof(double)));
+    if (!loss) return false;
+    unsigned block = 32;
+    while (block < BLOCK && (int64_t)block * 4 < x->shape[1]) block *= 2;
+    bool ok = false;
+    TERNI_FLOATS(x->dtype, {
+        using A = terni_sum_t<S>;
+        ok = (n == 0 || TERNI_LAUNCH(d, (unsigned)n, block, 0, (entropies<S>), x->shape[1], x->shape[2], static_cast<const S *>(x->data), target,
+                                     wide, static_cast<A *>(c->out[1]->data), loss, o, d->fault)) &&
+             TERNI_LAUNCH(d, 1, BLOCK, 0, (entropy_total<S>), n, target, wide, (const double *)loss, static_cast<S *>(c->out[0]->data),
+                          static_cast<A *>(c->out[2]->data), o);
+    })
+    terni_cuda_scratch_free(d, loss);
+    return ok;
+}
+
+extern "C" bool terni_cuda_cross_entropy_grad(const terni_call *c) {
+    const terni_view *x = c->in[1];
+    const int64_t total = terni_cuda_count(x);
+    if (total == 0) return true;
+    terni_cuda_device *d = terni_cuda_use(c->device);
+    if (!d) return false;
+    TERNI_FLOATS(x->dtype, {
+        using A = terni_sum_t<S>;
+        return TERNI_LAUNCH_EACH(d, terni_blocks(total, BLOCK), BLOCK, (entropy_grad<S>), total, x->shape[1], x->shape[2],
+                                 static_cast<const S *>(c->in[0]->data), static_cast<const S *>(x->data), (const void *)c->in[2]->data,
+                                 c->in[2]->dtype == TERN_I64, static_cast<const A *>(c->in[3]->data), static_cast<const A *>(c->in[4]->data),
+                                 static_cast<S *>(c->out[0]->data), *static_cast<const terni_cross_entropy_opts *>(c->opts));
+    })
+    return false;
+}
+
+extern "C" bool terni_cuda_pair_loss(const terni_call *c) {
+    terni_cuda_device *d = terni_cuda_use(c->device);
+    return d && (c->in[0]->dtype == TERN_F64 ? run_pair<double>(d, c) : run_pair<float>(d, c));
+}
+extern "C" bool terni_cuda_pair_loss_grad(const terni_call *c) {
+    terni_cuda_device *d = terni_cuda_use(c->device);
+    return d && (c->in[1]->dtype == TERN_F64 ? run_pair_grad<double>(d, c) : run_pair_grad<float>(d, c));
+}
+extern "C" bool terni_cuda_ctc_loss(const terni_call *c) {
+    terni_cuda_device *d = terni_cuda_use(c->device);
+    return d && (c->in[0]->dtype == TERN_F64 ? run_ctc<double>(d, c) : run_ctc<float>(d, c));
+}
