@@ -12,29 +12,30 @@ namespace rows {
 #define K(v)     ((T)(v))
 #define FN(name) math_##name
 #define MATH_FN  template <class T> __device__ static inline
+#define exp_normal(v) exp(v)
 #include "elementwise_math.inc"
 
 #define UNARY_VALUE(name, Y)                         \
     template <class T>                               \
     struct name##_value {                            \
-        T p, q;                                      \
-        __device__ __forceinline__ T operator()(T x) const { return (void)p, (void)q, (T)(Y); } \
+        T p, q, r;                                   \
+        __device__ __forceinline__ T operator()(T x) const { return (void)p, (void)q, (void)r, (T)(Y); } \
     };
 #define UNARY_FROM_X(kind, name, Y, E)               \
     template <class T>                               \
     struct name##_##kind {                           \
-        T p, q;                                      \
+        T p, q, r;                                   \
         __device__ __forceinline__ T operator()(T g, T x) const {                                \
             const T y = (T)(Y);                      \
-            (void)p, (void)q, (void)x, (void)y;      \
+            (void)p, (void)q, (void)r, (void)x, (void)y; \
             return g * (T)(E);                       \
         }                                            \
     };
 #define UNARY_FROM_Y(kind, name, E)                  \
     template <class T>                               \
     struct name##_##kind {                           \
-        T p, q;                                      \
-        __device__ __forceinline__ T operator()(T g, T y) const { return (void)p, (void)q, (void)y, g * (T)(E); } \
+        T p, q, r;                                   \
+        __device__ __forceinline__ T operator()(T g, T y) const { return (void)p, (void)q, (void)r, (void)y, g * (T)(E); } \
     };
 #define FROM_X(name, Y, DY, D2Y)                     \
     UNARY_VALUE(name, Y)                             \
@@ -43,6 +44,7 @@ namespace rows {
 #define TERN_UNARY(name, dt, lo, hi, Y, DY, D2Y)              FROM_X(name, Y, DY, D2Y)
 #define TERN_UNARY_P(name, dt, lo, hi, tp, Y, DY, D2Y)        FROM_X(name, Y, DY, D2Y)
 #define TERN_UNARY_PQ(name, dt, lo, hi, tp, tq, Y, DY, D2Y)   FROM_X(name, Y, DY, D2Y)
+#define TERN_UNARY_PQR(name, dt, Y, DY, D2Y)                  FROM_X(name, Y, DY, D2Y)
 #define TERN_UNARY_Y(name, dt, lo, hi, Y, DY, D2Y)            \
     UNARY_VALUE(name, Y)                                      \
     UNARY_FROM_Y(grad, name, DY)                              \
@@ -59,6 +61,12 @@ namespace rows {
     };                                                        \
     PARTIAL(da, name, DA)                                     \
     PARTIAL(db, name, DB)
+#define TERN_TERNARY(name, V, DX, DA, DB)                     \
+    template <class T>                                        \
+    struct name##_value {                                     \
+        T p;                                                  \
+        __device__ __forceinline__ T operator()(T x, T a, T b) const { return (void)p, (void)b, (T)(V); } \
+    };
 #define TERN_COMPARE(name, V)                                 \
     template <class T>                                        \
     struct name##_test {                                      \
@@ -91,8 +99,11 @@ namespace rows {
 #undef polygamma
 #undef logaddexp
 #undef xlogy
+#undef maximum
+#undef minimum
 #undef remainder
 #undef floor_divide
+#undef exp_normal
 
 } // namespace rows
 

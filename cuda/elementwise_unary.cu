@@ -5,8 +5,8 @@ namespace {
 
 template <template <class> class F>
 bool value(const terni_call *c) {
-    const double *o = static_cast<const double *>(c->opts), p = o ? o[0] : 0, q = o ? o[1] : 0;
-    return terni_each_float<1, true>(c, F<float>{(float)p, (float)q}, F<double>{p, q});
+    const double *o = static_cast<const double *>(c->opts), p = o ? o[0] : 0, q = o ? o[1] : 0, r = o ? o[2] : 0;
+    return terni_each_float<1, true>(c, F<float>{(float)p, (float)q, (float)r}, F<double>{p, q, r});
 }
 
 template <template <class> class F>
@@ -29,6 +29,7 @@ bool test(const terni_call *c) {
 #define TERN_UNARY_Y(name, dt, ...)  ROW(name, dt)
 #define TERN_UNARY_P(name, dt, ...)  ROW(name, dt)
 #define TERN_UNARY_PQ(name, dt, ...) ROW(name, dt)
+#define TERN_UNARY_PQR(name, dt, ...) ROW(name, dt)
 #define TERN_TEST_OF(name, ...)                                            \
     extern "C" bool terni_cuda_##name##_integer(const terni_call *c);      \
     extern "C" bool terni_cuda_##name(const terni_call *c) {               \

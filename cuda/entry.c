@@ -29,9 +29,11 @@ static const terni_backend table = {
 #define TERN_UNARY_Y(name, ...)  ROW(name)
 #define TERN_UNARY_P(name, ...)  ROW(name)
 #define TERN_UNARY_PQ(name, ...) ROW(name)
+#define TERN_UNARY_PQR(name, ...) ROW(name)
 #define TERN_BINARY(name, ...)                                                                                  \
     .binary[TERNI_BINARY_##name] = terni_cuda_##name, .binary_da[TERNI_BINARY_##name] = terni_cuda_##name##_da, \
     .binary_db[TERNI_BINARY_##name] = terni_cuda_##name##_db,
+#define TERN_TERNARY(name, ...) .ternary[TERNI_TERNARY_##name] = terni_cuda_##name,
 #define TERN_COMPARE(name, ...) .compare[TERNI_COMPARE_##name] = terni_cuda_##name,
 #define TERN_TEST_OF(name, ...) .test_of[TERNI_TEST_OF_##name] = terni_cuda_##name,
 #define TERN_BITS(name, ...)    .bits[TERNI_BITS_##name] = terni_cuda_##name,

@@ -116,11 +116,13 @@ bool terni_cuda_join(terni_each *e, const terni_view *const *v, int n);
 #define TERN_UNARY_Y(name, ...)  ROW(name)
 #define TERN_UNARY_P(name, ...)  ROW(name)
 #define TERN_UNARY_PQ(name, ...) ROW(name)
+#define TERN_UNARY_PQR(name, ...) ROW(name)
 #define TERN_BINARY(name, ...)                        \
     bool terni_cuda_##name(const terni_call *c);      \
     bool terni_cuda_##name##_da(const terni_call *c); \
     bool terni_cuda_##name##_db(const terni_call *c);
 #define TERN_COMPARE(name, ...) bool terni_cuda_##name(const terni_call *c);
+#define TERN_TERNARY(name, ...) TERN_COMPARE(name, )
 #define TERN_TEST_OF(name, ...) TERN_COMPARE(name, )
 #define TERN_BITS(name, ...)    TERN_COMPARE(name, )
 #include "elementwise.def"
