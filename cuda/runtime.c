@@ -180,12 +180,12 @@ static bool report(terni_cuda_device *d) {
             return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld at position %lld is outside [%lld, %lld)", f.op, value, at, low,
                                    high);
         case TERNI_FAULT_PROBABILITY:
-            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: the probability at position %lld is not in [0, 1]", f.op, at);
+            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: an element of p is not in [0, 1]", f.op);
         case TERNI_FAULT_WEIGHTS:
-            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: row %lld %s", f.op, at,
-                                   value == 0   ? "holds a negative or not finite number"
-                                   : value == 1 ? "sums to 0"
-                                                : "has fewer numbers above 0 than samples");
+            if (value < 0)
+                return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: row %lld of p has a negative or not finite number", f.op, at);
+            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: %lld samples; row %lld of p has %lld numbers above 0", f.op, low, at,
+                                   value);
         case TERNI_FAULT_LABEL:
             return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld of sequence %lld is outside [%lld, %lld)", f.op, value, at,
                                    low, high);
