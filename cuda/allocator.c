@@ -20,9 +20,9 @@ typedef struct block {
     terni_stream stream; /* which it is for */
     int pool;            /* of a graph; 0: none */
     bool live;
-    struct block *before, *behind;   /* neighbours in the segment */
-    struct block *previous, *next;   /* in its bin, while free */
-    struct block *chain;             /* in its bucket, while live */
+    struct block *before, *behind; /* neighbours in the segment */
+    struct block *previous, *next; /* in its bin, while free */
+    struct block *chain;           /* in its bucket, while live */
     use *uses;
 } block;
 
@@ -48,7 +48,8 @@ struct terni_allocator {
     terni_allocator_stats stats;
 };
 
-/* ---- sizes and bins: four bins to a power of two; all blocks of a bin above the asked one are large enough ------------- */
+/* ---- sizes and bins: four bins to a power of two; all blocks of a bin above the asked one are large enough
+ * ------------- */
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -88,14 +89,16 @@ static block *bin_find(terni_allocator *a, size_t size, terni_stream stream, int
         }
         block *best = NULL;
         for (block *b = a->bin[i]; b; b = b->next)
-            if (b->size >= size && b->size <= most && b->stream == stream && b->pool == pool && (!best || b->size < best->size))
+            if (b->size >= size && b->size <= most && b->stream == stream && b->pool == pool &&
+                (!best || b->size < best->size))
                 best = b;
         if (best) return best;
     }
     return NULL;
 }
 
-/* ---- live blocks by address ------------------------------------------------------------------------------------------- */
+/* ---- live blocks by address
+ * ------------------------------------------------------------------------------------------- */
 
 static block **bucket_of(terni_allocator *a, const void *p) {
     const uintptr_t u = (uintptr_t)p / ROUND;
@@ -127,7 +130,8 @@ static void live_remove(terni_allocator *a, block *b) {
     a->stats.frees++;
 }
 
-/* ---- segments ------------------------------------------------------------------------------------------------------------ */
+/* ---- segments
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void block_free(terni_allocator *a, block *b) { a->host.free(b, sizeof *b); }
 
@@ -221,7 +225,8 @@ static int give_back(terni_allocator *a) {
     return first;
 }
 
-/* ---- the door ---------------------------------------------------------------------------------------------------------- */
+/* ---- the door
+ * ---------------------------------------------------------------------------------------------------------- */
 
 terni_allocator *terni_allocator_new(const terni_driver *driver, terni_allocator_host host, bool direct, size_t limit) {
     terni_allocator *a = host.alloc(sizeof *a);
@@ -270,7 +275,7 @@ static int get(terni_allocator *a, size_t bytes, terni_stream stream, void **p) 
     if (b)
         bin_remove(a, b);
     else {
-        const size_t segment = a->direct         ? bytes
+        const size_t segment = a->direct        ? bytes
                                : size <= SMALL  ? SMALL_SEGMENT
                                : size <= MEDIUM ? MEDIUM_SEGMENT
                                                 : round_up(size, SMALL_SEGMENT);
@@ -287,7 +292,8 @@ static int get(terni_allocator *a, size_t bytes, terni_stream stream, void **p) 
     if (over >= (b->size > MEDIUM_SEGMENT ? SMALL : ROUND)) { /* what is over goes to rest */
         block *n = a->host.alloc(sizeof *n);
         if (n) {
-            *n = (block){.p = b->p + size, .size = over, .stream = b->stream, .pool = b->pool, .before = b, .behind = b->behind};
+            *n = (block){
+                .p = b->p + size, .size = over, .stream = b->stream, .pool = b->pool, .before = b, .behind = b->behind};
             if (n->behind) n->behind->before = n;
             b->behind = n;
             b->size = size;
@@ -376,7 +382,8 @@ int terni_allocator_trim(terni_allocator *a) {
     return rc;
 }
 
-/* ---- graphs ------------------------------------------------------------------------------------------------------------- */
+/* ---- graphs
+ * ------------------------------------------------------------------------------------------------------------- */
 
 void terni_allocator_pool_begin(terni_allocator *a, terni_stream stream, int id) {
     pthread_mutex_lock(&a->lock);
@@ -404,7 +411,8 @@ void terni_allocator_pool_drop(terni_allocator *a, int id) {
     pthread_mutex_unlock(&a->lock);
 }
 
-/* ---- statistics --------------------------------------------------------------------------------------------------------- */
+/* ---- statistics
+ * --------------------------------------------------------------------------------------------------------- */
 
 void terni_allocator_read(terni_allocator *a, terni_allocator_stats *stats) {
     pthread_mutex_lock(&a->lock);
@@ -425,9 +433,11 @@ void terni_allocator_describe(terni_allocator *a, char *text, size_t size) {
     size_t free = 0, total = 0;
     const double mib = 1.0 / (1 << 20);
     const int rc = a->driver->mem_info(&free, &total);
-    const int n = snprintf(text, size, "%.1f MiB in use (at most %.1f), %.1f MiB reserved in %lld segments (at most %.1f)",
-                           (double)s.live * mib, (double)s.live_peak * mib, (double)s.reserved * mib, (long long)s.segments,
-                           (double)s.reserved_peak * mib);
+    const int n =
+        snprintf(text, size, "%.1f MiB in use (at most %.1f), %.1f MiB reserved in %lld segments (at most %.1f)",
+                 (double)s.live * mib, (double)s.live_peak * mib, (double)s.reserved * mib, (long long)s.segments,
+                 (double)s.reserved_peak * mib);
     if (!rc && n > 0 && (size_t)n < size)
-        snprintf(text + n, size - (size_t)n, ", %.1f of the device's %.1f MiB free", (double)free * mib, (double)total * mib);
+        snprintf(text + n, size - (size_t)n, ", %.1f of the device's %.1f MiB free", (double)free * mib,
+                 (double)total * mib);
 }

@@ -1,11 +1,12 @@
-/* The caching allocator: device memory comes from the driver in segments, is cut into blocks, and goes back to the cache at
- * once when it is freed, since work on one stream runs in order: the next user of the block on that stream comes after the
- * last. A block is handed out on another stream only after its own has caught up. Private to cuda/.
+/* The caching allocator: device memory comes from the driver in segments, is cut into blocks, and goes back to the
+ * cache at once when it is freed, since work on one stream runs in order: the next user of the block on that stream
+ * comes after the last. A block is handed out on another stream only after its own has caught up. Private to cuda/.
  *
- * Sizes are rounded to 512 bytes. Requests up to 1 MiB are cut from segments of 2 MiB, those up to 10 MiB from segments of 20
- * MiB, larger ones have segments of their own in multiples of 2 MiB; neighbours that are free are joined. When the driver has
- * no more, the cache is emptied and it is asked again. TERN_CUDA_ALLOCATOR=direct goes to the driver for every block, so that
- * compute-sanitizer and AddressSanitizer see each. One allocator serves one device; its functions lock it. */
+ * Sizes are rounded to 512 bytes. Requests up to 1 MiB are cut from segments of 2 MiB, those up to 10 MiB from segments
+ * of 20 MiB, larger ones have segments of their own in multiples of 2 MiB; neighbours that are free are joined. When
+ * the driver has no more, the cache is emptied and it is asked again. TERN_CUDA_ALLOCATOR=direct goes to the driver for
+ * every block, so that compute-sanitizer and AddressSanitizer see each. One allocator serves one device; its functions
+ * lock it. */
 #ifndef TERNI_CUDA_ALLOCATOR_H
 #define TERNI_CUDA_ALLOCATOR_H
 
@@ -42,8 +43,8 @@ int terni_allocator_used_on(terni_allocator *a, void *p, terni_stream stream);
 /* Gives whole free segments back to the driver. */
 int terni_allocator_trim(terni_allocator *a);
 
-/* While a graph is captured, blocks come from a pool that only this graph uses; id > 0. The pool's memory stays reserved
- * until it is dropped, as each replay writes to the same addresses. */
+/* While a graph is captured, blocks come from a pool that only this graph uses; id > 0. The pool's memory stays
+ * reserved until it is dropped, as each replay writes to the same addresses. */
 void terni_allocator_pool_begin(terni_allocator *a, terni_stream stream, int id);
 void terni_allocator_pool_end(terni_allocator *a);
 void terni_allocator_pool_drop(terni_allocator *a, int id);

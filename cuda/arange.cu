@@ -16,7 +16,7 @@ __global__ void arange(int64_t n, S *y, terni_arange_opts o) {
         y[i] = terni_from_double<S>(v);
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_arange(const terni_call *c) {
     const terni_arange_opts o = *static_cast<const terni_arange_opts *>(c->opts);
@@ -25,6 +25,7 @@ extern "C" bool terni_cuda_arange(const terni_call *c) {
     if (n == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_ALL(y->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (arange<S>), n, static_cast<S *>(y->data), o))
+    TERNI_ALL(y->dtype,
+              return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (arange<S>), n, static_cast<S *>(y->data), o))
     return false;
 }

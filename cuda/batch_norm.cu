@@ -6,13 +6,15 @@ namespace {
 /* Block c: channel c of every image. */
 template <class S>
 __global__ void __launch_bounds__(TERNI_NORM_BLOCK)
-    batch(int64_t N, int64_t C, int64_t I, const S *x, terni_parameter<S> w, terni_parameter<S> b, S *y, terni_sum_t<S> *mean,
-          terni_sum_t<S> *rstd, terni_parameter_out<S> running_mean, terni_parameter_out<S> running_var, terni_batch_norm_opts o) {
+    batch(int64_t N, int64_t C, int64_t I, const S *x, terni_parameter<S> w, terni_parameter<S> b, S *y,
+          terni_sum_t<S> *mean, terni_sum_t<S> *rstd, terni_parameter_out<S> running_mean,
+          terni_parameter_out<S> running_var, terni_batch_norm_opts o) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(terni_moments<A>, scratch, TERNI_NORM_BLOCK);
     const int64_t ch = blockIdx.x, n = N * I;
     terni_moments<A> m = {0, 0, 0};
-    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) terni_moments_add(m, (A)terni_load<S>(x[(i / I * C + ch) * I + i % I]));
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
+        terni_moments_add(m, (A)terni_load<S>(x[(i / I * C + ch) * I + i % I]));
     m = terni_moments_all(m, scratch);
     const A r = 1 / sqrt(m.m2 / (A)n + (A)o.eps), scale = w.at(ch, 1) * r, shift = b.at(ch, 0);
     for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
@@ -30,8 +32,9 @@ __global__ void __launch_bounds__(TERNI_NORM_BLOCK)
 
 template <class S>
 __global__ void __launch_bounds__(TERNI_NORM_BLOCK)
-    batch_grad(int64_t N, int64_t C, int64_t I, const S *g, const S *x, terni_parameter<S> w, const terni_sum_t<S> *mean,
-               const terni_sum_t<S> *rstd, S *gx, terni_parameter_out<S> gw, terni_parameter_out<S> gb) {
+    batch_grad(int64_t N, int64_t C, int64_t I, const S *g, const S *x, terni_parameter<S> w,
+               const terni_sum_t<S> *mean, const terni_sum_t<S> *rstd, S *gx, terni_parameter_out<S> gw,
+               terni_parameter_out<S> gb) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(A, scratch, 32);
     const int64_t ch = blockIdx.x, n = N * I;
@@ -60,8 +63,9 @@ __global__ void __launch_bounds__(TERNI_NORM_BLOCK)
 
 /* Block b: group b % groups of image b / groups, n = C / groups I elements in a row. */
 template <class S>
-__global__ void __launch_bounds__(TERNI_NORM_BLOCK) group(int64_t C, int64_t I, int64_t groups, const S *x, terni_parameter<S> w,
-                                                         terni_parameter<S> b, S *y, terni_sum_t<S> *mean, terni_sum_t<S> *rstd, double eps) {
+__global__ void __launch_bounds__(TERNI_NORM_BLOCK)
+    group(int64_t C, int64_t I, int64_t groups, const S *x, terni_parameter<S> w, terni_parameter<S> b, S *y,
+          terni_sum_t<S> *mean, terni_sum_t<S> *rstd, double eps) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(terni_moments<A>, scratch, TERNI_NORM_BLOCK);
     const int64_t per = C / groups, n = per * I, first = blockIdx.x % groups * per;
@@ -82,9 +86,9 @@ __global__ void __launch_bounds__(TERNI_NORM_BLOCK) group(int64_t C, int64_t I, 
 }
 
 template <class S>
-__global__ void __launch_bounds__(TERNI_NORM_BLOCK) group_grad_x(int64_t C, int64_t I, int64_t groups, const S *g, const S *x,
-                                                                terni_parameter<S> w, const terni_sum_t<S> *mean,
-                                                                const terni_sum_t<S> *rstd, S *gx) {
+__global__ void __launch_bounds__(TERNI_NORM_BLOCK)
+    group_grad_x(int64_t C, int64_t I, int64_t groups, const S *g, const S *x, terni_parameter<S> w,
+                 const terni_sum_t<S> *mean, const terni_sum_t<S> *rstd, S *gx) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(A, scratch, 32);
     const int64_t per = C / groups, n = per * I, first = blockIdx.x % groups * per, at = blockIdx.x * n;
@@ -106,8 +110,9 @@ __global__ void __launch_bounds__(TERNI_NORM_BLOCK) group_grad_x(int64_t C, int6
 /* Block c: channel c of every image. */
 template <class S>
 __global__ void __launch_bounds__(TERNI_NORM_BLOCK)
-    group_grad_parameters(int64_t N, int64_t C, int64_t I, int64_t groups, const S *g, const S *x, const terni_sum_t<S> *mean,
-                          const terni_sum_t<S> *rstd, terni_parameter_out<S> gw, terni_parameter_out<S> gb) {
+    group_grad_parameters(int64_t N, int64_t C, int64_t I, int64_t groups, const S *g, const S *x,
+                          const terni_sum_t<S> *mean, const terni_sum_t<S> *rstd, terni_parameter_out<S> gw,
+                          terni_parameter_out<S> gb) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(A, scratch, 32);
     const int64_t ch = blockIdx.x, of = ch / (C / groups);
@@ -126,7 +131,7 @@ __global__ void __launch_bounds__(TERNI_NORM_BLOCK)
     }
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_batch_norm(const terni_call *c) {
     const terni_view *x = c->in[0];
@@ -134,11 +139,13 @@ extern "C" bool terni_cuda_batch_norm(const terni_call *c) {
     if (N * C * I == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH(d, (unsigned)C, TERNI_NORM_BLOCK, 0, (batch<S>), N, C, I, static_cast<const S *>(x->data),
-                                               terni_parameter_of<S>(c->in[1]), terni_parameter_of<S>(c->in[2]),
-                                               static_cast<S *>(c->out[0]->data), static_cast<terni_sum_t<S> *>(c->out[1]->data),
-                                               static_cast<terni_sum_t<S> *>(c->out[2]->data), terni_parameter_out_of<S>(c->out[3]),
-                                               terni_parameter_out_of<S>(c->out[4]), *static_cast<const terni_batch_norm_opts *>(c->opts)))
+    TERNI_FLOATS(
+        x->dtype,
+        return TERNI_LAUNCH(d, (unsigned)C, TERNI_NORM_BLOCK, 0, (batch<S>), N, C, I, static_cast<const S *>(x->data),
+                            terni_parameter_of<S>(c->in[1]), terni_parameter_of<S>(c->in[2]),
+                            static_cast<S *>(c->out[0]->data), static_cast<terni_sum_t<S> *>(c->out[1]->data),
+                            static_cast<terni_sum_t<S> *>(c->out[2]->data), terni_parameter_out_of<S>(c->out[3]),
+                            terni_parameter_out_of<S>(c->out[4]), *static_cast<const terni_batch_norm_opts *>(c->opts)))
     return false;
 }
 
@@ -150,10 +157,11 @@ extern "C" bool terni_cuda_batch_norm_grad(const terni_call *c) {
     if (!d) return false;
     TERNI_FLOATS(x->dtype, {
         using A = terni_sum_t<S>;
-        return TERNI_LAUNCH(d, (unsigned)C, TERNI_NORM_BLOCK, 0, (batch_grad<S>), N, C, I, static_cast<const S *>(g->data),
-                            static_cast<const S *>(x->data), terni_parameter_of<S>(c->in[2]), static_cast<const A *>(c->in[3]->data),
-                            static_cast<const A *>(c->in[4]->data), c->out[0] ? static_cast<S *>(c->out[0]->data) : nullptr,
-                            terni_parameter_out_of<S>(c->out[1]), terni_parameter_out_of<S>(c->out[2]));
+        return TERNI_LAUNCH(
+            d, (unsigned)C, TERNI_NORM_BLOCK, 0, (batch_grad<S>), N, C, I, static_cast<const S *>(g->data),
+            static_cast<const S *>(x->data), terni_parameter_of<S>(c->in[2]), static_cast<const A *>(c->in[3]->data),
+            static_cast<const A *>(c->in[4]->data), c->out[0] ? static_cast<S *>(c->out[0]->data) : nullptr,
+            terni_parameter_out_of<S>(c->out[1]), terni_parameter_out_of<S>(c->out[2]));
     })
     return false;
 }
@@ -165,11 +173,12 @@ extern "C" bool terni_cuda_group_norm(const terni_call *c) {
     if (N * C * I == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH(d, (unsigned)(N * o->groups), terni_norm_block(C / o->groups * I), 0, (group<S>), C, I,
-                                               o->groups, static_cast<const S *>(x->data), terni_parameter_of<S>(c->in[1]),
-                                               terni_parameter_of<S>(c->in[2]), static_cast<S *>(c->out[0]->data),
-                                               static_cast<terni_sum_t<S> *>(c->out[1]->data), static_cast<terni_sum_t<S> *>(c->out[2]->data),
-                                               o->eps))
+    TERNI_FLOATS(x->dtype,
+                 return TERNI_LAUNCH(d, (unsigned)(N * o->groups), terni_norm_block(C / o->groups * I), 0, (group<S>),
+                                     C, I, o->groups, static_cast<const S *>(x->data), terni_parameter_of<S>(c->in[1]),
+                                     terni_parameter_of<S>(c->in[2]), static_cast<S *>(c->out[0]->data),
+                                     static_cast<terni_sum_t<S> *>(c->out[1]->data),
+                                     static_cast<terni_sum_t<S> *>(c->out[2]->data), o->eps))
     return false;
 }
 
@@ -184,12 +193,14 @@ extern "C" bool terni_cuda_group_norm_grad(const terni_call *c) {
         using A = terni_sum_t<S>;
         const S *pg = static_cast<const S *>(g->data), *px = static_cast<const S *>(x->data);
         const A *mean = static_cast<const A *>(c->in[3]->data), *rstd = static_cast<const A *>(c->in[4]->data);
-        if (c->out[0] && N * I > 0 && !TERNI_LAUNCH(d, (unsigned)(N * groups), terni_norm_block(C / groups * I), 0, (group_grad_x<S>), C, I, groups, pg, px,
-                                       terni_parameter_of<S>(c->in[2]), mean, rstd, static_cast<S *>(c->out[0]->data)))
+        if (c->out[0] && N * I > 0 &&
+            !TERNI_LAUNCH(d, (unsigned)(N * groups), terni_norm_block(C / groups * I), 0, (group_grad_x<S>), C, I,
+                          groups, pg, px, terni_parameter_of<S>(c->in[2]), mean, rstd,
+                          static_cast<S *>(c->out[0]->data)))
             return false;
         if (!c->out[1] && !c->out[2]) return true;
-        return TERNI_LAUNCH(d, (unsigned)C, TERNI_NORM_BLOCK, 0, (group_grad_parameters<S>), N, C, I, groups, pg, px, mean, rstd,
-                            terni_parameter_out_of<S>(c->out[1]), terni_parameter_out_of<S>(c->out[2]));
+        return TERNI_LAUNCH(d, (unsigned)C, TERNI_NORM_BLOCK, 0, (group_grad_parameters<S>), N, C, I, groups, pg, px,
+                            mean, rstd, terni_parameter_out_of<S>(c->out[1]), terni_parameter_out_of<S>(c->out[2]));
     })
     return false;
 }

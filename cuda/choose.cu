@@ -32,7 +32,8 @@ __global__ void first_from(int64_t total, int64_t n, int64_t k, terni_sorted s, 
 
 /* A thread to a row: are all numbers probabilities, and enough of them above 0? Running sums in f64, in order. */
 template <class S>
-__global__ void rows(int64_t m, int64_t n, const S *p, double *sum, int64_t samples, bool replacement, terni_fault *fault) {
+__global__ void rows(int64_t m, int64_t n, const S *p, double *sum, int64_t samples, bool replacement,
+                     terni_fault *fault) {
     const int64_t r = terni_thread();
     if (r >= m) return;
     int64_t positive = 0;
@@ -51,7 +52,8 @@ __global__ void rows(int64_t m, int64_t n, const S *p, double *sum, int64_t samp
         terni_note(fault, TERNI_FAULT_WEIGHTS, "multinomial", positive, r, samples, 0);
 }
 
-__global__ void pick_with(int64_t total, int64_t n, int64_t samples, const double *sums, int64_t *y, terni_multinomial_opts o) {
+__global__ void pick_with(int64_t total, int64_t n, int64_t samples, const double *sums, int64_t *y,
+                          terni_multinomial_opts o) {
     const int64_t i = terni_thread();
     if (i >= total) return;
     const double *sum = sums + i / samples * n;
@@ -84,7 +86,7 @@ __global__ void pick_keys(int64_t total, const S *p, uint64_t *key, terni_multin
     key[i] = terni_key_f64(bits);
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_randperm(const terni_call *c) {
     const terni_random_opts *o = static_cast<const terni_random_opts *>(c->opts);
@@ -98,7 +100,8 @@ extern "C" bool terni_cuda_randperm(const terni_call *c) {
         return false;
     }
     if (!terni_cuda_sort_run(d, 1, n, &s)) return false;
-    const bool ok = TERNI_LAUNCH_EACH(d, terni_blocks(n, BLOCK), BLOCK, first_from, n, n, n, s, static_cast<int64_t *>(c->out[0]->data));
+    const bool ok = TERNI_LAUNCH_EACH(d, terni_blocks(n, BLOCK), BLOCK, first_from, n, n, n, s,
+                                      static_cast<int64_t *>(c->out[0]->data));
     terni_cuda_scratch_free(d, s.memory);
     return ok;
 }
@@ -115,8 +118,10 @@ extern "C" bool terni_cuda_multinomial(const terni_call *c) {
     if (o.replacement) {
         double *sum = static_cast<double *>(terni_cuda_scratch(d, (size_t)(m * n) * sizeof(double)));
         if (!sum) return false;
-        TERNI_FLOATS(p->dtype, ok = TERNI_LAUNCH_EACH(d, terni_blocks(m, BLOCK), BLOCK, (rows<S>), m, n, static_cast<const S *>(p->data), sum, samples, true, d->fault))
-        ok = ok && TERNI_LAUNCH_EACH(d, terni_blocks(m * samples, BLOCK), BLOCK, pick_with, m * samples, n, samples, (const double *)sum, to, o);
+        TERNI_FLOATS(p->dtype, ok = TERNI_LAUNCH_EACH(d, terni_blocks(m, BLOCK), BLOCK, (rows<S>), m, n,
+                                                      static_cast<const S *>(p->data), sum, samples, true, d->fault))
+        ok = ok && TERNI_LAUNCH_EACH(d, terni_blocks(m * samples, BLOCK), BLOCK, pick_with, m * samples, n, samples,
+                                     (const double *)sum, to, o);
         terni_cuda_scratch_free(d, sum);
         return ok;
     }

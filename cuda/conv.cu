@@ -1,5 +1,5 @@
-/* conv and its two adjoints, the plain kernels: an element of the result a thread, an element of the weight's gradient a block, all
- * sums in a fixed order. library_conv.cu calls cuDNN where it can. */
+/* conv and its two adjoints, the plain kernels: an element of the result a thread, an element of the weight's gradient
+ * a block, all sums in a fixed order. library_conv.cu calls cuDNN where it can. */
 #include "launch.h"
 
 namespace {
@@ -33,7 +33,8 @@ __global__ void forward(int64_t n, shape s, const S *x, const S *w, const S *b, 
     if (t >= n) return;
     const int64_t ow = t % s.out[2], oh = t / s.out[2] % s.out[1], od = t / s.out[2] / s.out[1] % s.out[0];
     const int64_t o = t / (s.out[0] * s.out[1] * s.out[2]) % s.O, image = t / (s.out[0] * s.out[1] * s.out[2]) / s.O;
-    const int64_t first = o / s.per_out * s.per_in, plane = s.in[0] * s.in[1] * s.in[2], taps = s.k[0] * s.k[1] * s.k[2];
+    const int64_t first = o / s.per_out * s.per_in, plane = s.in[0] * s.in[1] * s.in[2],
+                  taps = s.k[0] * s.k[1] * s.k[2];
     A sum = b ? (A)terni_load<S>(b[o]) : A(0);
     for (int64_t c = 0; c < s.per_in; c++) {
         const S *xc = x + (image * s.C + first + c) * plane, *wc = w + (o * s.per_in + c) * taps;
@@ -46,7 +47,8 @@ __global__ void forward(int64_t n, shape s, const S *x, const S *w, const S *b, 
                 for (int64_t l = 0; l < s.k[2]; l++) {
                     const int64_t iw = ow * s.o.stride[2] - s.o.pad[2] + l * s.o.dilation[2];
                     if (iw < 0 || iw >= s.in[2]) continue;
-                    sum += (A)terni_load<S>(xc[(id * s.in[1] + ih) * s.in[2] + iw]) * (A)terni_load<S>(wc[(i * s.k[1] + j) * s.k[2] + l]);
+                    sum += (A)terni_load<S>(xc[(id * s.in[1] + ih) * s.in[2] + iw]) *
+                           (A)terni_load<S>(wc[(i * s.k[1] + j) * s.k[2] + l]);
                 }
             }
         }
@@ -82,7 +84,8 @@ __global__ void input_grad(int64_t n, shape s, const S *g, const S *w, const S *
                 for (int64_t l = 0; l < s.k[2]; l++) {
                     const int64_t ow = meets(s, 2, iw, l);
                     if (ow < 0) continue;
-                    sum += (A)terni_load<S>(go[(od * s.out[1] + oh) * s.out[2] + ow]) * (A)terni_load<S>(wo[(i * s.k[1] + j) * s.k[2] + l]);
+                    sum += (A)terni_load<S>(go[(od * s.out[1] + oh) * s.out[2] + ow]) *
+                           (A)terni_load<S>(wo[(i * s.k[1] + j) * s.k[2] + l]);
                 }
             }
         }
@@ -113,7 +116,7 @@ __global__ void __launch_bounds__(BLOCK) weight_grad(shape s, const S *g, const 
     if (threadIdx.x == 0) gw[t] = terni_store<S>((terni_math_t<S>)sum);
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_conv(const terni_call *c) {
     const terni_view *x = c->in[0], *w = c->in[1], *b = c->in[2], *y = c->out[0];
@@ -122,9 +125,10 @@ extern "C" bool terni_cuda_conv(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     const shape s = shape_of(x, w, y, static_cast<const terni_conv_opts *>(c->opts));
-    TERNI_FLOATS(y->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (forward<S>), n, s, static_cast<const S *>(x->data),
-                                                    static_cast<const S *>(w->data), b ? static_cast<const S *>(b->data) : nullptr,
-                                                    static_cast<S *>(y->data)))
+    TERNI_FLOATS(y->dtype,
+                 return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (forward<S>), n, s,
+                                          static_cast<const S *>(x->data), static_cast<const S *>(w->data),
+                                          b ? static_cast<const S *>(b->data) : nullptr, static_cast<S *>(y->data)))
     return false;
 }
 
@@ -135,9 +139,10 @@ extern "C" bool terni_cuda_conv_input_grad(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     const shape s = shape_of(gx, w, g, static_cast<const terni_conv_opts *>(c->opts));
-    TERNI_FLOATS(gx->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (input_grad<S>), n, s, static_cast<const S *>(g->data),
-                                                     static_cast<const S *>(w->data), b ? static_cast<const S *>(b->data) : nullptr,
-                                                     static_cast<S *>(gx->data)))
+    TERNI_FLOATS(gx->dtype,
+                 return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (input_grad<S>), n, s,
+                                          static_cast<const S *>(g->data), static_cast<const S *>(w->data),
+                                          b ? static_cast<const S *>(b->data) : nullptr, static_cast<S *>(gx->data)))
     return false;
 }
 
@@ -148,7 +153,8 @@ extern "C" bool terni_cuda_conv_weight_grad(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     const shape s = shape_of(x, gw, g, static_cast<const terni_conv_opts *>(c->opts));
-    TERNI_FLOATS(gw->dtype, return TERNI_LAUNCH(d, (unsigned)n, BLOCK, 0, (weight_grad<S>), s, static_cast<const S *>(g->data),
-                                                static_cast<const S *>(x->data), static_cast<S *>(gw->data)))
+    TERNI_FLOATS(gw->dtype,
+                 return TERNI_LAUNCH(d, (unsigned)n, BLOCK, 0, (weight_grad<S>), s, static_cast<const S *>(g->data),
+                                     static_cast<const S *>(x->data), static_cast<S *>(gw->data)))
     return false;
 }

@@ -1,5 +1,5 @@
-/* What the runtime asks of CUDA, as a table of functions, so that its logic (allocator, streams, sticky errors, graphs) runs
- * in tests on a machine without a GPU, against a driver that fails when it is told to. Private to cuda/.
+/* What the runtime asks of CUDA, as a table of functions, so that its logic (allocator, streams, sticky errors, graphs)
+ * runs in tests on a machine without a GPU, against a driver that fails when it is told to. Private to cuda/.
  *
  * Every function returns 0 or an error's number. driver_cuda.cu is the real one; tests/cusim has the other. */
 #ifndef TERNI_CUDA_DRIVER_H
@@ -18,7 +18,11 @@ typedef void *terni_event;
 
 enum { TERNI_DRIVER_NO_MEMORY = 2, TERNI_DRIVER_NOT_READY = 600 }; /* as cudaError_t has them */
 
-typedef enum terni_copy_kind { TERNI_COPY_TO_DEVICE = 1, TERNI_COPY_TO_HOST = 2, TERNI_COPY_WITHIN = 3 } terni_copy_kind;
+typedef enum terni_copy_kind {
+    TERNI_COPY_TO_DEVICE = 1,
+    TERNI_COPY_TO_HOST = 2,
+    TERNI_COPY_WITHIN = 3
+} terni_copy_kind;
 
 typedef struct terni_device_properties {
     char name[128];

@@ -64,7 +64,9 @@ int event_query(terni_event e) {
 }
 int event_wait(terni_event e) { return cudaEventSynchronize(event(e)); }
 int stream_after(terni_stream s, terni_event e) { return cudaStreamWaitEvent(stream(s), event(e), 0); }
-int event_elapsed(float *ms, terni_event from, terni_event to) { return cudaEventElapsedTime(ms, event(from), event(to)); }
+int event_elapsed(float *ms, terni_event from, terni_event to) {
+    return cudaEventElapsedTime(ms, event(from), event(to));
+}
 
 int capture_begin(terni_stream s) { return cudaStreamBeginCapture(stream(s), cudaStreamCaptureModeThreadLocal); }
 int capture_end(terni_stream s, void **graph) {
@@ -78,7 +80,9 @@ int capture_end(terni_stream s, void **graph) {
     *graph = e;
     return rc;
 }
-int graph_launch(void *graph, terni_stream s) { return cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream(s)); }
+int graph_launch(void *graph, terni_stream s) {
+    return cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream(s));
+}
 int graph_free(void *graph) { return cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
 
 int launched() { return cudaGetLastError(); }
@@ -106,10 +110,10 @@ bool sticky(int error) {
     }
 }
 
-} // namespace
+}  // namespace
 
 extern "C" const terni_driver terni_cuda_driver_table = {
-    device_count, use_device,   properties,   mem_info,      device_alloc,  device_free, host_alloc, host_free, copy,
-    fill,         stream_new,   stream_free,  stream_wait,   event_new,     event_free,  event_record, event_query,
-    event_wait,   stream_after, event_elapsed, capture_begin, capture_end,   graph_launch, graph_free, launched,  describe,
-    sticky};
+    device_count, use_device,   properties,  mem_info,   device_alloc, device_free,   host_alloc,
+    host_free,    copy,         fill,        stream_new, stream_free,  stream_wait,   event_new,
+    event_free,   event_record, event_query, event_wait, stream_after, event_elapsed, capture_begin,
+    capture_end,  graph_launch, graph_free,  launched,   describe,     sticky};

@@ -1,6 +1,7 @@
-/* The engine under the elementwise rows: a functor over elements, run over views of one shape. Contiguous views of one dtype
- * are read and written several elements at a time, up to 16 bytes; anything else by strides, with fast divisions, f16 and bf16 told apart at run time.
- * Included by the elementwise_*.cu files, each of which compiles a part of the rows. */
+/* The engine under the elementwise rows: a functor over elements, run over views of one shape. Contiguous views of one
+ * dtype are read and written several elements at a time, up to 16 bytes; anything else by strides, with fast divisions,
+ * f16 and bf16 told apart at run time. Included by the elementwise_*.cu files, each of which compiles a part of the
+ * rows. */
 #ifndef TERNI_CUDA_ELEMENTWISE_H
 #define TERNI_CUDA_ELEMENTWISE_H
 
@@ -30,8 +31,8 @@ struct terni_inputs {
 template <class S>
 constexpr int terni_each_width = sizeof(S) == 8 ? 2 : 4;
 
-/* Inputs of storage type S, the output of O, where sizeof(S) >= sizeof(O): V elements a thread, then one a thread for the
- * rest. */
+/* Inputs of storage type S, the output of O, where sizeof(S) >= sizeof(O): V elements a thread, then one a thread for
+ * the rest. */
 template <int NI, class S, class O, class F>
 __global__ void __launch_bounds__(TERNI_EACH_BLOCK) terni_each_flat(int64_t n, terni_inputs<NI> in, O *out, F f) {
     constexpr int V = terni_each_width<S>;
@@ -89,7 +90,8 @@ enum { TERNI_EACH_ITEMS = 4 };
 
 /* T in, R out (T, or uint8_t for predicates). w: the output, then the inputs. */
 template <int NI, class T, class R, class F>
-__global__ void __launch_bounds__(TERNI_EACH_BLOCK) terni_each_strided(uint32_t n, terni_walk<NI + 1> w, int in, int out, F f) {
+__global__ void __launch_bounds__(TERNI_EACH_BLOCK)
+    terni_each_strided(uint32_t n, terni_walk<NI + 1> w, int in, int out, F f) {
 #pragma unroll
     for (int j = 0; j < TERNI_EACH_ITEMS; j++) {
         const uint32_t i = (blockIdx.x * TERNI_EACH_ITEMS + j) * TERNI_EACH_BLOCK + threadIdx.x;
@@ -117,8 +119,8 @@ static bool terni_each_run_flat(terni_cuda_device *d, const terni_each &e, F f) 
     terni_inputs<NI> in;
     for (int k = 0; k < NI; k++) in.p[k] = e.data[k + 1];
     const int64_t threads = e.n / V + e.n % V;
-    return TERNI_LAUNCH_EACH(d, terni_blocks(threads, TERNI_EACH_BLOCK), TERNI_EACH_BLOCK, (terni_each_flat<NI, S, O, F>), e.n, in,
-                             static_cast<O *>(e.data[0]), f);
+    return TERNI_LAUNCH_EACH(d, terni_blocks(threads, TERNI_EACH_BLOCK), TERNI_EACH_BLOCK,
+                             (terni_each_flat<NI, S, O, F>), e.n, in, static_cast<O *>(e.data[0]), f);
 }
 
 template <int NI, class T, class R, class F>

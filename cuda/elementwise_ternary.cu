@@ -9,7 +9,7 @@ bool value(const terni_call *c) {
     return terni_each_float<3, true>(c, F<float>{(float)p}, F<double>{p});
 }
 
-} // namespace
+}  // namespace
 
 #define TERN_TERNARY(name, ...) \
     extern "C" bool terni_cuda_##name(const terni_call *c) { return value<rows::name##_value>(c); }

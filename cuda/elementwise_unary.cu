@@ -15,25 +15,25 @@ bool test(const terni_call *c) {
     return terni_each_typed<1, float, uint8_t>(c, F<float>());
 }
 
-} // namespace
+}  // namespace
 
 #define VALUE_F(name) return terni_cuda_fail(TERN_ERR_DTYPE, "%s: not for integers", #name)
 #define VALUE_N(name) return terni_cuda_##name##_integer(c)
-#define ROW(name, dt)                                                      \
-    extern "C" bool terni_cuda_##name##_integer(const terni_call *c);      \
-    extern "C" bool terni_cuda_##name(const terni_call *c) {               \
+#define ROW(name, dt)                                                                  \
+    extern "C" bool terni_cuda_##name##_integer(const terni_call *c);                  \
+    extern "C" bool terni_cuda_##name(const terni_call *c) {                           \
         if (terni_cuda_is_float(c->in[0]->dtype)) return value<rows::name##_value>(c); \
-        VALUE_##dt(name);                                                  \
+        VALUE_##dt(name);                                                              \
     }
-#define TERN_UNARY(name, dt, ...)    ROW(name, dt)
-#define TERN_UNARY_Y(name, dt, ...)  ROW(name, dt)
-#define TERN_UNARY_P(name, dt, ...)  ROW(name, dt)
-#define TERN_UNARY_PQ(name, dt, ...) ROW(name, dt)
+#define TERN_UNARY(name, dt, ...)     ROW(name, dt)
+#define TERN_UNARY_Y(name, dt, ...)   ROW(name, dt)
+#define TERN_UNARY_P(name, dt, ...)   ROW(name, dt)
+#define TERN_UNARY_PQ(name, dt, ...)  ROW(name, dt)
 #define TERN_UNARY_PQR(name, dt, ...) ROW(name, dt)
-#define TERN_TEST_OF(name, ...)                                            \
-    extern "C" bool terni_cuda_##name##_integer(const terni_call *c);      \
-    extern "C" bool terni_cuda_##name(const terni_call *c) {               \
+#define TERN_TEST_OF(name, ...)                                                      \
+    extern "C" bool terni_cuda_##name##_integer(const terni_call *c);                \
+    extern "C" bool terni_cuda_##name(const terni_call *c) {                         \
         if (terni_cuda_is_float(c->in[0]->dtype)) return test<rows::name##_test>(c); \
-        return terni_cuda_##name##_integer(c);                             \
+        return terni_cuda_##name##_integer(c);                                       \
     }
 #include "elementwise.def"

@@ -9,13 +9,13 @@ bool run(const terni_call *c) {
     return terni_each_float<2, true>(c, F<float>{(float)p, (float)q, (float)r}, F<double>{p, q, r});
 }
 
-} // namespace
+}  // namespace
 
 #define ROW(name) \
     extern "C" bool terni_cuda_##name##_grad(const terni_call *c) { return run<rows::name##_grad>(c); }
-#define TERN_UNARY(name, ...)    ROW(name)
-#define TERN_UNARY_Y(name, ...)  ROW(name)
-#define TERN_UNARY_P(name, ...)  ROW(name)
-#define TERN_UNARY_PQ(name, ...) ROW(name)
+#define TERN_UNARY(name, ...)     ROW(name)
+#define TERN_UNARY_Y(name, ...)   ROW(name)
+#define TERN_UNARY_P(name, ...)   ROW(name)
+#define TERN_UNARY_PQ(name, ...)  ROW(name)
 #define TERN_UNARY_PQR(name, ...) ROW(name)
 #include "elementwise.def"

@@ -25,10 +25,10 @@ static const terni_backend table = {
 #define ROW(name)                                                                                               \
     .unary[TERNI_UNARY_##name] = terni_cuda_##name, .unary_grad[TERNI_UNARY_##name] = terni_cuda_##name##_grad, \
     .unary_curv[TERNI_UNARY_##name] = terni_cuda_##name##_curv,
-#define TERN_UNARY(name, ...)    ROW(name)
-#define TERN_UNARY_Y(name, ...)  ROW(name)
-#define TERN_UNARY_P(name, ...)  ROW(name)
-#define TERN_UNARY_PQ(name, ...) ROW(name)
+#define TERN_UNARY(name, ...)     ROW(name)
+#define TERN_UNARY_Y(name, ...)   ROW(name)
+#define TERN_UNARY_P(name, ...)   ROW(name)
+#define TERN_UNARY_PQ(name, ...)  ROW(name)
 #define TERN_UNARY_PQR(name, ...) ROW(name)
 #define TERN_BINARY(name, ...)                                                                                  \
     .binary[TERNI_BINARY_##name] = terni_cuda_##name, .binary_da[TERNI_BINARY_##name] = terni_cuda_##name##_da, \

@@ -22,7 +22,7 @@ bool run(terni_cuda_device *d, const terni_each &e, uint64_t bits) {
     });
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_fill(const terni_call *c) {
     const terni_fill_opts *o = static_cast<const terni_fill_opts *>(c->opts);
@@ -37,7 +37,8 @@ extern "C" bool terni_cuda_fill(const terni_call *c) {
     if (e.ndim == 1 && e.stride[0][0] == 1) {
         bool same = true; /* all bytes alike: zero, above all */
         for (size_t i = 1; i < size; i++) same &= (bits >> 8 * i & 255) == (bits & 255);
-        if (same) return TERNI_CUDA_OK(terni_cuda_driver->fill(e.data[0], (int)(bits & 255), (size_t)e.n * size, d->stream));
+        if (same)
+            return TERNI_CUDA_OK(terni_cuda_driver->fill(e.data[0], (int)(bits & 255), (size_t)e.n * size, d->stream));
     }
     TERNI_BY_SIZE(size, return run<S>(d, e, bits))
     return false;

@@ -1,4 +1,5 @@
-/* global_norm: the 2-norm of many tensors together. Sums of squares in f64, scaled so that f64 squares do not overflow. */
+/* global_norm: the 2-norm of many tensors together. Sums of squares in f64, scaled so that f64 squares do not overflow.
+ */
 #include "launch.h"
 
 namespace {
@@ -48,7 +49,8 @@ template <class S>
 __global__ void __launch_bounds__(BLOCK) chunks(int64_t n, const S *x, scaled *parts) {
     TERNI_SHARED(scaled, scratch, BLOCK);
     scaled a = {0, 0};
-    for (int64_t i = (int64_t)blockIdx.x * CHUNK + threadIdx.x; i < n && i < ((int64_t)blockIdx.x + 1) * CHUNK; i += BLOCK)
+    for (int64_t i = (int64_t)blockIdx.x * CHUNK + threadIdx.x; i < n && i < ((int64_t)blockIdx.x + 1) * CHUNK;
+         i += BLOCK)
         take(a, (double)terni_load<S>(x[i]));
     a = all(a, scratch);
     if (threadIdx.x == 0) parts[blockIdx.x] = a;
@@ -67,7 +69,7 @@ __global__ void __launch_bounds__(BLOCK) total(int64_t n, const scaled *parts, v
         *static_cast<float *>(y) = (float)v;
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_global_norm(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
@@ -84,10 +86,12 @@ extern "C" bool terni_cuda_global_norm(const terni_call *c) {
         const int64_t m = v ? terni_cuda_count(v) : 0, blocks = (m + CHUNK - 1) / CHUNK;
         if (m == 0) continue;
         ok = false;
-        TERNI_FLOATS(v->dtype, ok = TERNI_LAUNCH(d, (unsigned)blocks, BLOCK, 0, (chunks<S>), m, static_cast<const S *>(v->data), parts + at))
+        TERNI_FLOATS(v->dtype, ok = TERNI_LAUNCH(d, (unsigned)blocks, BLOCK, 0, (chunks<S>), m,
+                                                 static_cast<const S *>(v->data), parts + at))
         at += blocks;
     }
-    ok = ok && TERNI_LAUNCH(d, 1, BLOCK, 0, total, n, (const scaled *)parts, c->out[0]->data, c->out[0]->dtype == TERN_F64);
+    ok = ok &&
+         TERNI_LAUNCH(d, 1, BLOCK, 0, total, n, (const scaled *)parts, c->out[0]->data, c->out[0]->dtype == TERN_F64);
     terni_cuda_scratch_free(d, parts);
     return ok;
 }

@@ -1,12 +1,12 @@
-/* Index kernels. What is written to one place several times is put in the order of the index by sorting, then combined by one thread, so
- * results are the same every time. An index outside is noted in the device's fault and skipped. */
+/* Index kernels. What is written to one place several times is put in the order of the index by sorting, then combined
+ * by one thread, so results are the same every time. An index outside is noted in the device's fault and skipped. */
 #include "sort.h"
 
 namespace {
 
 /* Index number i, or -1 after noting that it is outside of [0, size). */
-__device__ __forceinline__ int64_t read_index(const void *index, bool wide, int64_t i, int64_t position, int64_t size, int dim, const char *op,
-                                              terni_fault *fault) {
+__device__ __forceinline__ int64_t read_index(const void *index, bool wide, int64_t i, int64_t position, int64_t size,
+                                              int dim, const char *op, terni_fault *fault) {
     const int64_t v = wide ? static_cast<const int64_t *>(index)[i] : (int64_t) static_cast<const int32_t *>(index)[i];
     if (v >= 0 && v < size) return v;
     terni_note(fault, TERNI_FAULT_INDEX, op, v, position, dim, size);
@@ -56,7 +56,8 @@ bool walk_of(const terni_view *const *v, const char *name, terni_walk<N> *w, int
     return true;
 }
 
-/* ---- reading: w is y, index, x ------------------------------------------------------------------------------------------------------- */
+/* ---- reading: w is y, index, x
+ * ------------------------------------------------------------------------------------------------------- */
 
 template <class S>
 __global__ void take(uint32_t n, terni_walk<3> w, about a) {
@@ -79,11 +80,13 @@ bool run_take(const terni_call *c, const terni_view *index, int dim, const char 
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     const about a = about_of(x, index, dim, op, d);
-    TERNI_BY_SIZE(terni_cuda_size(x->dtype), return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (take<S>), (uint32_t)n, w, a))
+    TERNI_BY_SIZE(terni_cuda_size(x->dtype),
+                  return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (take<S>), (uint32_t)n, w, a))
     return false;
 }
 
-/* ---- writing: w is y, index, src; the keys are places in y, contiguous ----------------------------------------------------------------- */
+/* ---- writing: w is y, index, src; the keys are places in y, contiguous
+ * ----------------------------------------------------------------- */
 
 enum { HOW_ADD = 100 };
 
@@ -123,7 +126,8 @@ __global__ void write(uint32_t n, terni_walk<3> w, terni_sorted s, int how, bool
     *y = terni_store<S>(v);
 }
 
-bool run_write(const terni_call *c, const terni_view *index, const terni_view *src, const terni_view *y, int dim, const char *op, int how) {
+bool run_write(const terni_call *c, const terni_view *index, const terni_view *src, const terni_view *y, int dim,
+               const char *op, int how) {
     const terni_view to = still(y, src, dim);
     const terni_view *v[3] = {&to, index, src};
     terni_walk<3> w;
@@ -141,15 +145,19 @@ bool run_write(const terni_call *c, const terni_view *index, const terni_view *s
     if (!terni_cuda_sort_run(d, 1, n, &s)) return false;
     bool ok = false;
     if (how == TERNI_SCATTER_SET) {
-        TERNI_BY_SIZE(terni_cuda_size(y->dtype), ok = TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (write<S>), (uint32_t)n, w, s, how, false))
+        TERNI_BY_SIZE(terni_cuda_size(y->dtype),
+                      ok = TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (write<S>), (uint32_t)n, w, s, how, false))
     } else {
-        TERNI_ALL(y->dtype, ok = TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (write<S>), (uint32_t)n, w, s, how, y->dtype == TERN_BOOL); break)
+        TERNI_ALL(y->dtype, ok = TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (write<S>), (uint32_t)n, w, s, how,
+                                                   y->dtype == TERN_BOOL);
+                  break)
     }
     terni_cuda_scratch_free(d, s.memory);
     return ok;
 }
 
-/* ---- index_add: only the indices are sorted ------------------------------------------------------------------------------------------------ */
+/* ---- index_add: only the indices are sorted
+ * ------------------------------------------------------------------------------------------------ */
 
 __global__ void keys(int64_t m, const void *index, int64_t stride, about a, uint64_t *key) {
     const int64_t i = terni_thread();
@@ -160,7 +168,8 @@ __global__ void keys(int64_t m, const void *index, int64_t stride, about a, uint
 
 /* w is y and src without the indexed dimension; thread (m, i). */
 template <class S>
-__global__ void add(int64_t total, uint32_t each, int64_t m, terni_walk<2> w, int64_t to, int64_t from, terni_sorted s, bool is_bool) {
+__global__ void add(int64_t total, uint32_t each, int64_t m, terni_walk<2> w, int64_t to, int64_t from, terni_sorted s,
+                    bool is_bool) {
     const int64_t t = terni_thread();
     if (t >= total) return;
     const int64_t first = t / each;
@@ -172,7 +181,8 @@ __global__ void add(int64_t total, uint32_t each, int64_t m, terni_walk<2> w, in
     const S *const src = static_cast<const S *>(w.data[1]) + at[1];
     using T = terni_math_t<S>;
     T v = terni_load<S>(*y);
-    for (int64_t k = first; k < m && s.key[k] == place; k++) v = combine<T>(v, terni_load<S>(src[(int64_t)s.from[k] * from]), HOW_ADD, is_bool);
+    for (int64_t k = first; k < m && s.key[k] == place; k++)
+        v = combine<T>(v, terni_load<S>(src[(int64_t)s.from[k] * from]), HOW_ADD, is_bool);
     *y = terni_store<S>(v);
 }
 
@@ -181,7 +191,8 @@ __global__ void digits(uint32_t n, terni_walk<2> w, terni_linear_opts o, bool wi
     if (i >= n) return;
     int64_t at[2];
     w.at(i, at);
-    const int64_t v = wide ? static_cast<const int64_t *>(w.data[1])[at[1]] : (int64_t) static_cast<const int32_t *>(w.data[1])[at[1]];
+    const int64_t v = wide ? static_cast<const int64_t *>(w.data[1])[at[1]]
+                           : (int64_t) static_cast<const int32_t *>(w.data[1])[at[1]];
     if (v < -o.size || v >= o.size) {
         terni_note(fault, TERNI_FAULT_INDEX, o.op, v, i, o.dim, o.size);
         return;
@@ -190,7 +201,8 @@ __global__ void digits(uint32_t n, terni_walk<2> w, terni_linear_opts o, bool wi
     *y = *y * o.size + (v < 0 ? v + o.size : v);
 }
 
-/* ---- nonzero: counts of blocks, their sums, then places ------------------------------------------------------------------------------------ */
+/* ---- nonzero: counts of blocks, their sums, then places
+ * ------------------------------------------------------------------------------------ */
 
 enum { CHUNK = 1024 };
 __global__ void count_chunks(int64_t chunks, int64_t n, const uint8_t *x, int64_t *count) {
@@ -212,7 +224,8 @@ struct sizes {
     int ndim;
     int64_t size[TERN_MAX_DIMS];
 };
-__global__ void list_chunks(int64_t chunks, int64_t n, int64_t most, const uint8_t *x, const int64_t *start, sizes s, int64_t *y) {
+__global__ void list_chunks(int64_t chunks, int64_t n, int64_t most, const uint8_t *x, const int64_t *start, sizes s,
+                            int64_t *y) {
     const int64_t t = terni_thread();
     if (t >= chunks) return;
     int64_t row = start[t];
@@ -227,7 +240,7 @@ __global__ void list_chunks(int64_t chunks, int64_t n, int64_t most, const uint8
     }
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_index_select(const terni_call *c) {
     const terni_dim_opts *o = static_cast<const terni_dim_opts *>(c->opts);
@@ -261,15 +274,18 @@ extern "C" bool terni_cuda_index_add(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     terni_sorted s;
     if (!d || !terni_cuda_sort_open(d, 1, m, &s)) return false;
-    if (!TERNI_LAUNCH_EACH(d, terni_blocks(m, 256), 256, keys, m, (const void *)index->data, index->strides[0], about_of(y, index, o->dim, o->op, d), s.key)) {
+    if (!TERNI_LAUNCH_EACH(d, terni_blocks(m, 256), 256, keys, m, (const void *)index->data, index->strides[0],
+                           about_of(y, index, o->dim, o->op, d), s.key)) {
         terni_cuda_scratch_free(d, s.memory);
         return false;
     }
     if (!terni_cuda_sort_run(d, 1, m, &s)) return false;
     bool ok = each == 0;
-    if (each) TERNI_ALL(y->dtype, ok = TERNI_LAUNCH_EACH(d, terni_blocks(m * each, 256), 256, (add<S>), m * each, (uint32_t)each, m, w,
-                                               y->strides[o->dim], src->strides[o->dim], s, y->dtype == TERN_BOOL);
-              break)
+    if (each)
+        TERNI_ALL(y->dtype,
+                  ok = TERNI_LAUNCH_EACH(d, terni_blocks(m * each, 256), 256, (add<S>), m * each, (uint32_t)each, m, w,
+                                         y->strides[o->dim], src->strides[o->dim], s, y->dtype == TERN_BOOL);
+                  break)
     terni_cuda_scratch_free(d, s.memory);
     return ok;
 }
@@ -282,7 +298,8 @@ extern "C" bool terni_cuda_linear_index(const terni_call *c) {
     if (!walk_of<2>(v, o->op, &w, &n)) return false;
     if (n == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
-    return d && TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, digits, (uint32_t)n, w, *o, c->in[0]->dtype == TERN_I64, d->fault);
+    return d && TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, digits, (uint32_t)n, w, *o, c->in[0]->dtype == TERN_I64,
+                                  d->fault);
 }
 
 extern "C" bool terni_cuda_nonzero(const terni_call *c) {
@@ -299,8 +316,8 @@ extern "C" bool terni_cuda_nonzero(const terni_call *c) {
     const uint8_t *p = static_cast<const uint8_t *>(x->data);
     const bool ok = TERNI_LAUNCH_EACH(d, terni_blocks(chunks, 64), 64, count_chunks, chunks, n, p, start) &&
                     TERNI_LAUNCH_EACH(d, 1, 1, sum_chunks, chunks, start) &&
-                    TERNI_LAUNCH_EACH(d, terni_blocks(chunks, 64), 64, list_chunks, chunks, n, most, p, (const int64_t *)start, s,
-                                      static_cast<int64_t *>(y->data));
+                    TERNI_LAUNCH_EACH(d, terni_blocks(chunks, 64), 64, list_chunks, chunks, n, most, p,
+                                      (const int64_t *)start, s, static_cast<int64_t *>(y->data));
     terni_cuda_scratch_free(d, start);
     return ok;
 }

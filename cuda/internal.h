@@ -1,13 +1,14 @@
-/* The CUDA backend: the kernels behind core/backend.h for NVIDIA GPUs, and the runtime under them. Sees plain views, never a
- * tensor; includes nothing of core but backend.h, half.h, philox.h, special.h and the elementwise rows.
+/* The CUDA backend: the kernels behind core/backend.h for NVIDIA GPUs, and the runtime under them. Sees plain views,
+ * never a tensor; includes nothing of core but backend.h, half.h, philox.h, special.h and the elementwise rows.
  *
- * Layers: driver.h (what is asked of CUDA) < allocator.h, runtime.c (devices, streams, faults; plain C) < launch.h (one macro
- * that launches a kernel, on a device or in the simulation of tests/cusim) < the kernels, .cu files. A row's kernel is
- * terni_cuda_ROW. Kernels use the vocabulary of launch.h alone, so that the simulation can run them; what cannot be simulated
- * (library calls, tensor cores) stands in files of its own, library_*.cu, each beside a plain kernel.
+ * Layers: driver.h (what is asked of CUDA) < allocator.h, runtime.c (devices, streams, faults; plain C) < launch.h (one
+ * macro that launches a kernel, on a device or in the simulation of tests/cusim) < the kernels, .cu files. A row's
+ * kernel is terni_cuda_ROW. Kernels use the vocabulary of launch.h alone, so that the simulation can run them; what
+ * cannot be simulated (library calls, tensor cores) stands in files of its own, library_*.cu, each beside a plain
+ * kernel.
  *
- * Kernels only queue work: what goes wrong on the device is noted in the device's fault and reported by the next call that
- * waits (sync, download). */
+ * Kernels only queue work: what goes wrong on the device is noted in the device's fault and reported by the next call
+ * that waits (sync, download). */
 #ifndef TERNI_CUDA_INTERNAL_H
 #define TERNI_CUDA_INTERNAL_H
 
@@ -22,14 +23,15 @@ extern "C" {
 extern const terni_host *terni_cuda_host;
 #define terni_cuda_fail(code, ...) terni_cuda_host->fail(code, __FILE__, __LINE__, __VA_ARGS__)
 
-/* ---- faults: what a kernel found wrong, in memory that host and device see ------------------------------------------------ */
+/* ---- faults: what a kernel found wrong, in memory that host and device see
+ * ------------------------------------------------ */
 
 typedef enum terni_fault_kind {
     TERNI_FAULT_NONE = 0,
-    TERNI_FAULT_INDEX,       /* "OP: index VALUE at position POSITION is outside dimension LOW of size HIGH" */
-    TERNI_FAULT_TARGET,      /* "OP: target VALUE at position POSITION is outside [LOW, HIGH)" */
-    TERNI_FAULT_PROBABILITY, /* "OP: a probability is not in [0, 1]" */
-    TERNI_FAULT_WEIGHTS,     /* "OP: row POSITION ..." of multinomial; VALUE says what */
+    TERNI_FAULT_INDEX,         /* "OP: index VALUE at position POSITION is outside dimension LOW of size HIGH" */
+    TERNI_FAULT_TARGET,        /* "OP: target VALUE at position POSITION is outside [LOW, HIGH)" */
+    TERNI_FAULT_PROBABILITY,   /* "OP: a probability is not in [0, 1]" */
+    TERNI_FAULT_WEIGHTS,       /* "OP: row POSITION ..." of multinomial; VALUE says what */
     TERNI_FAULT_INPUT_LENGTH,  /* "OP: input length VALUE of sequence POSITION, expected LOW to HIGH" */
     TERNI_FAULT_TARGET_LENGTH, /* "OP: target length ..." */
     TERNI_FAULT_LABEL,         /* "OP: target VALUE of sequence POSITION is outside [LOW, HIGH)" */
@@ -41,7 +43,8 @@ typedef struct terni_fault {
     const char *op; /* a string of the host */
 } terni_fault;
 
-/* ---- devices (runtime.c) ---------------------------------------------------------------------------------------------------- */
+/* ---- devices (runtime.c)
+ * ---------------------------------------------------------------------------------------------------- */
 
 enum { TERNI_CUDA_DEVICES = 64 };
 
@@ -77,7 +80,8 @@ bool terni_cuda_upload(int device, void *dst, const void *src, size_t bytes);
 bool terni_cuda_download(int device, void *dst, const void *src, size_t bytes);
 bool terni_cuda_sync(int device);
 
-/* ---- views (views.c) ------------------------------------------------------------------------------------------------------------ */
+/* ---- views (views.c)
+ * ------------------------------------------------------------------------------------------------------------ */
 
 size_t terni_cuda_size(int dtype);
 static inline bool terni_cuda_is_float(int dtype) {
@@ -91,8 +95,8 @@ void terni_cuda_constant(int dtype, const terni_fill_opts *o, uint64_t *bits);
 
 enum { TERNI_EACH_VIEWS = 4 };
 
-/* Several views of one shape, without dimensions of size 1 and with neighbours joined where all views let them. Dimension 0 is
- * the innermost. */
+/* Several views of one shape, without dimensions of size 1 and with neighbours joined where all views let them.
+ * Dimension 0 is the innermost. */
 typedef struct terni_each {
     int n_views, ndim;
     int64_t n;
@@ -103,7 +107,8 @@ typedef struct terni_each {
 /* False if there is nothing to do. */
 bool terni_cuda_join(terni_each *e, const terni_view *const *v, int n);
 
-/* ---- kernels, one a row ------------------------------------------------------------------------------------------------------------ */
+/* ---- kernels, one a row
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* Weak: a row that is not written yet is NULL in the table, and core says so by name. */
 #define TERN_OP(name) bool terni_cuda_##name(const terni_call *c) __attribute__((weak));
@@ -112,10 +117,10 @@ bool terni_cuda_join(terni_each *e, const terni_view *const *v, int n);
     bool terni_cuda_##name(const terni_call *c);        \
     bool terni_cuda_##name##_grad(const terni_call *c); \
     bool terni_cuda_##name##_curv(const terni_call *c);
-#define TERN_UNARY(name, ...)    ROW(name)
-#define TERN_UNARY_Y(name, ...)  ROW(name)
-#define TERN_UNARY_P(name, ...)  ROW(name)
-#define TERN_UNARY_PQ(name, ...) ROW(name)
+#define TERN_UNARY(name, ...)     ROW(name)
+#define TERN_UNARY_Y(name, ...)   ROW(name)
+#define TERN_UNARY_P(name, ...)   ROW(name)
+#define TERN_UNARY_PQ(name, ...)  ROW(name)
 #define TERN_UNARY_PQR(name, ...) ROW(name)
 #define TERN_BINARY(name, ...)                        \
     bool terni_cuda_##name(const terni_call *c);      \

@@ -1,6 +1,6 @@
-/* The vocabulary of kernels: one macro to launch, one for shared memory, loads and stores of every dtype, sums over warps
- * and blocks, fast division. Under nvcc it is CUDA; with TERNI_SIMULATED, the simulation of tests/cusim. Included by .cu
- * files.
+/* The vocabulary of kernels: one macro to launch, one for shared memory, loads and stores of every dtype, sums over
+ * warps and blocks, fast division. Under nvcc it is CUDA; with TERNI_SIMULATED, the simulation of tests/cusim. Included
+ * by .cu files.
  *
  *     TERNI_LAUNCH(d, grid, block, shared_bytes, (kernel<T>), arguments...)        threads that meet at barriers
  *     TERNI_LAUNCH_EACH(d, grid, block, (kernel<T>), arguments...)                 independent threads
@@ -14,8 +14,9 @@
 #ifdef TERNI_SIMULATED
 #include "cusim.h"
 
-#define TERNI_LAUNCH_AS(d, grid, block, shared_bytes, independent, kernel, ...)                                            \
-    ((void)(d), cusim::launch((grid), (block), (shared_bytes), (independent), #kernel, [=] { kernel(__VA_ARGS__); }), true)
+#define TERNI_LAUNCH_AS(d, grid, block, shared_bytes, independent, kernel, ...)                                       \
+    ((void)(d), cusim::launch((grid), (block), (shared_bytes), (independent), #kernel, [=] { kernel(__VA_ARGS__); }), \
+     true)
 #define TERNI_LAUNCH(d, grid, block, shared_bytes, kernel, ...) \
     TERNI_LAUNCH_AS(d, grid, block, shared_bytes, false, kernel, __VA_ARGS__)
 #define TERNI_LAUNCH_EACH(d, grid, block, kernel, ...) TERNI_LAUNCH_AS(d, grid, block, 0, true, kernel, __VA_ARGS__)
@@ -24,11 +25,11 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#define TERNI_LAUNCH(d, grid, block, shared_bytes, kernel, ...)                                           \
-    (kernel<<<(grid), (block), (shared_bytes), static_cast<cudaStream_t>((d)->stream)>>>(__VA_ARGS__),    \
+#define TERNI_LAUNCH(d, grid, block, shared_bytes, kernel, ...)                                        \
+    (kernel<<<(grid), (block), (shared_bytes), static_cast<cudaStream_t>((d)->stream)>>>(__VA_ARGS__), \
      terni_cuda_launched(#kernel, __FILE__, __LINE__))
 #define TERNI_LAUNCH_EACH(d, grid, block, kernel, ...) TERNI_LAUNCH(d, grid, block, 0, kernel, __VA_ARGS__)
-#define TERNI_SHARED(T, name, count)                            \
+#define TERNI_SHARED(T, name, count)                                     \
     __shared__ __align__(16) unsigned char name##_[sizeof(T) * (count)]; \
     T *const name = reinterpret_cast<T *>(name##_)
 #define TERNI_DYNAMIC_SHARED(T, name)                               \
@@ -40,7 +41,8 @@
 
 #include "half.h"
 
-/* ---- dtypes: as stored, and as computed with ------------------------------------------------------------------------------------- */
+/* ---- dtypes: as stored, and as computed with
+ * ------------------------------------------------------------------------------------- */
 
 struct terni_half16 {
     uint16_t bits;
@@ -149,66 +151,68 @@ __device__ __forceinline__ terni_bfloat terni_from_double<terni_bfloat>(double v
 #endif
 
 /* Calls CODE with S as the storage type of a float dtype: TERNI_FLOATS(dtype, return run<S>(c)) */
-#define TERNI_FLOATS(dtype, ...)             \
-    switch (dtype) {                         \
-        case TERN_F32: {                     \
-            using S = float;                 \
-            __VA_ARGS__;                     \
-        } break;                             \
-        case TERN_F64: {                     \
-            using S = double;                \
-            __VA_ARGS__;                     \
-        } break;                             \
-        case TERN_F16: {                     \
-            using S = terni_half16;          \
-            __VA_ARGS__;                     \
-        } break;                             \
-        case TERN_BF16: {                    \
-            using S = terni_bfloat;          \
-            __VA_ARGS__;                     \
-        } break;                             \
-        default: break;                      \
+#define TERNI_FLOATS(dtype, ...)    \
+    switch (dtype) {                \
+        case TERN_F32: {            \
+            using S = float;        \
+            __VA_ARGS__;            \
+        } break;                    \
+        case TERN_F64: {            \
+            using S = double;       \
+            __VA_ARGS__;            \
+        } break;                    \
+        case TERN_F16: {            \
+            using S = terni_half16; \
+            __VA_ARGS__;            \
+        } break;                    \
+        case TERN_BF16: {           \
+            using S = terni_bfloat; \
+            __VA_ARGS__;            \
+        } break;                    \
+        default:                    \
+            break;                  \
     }
 /* The integer dtypes and bool. */
-#define TERNI_INTEGERS(dtype, ...)           \
-    switch (dtype) {                         \
-        case TERN_I64: {                     \
-            using S = int64_t;               \
-            __VA_ARGS__;                     \
-        } break;                             \
-        case TERN_I32: {                     \
-            using S = int32_t;               \
-            __VA_ARGS__;                     \
-        } break;                             \
-        case TERN_U8:                        \
-        case TERN_BOOL: {                    \
-            using S = uint8_t;               \
-            __VA_ARGS__;                     \
-        } break;                             \
-        default: break;                      \
+#define TERNI_INTEGERS(dtype, ...) \
+    switch (dtype) {               \
+        case TERN_I64: {           \
+            using S = int64_t;     \
+            __VA_ARGS__;           \
+        } break;                   \
+        case TERN_I32: {           \
+            using S = int32_t;     \
+            __VA_ARGS__;           \
+        } break;                   \
+        case TERN_U8:              \
+        case TERN_BOOL: {          \
+            using S = uint8_t;     \
+            __VA_ARGS__;           \
+        } break;                   \
+        default:                   \
+            break;                 \
     }
-#define TERNI_ALL(dtype, ...)                \
-    TERNI_FLOATS(dtype, __VA_ARGS__)         \
+#define TERNI_ALL(dtype, ...)        \
+    TERNI_FLOATS(dtype, __VA_ARGS__) \
     TERNI_INTEGERS(dtype, __VA_ARGS__)
 /* By size alone, for what only moves elements. */
-#define TERNI_BY_SIZE(bytes, ...)            \
-    switch (bytes) {                         \
-        case 1: {                            \
-            using S = uint8_t;               \
-            __VA_ARGS__;                     \
-        } break;                             \
-        case 2: {                            \
-            using S = uint16_t;              \
-            __VA_ARGS__;                     \
-        } break;                             \
-        case 4: {                            \
-            using S = uint32_t;              \
-            __VA_ARGS__;                     \
-        } break;                             \
-        default: {                           \
-            using S = uint64_t;              \
-            __VA_ARGS__;                     \
-        } break;                             \
+#define TERNI_BY_SIZE(bytes, ...) \
+    switch (bytes) {              \
+        case 1: {                 \
+            using S = uint8_t;    \
+            __VA_ARGS__;          \
+        } break;                  \
+        case 2: {                 \
+            using S = uint16_t;   \
+            __VA_ARGS__;          \
+        } break;                  \
+        case 4: {                 \
+            using S = uint32_t;   \
+            __VA_ARGS__;          \
+        } break;                  \
+        default: {                \
+            using S = uint64_t;   \
+            __VA_ARGS__;          \
+        } break;                  \
     }
 
 /* A product and a sum that are rounded one by one, as the CPU's are: never one fma. */
@@ -227,7 +231,9 @@ __device__ __forceinline__ double terni_plain_sum(double a, double b) {
 #endif
 }
 
-/* ---- launches ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- launches
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Blocks of `threads` for n items, one a thread. */
 static inline unsigned terni_blocks(int64_t n, int threads) { return (unsigned)((n + threads - 1) / threads); }
@@ -297,7 +303,8 @@ bool terni_walk_parts(terni_each e, const size_t *sizes, F run) {
     return run(w, e.n);
 }
 
-/* ---- sums, maxima ... over a warp and a block: every thread gets the result ------------------------------------------------------------- */
+/* ---- sums, maxima ... over a warp and a block: every thread gets the result
+ * ------------------------------------------------------------- */
 
 template <class T, class F>
 __device__ __forceinline__ T terni_warp_all(T v, F f) {
@@ -325,10 +332,12 @@ struct terni_plus {
     }
 };
 
-/* ---- faults ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- faults
+ * ------------------------------------------------------------------------------------------------------------------------------
+ */
 
-__device__ __forceinline__ void terni_note(terni_fault *f, int kind, const char *op, int64_t value, int64_t position, int64_t low,
-                                           int64_t high) {
+__device__ __forceinline__ void terni_note(terni_fault *f, int kind, const char *op, int64_t value, int64_t position,
+                                           int64_t low, int64_t high) {
     if (atomicCAS(&f->kind, 0, -1) != 0) return;
     f->op = op;
     f->value = value;

@@ -4,8 +4,9 @@
 namespace {
 
 template <class S>
-__global__ void __launch_bounds__(TERNI_NORM_BLOCK) layer(int64_t C, const S *x, terni_parameter<S> w, terni_parameter<S> b, S *y,
-                                                         terni_sum_t<S> *mean, terni_sum_t<S> *rstd, double eps) {
+__global__ void __launch_bounds__(TERNI_NORM_BLOCK)
+    layer(int64_t C, const S *x, terni_parameter<S> w, terni_parameter<S> b, S *y, terni_sum_t<S> *mean,
+          terni_sum_t<S> *rstd, double eps) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(terni_moments<A>, scratch, TERNI_NORM_BLOCK);
     x += blockIdx.x * C;
@@ -24,8 +25,9 @@ __global__ void __launch_bounds__(TERNI_NORM_BLOCK) layer(int64_t C, const S *x,
 
 /* mean NULL: rms_norm. gx = r (g w - mean(g w) - xhat mean(g w xhat)); without the middle term for rms_norm. */
 template <class S>
-__global__ void __launch_bounds__(TERNI_NORM_BLOCK) grad_x(int64_t C, const S *g, const S *x, terni_parameter<S> w,
-                                                          const terni_sum_t<S> *mean, const terni_sum_t<S> *rstd, S *gx) {
+__global__ void __launch_bounds__(TERNI_NORM_BLOCK)
+    grad_x(int64_t C, const S *g, const S *x, terni_parameter<S> w, const terni_sum_t<S> *mean,
+           const terni_sum_t<S> *rstd, S *gx) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(A, scratch, 32);
     const int64_t at = blockIdx.x * C;
@@ -46,8 +48,9 @@ __global__ void __launch_bounds__(TERNI_NORM_BLOCK) grad_x(int64_t C, const S *g
 
 /* gweight and gbias: 32 columns by 8 rows of threads walk down all rows, in order. */
 template <class S>
-__global__ void __launch_bounds__(256) grad_parameters(int64_t R, int64_t C, const S *g, const S *x, const terni_sum_t<S> *mean,
-                                                      const terni_sum_t<S> *rstd, terni_parameter_out<S> gw, terni_parameter_out<S> gb) {
+__global__ void __launch_bounds__(256)
+    grad_parameters(int64_t R, int64_t C, const S *g, const S *x, const terni_sum_t<S> *mean,
+                    const terni_sum_t<S> *rstd, terni_parameter_out<S> gw, terni_parameter_out<S> gb) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(A, sw, 256);
     TERNI_SHARED(A, sb, 256);
@@ -76,7 +79,8 @@ __global__ void __launch_bounds__(256) grad_parameters(int64_t R, int64_t C, con
 }
 
 template <class S>
-__global__ void __launch_bounds__(TERNI_NORM_BLOCK) rms(int64_t C, const S *x, terni_parameter<S> w, S *y, terni_sum_t<S> *rstd, double eps) {
+__global__ void __launch_bounds__(TERNI_NORM_BLOCK)
+    rms(int64_t C, const S *x, terni_parameter<S> w, S *y, terni_sum_t<S> *rstd, double eps) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(A, scratch, 32);
     x += blockIdx.x * C;
@@ -94,21 +98,23 @@ __global__ void __launch_bounds__(TERNI_NORM_BLOCK) rms(int64_t C, const S *x, t
 }
 
 template <class S>
-bool run_grad(terni_cuda_device *d, const terni_view *g, const terni_view *x, const terni_view *w, const terni_view *mean,
-              const terni_view *rstd, const terni_view *gx, const terni_view *gw, const terni_view *gb) {
+bool run_grad(terni_cuda_device *d, const terni_view *g, const terni_view *x, const terni_view *w,
+              const terni_view *mean, const terni_view *rstd, const terni_view *gx, const terni_view *gw,
+              const terni_view *gb) {
     using A = terni_sum_t<S>;
     const int64_t R = x->shape[0], C = x->shape[1];
     const S *pg = static_cast<const S *>(g->data), *px = static_cast<const S *>(x->data);
     const A *pm = mean ? static_cast<const A *>(mean->data) : nullptr, *pr = static_cast<const A *>(rstd->data);
-    if (gx && R * C > 0 && !TERNI_LAUNCH(d, (unsigned)R, terni_norm_block(C), 0, (grad_x<S>), C, pg, px, terni_parameter_of<S>(w), pm, pr,
-                            static_cast<S *>(gx->data)))
+    if (gx && R * C > 0 &&
+        !TERNI_LAUNCH(d, (unsigned)R, terni_norm_block(C), 0, (grad_x<S>), C, pg, px, terni_parameter_of<S>(w), pm, pr,
+                      static_cast<S *>(gx->data)))
         return false;
     if ((!gw && !gb) || C == 0) return true;
     return TERNI_LAUNCH(d, terni_blocks(C, 32), dim3(32, 8), 0, (grad_parameters<S>), R, C, pg, px, pm, pr,
                         terni_parameter_out_of<S>(gw), terni_parameter_out_of<S>(gb));
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_layer_norm(const terni_call *c) {
     const terni_view *x = c->in[0];
@@ -116,16 +122,19 @@ extern "C" bool terni_cuda_layer_norm(const terni_call *c) {
     if (terni_cuda_count(x) == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH(d, (unsigned)x->shape[0], terni_norm_block(x->shape[1]), 0, (layer<S>), x->shape[1],
-                                               static_cast<const S *>(x->data), terni_parameter_of<S>(c->in[1]), terni_parameter_of<S>(c->in[2]),
-                                               static_cast<S *>(c->out[0]->data), static_cast<terni_sum_t<S> *>(c->out[1]->data),
-                                               static_cast<terni_sum_t<S> *>(c->out[2]->data), eps))
+    TERNI_FLOATS(x->dtype,
+                 return TERNI_LAUNCH(d, (unsigned)x->shape[0], terni_norm_block(x->shape[1]), 0, (layer<S>),
+                                     x->shape[1], static_cast<const S *>(x->data), terni_parameter_of<S>(c->in[1]),
+                                     terni_parameter_of<S>(c->in[2]), static_cast<S *>(c->out[0]->data),
+                                     static_cast<terni_sum_t<S> *>(c->out[1]->data),
+                                     static_cast<terni_sum_t<S> *>(c->out[2]->data), eps))
     return false;
 }
 extern "C" bool terni_cuda_layer_norm_grad(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(c->in[1]->dtype, return run_grad<S>(d, c->in[0], c->in[1], c->in[2], c->in[3], c->in[4], c->out[0], c->out[1], c->out[2]))
+    TERNI_FLOATS(c->in[1]->dtype, return run_grad<S>(d, c->in[0], c->in[1], c->in[2], c->in[3], c->in[4], c->out[0],
+                                                     c->out[1], c->out[2]))
     return false;
 }
 extern "C" bool terni_cuda_rms_norm(const terni_call *c) {
@@ -134,14 +143,16 @@ extern "C" bool terni_cuda_rms_norm(const terni_call *c) {
     if (terni_cuda_count(x) == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH(d, (unsigned)x->shape[0], terni_norm_block(x->shape[1]), 0, (rms<S>), x->shape[1],
-                                               static_cast<const S *>(x->data), terni_parameter_of<S>(c->in[1]),
-                                               static_cast<S *>(c->out[0]->data), static_cast<terni_sum_t<S> *>(c->out[1]->data), eps))
+    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH(d, (unsigned)x->shape[0], terni_norm_block(x->shape[1]), 0, (rms<S>),
+                                               x->shape[1], static_cast<const S *>(x->data),
+                                               terni_parameter_of<S>(c->in[1]), static_cast<S *>(c->out[0]->data),
+                                               static_cast<terni_sum_t<S> *>(c->out[1]->data), eps))
     return false;
 }
 extern "C" bool terni_cuda_rms_norm_grad(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(c->in[1]->dtype, return run_grad<S>(d, c->in[0], c->in[1], c->in[2], nullptr, c->in[3], c->out[0], c->out[1], nullptr))
+    TERNI_FLOATS(c->in[1]->dtype,
+                 return run_grad<S>(d, c->in[0], c->in[1], c->in[2], nullptr, c->in[3], c->out[0], c->out[1], nullptr))
     return false;
 }

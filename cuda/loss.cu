@@ -1,4 +1,5 @@
-/* cross_entropy over [N, C, I] and its gradient, pair_loss, ctc_loss. Losses of positions are summed by one block in a fixed order. */
+/* cross_entropy over [N, C, I] and its gradient, pair_loss, ctc_loss. Losses of positions are summed by one block in a
+ * fixed order. */
 #include "launch.h"
 
 namespace {
@@ -18,8 +19,9 @@ struct larger {
 
 /* Block p: position p = n I + i. loss is NaN where the target is no class. */
 template <class S>
-__global__ void __launch_bounds__(BLOCK) entropies(int64_t C, int64_t I, const S *x, const void *target, bool wide, terni_sum_t<S> *lse,
-                                                  double *loss, terni_cross_entropy_opts o, terni_fault *fault) {
+__global__ void __launch_bounds__(BLOCK)
+    entropies(int64_t C, int64_t I, const S *x, const void *target, bool wide, terni_sum_t<S> *lse, double *loss,
+              terni_cross_entropy_opts o, terni_fault *fault) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(double, scratch, 32);
     const int64_t p = blockIdx.x;
@@ -51,8 +53,8 @@ __global__ void __launch_bounds__(BLOCK) entropies(int64_t C, int64_t I, const S
 
 /* One block: the count of targets, and what is asked of the losses. */
 template <class S>
-__global__ void __launch_bounds__(BLOCK) entropy_total(int64_t n, const void *target, bool wide, const double *loss, S *out,
-                                                      terni_sum_t<S> *count, terni_cross_entropy_opts o) {
+__global__ void __launch_bounds__(BLOCK) entropy_total(int64_t n, const void *target, bool wide, const double *loss,
+                                                       S *out, terni_sum_t<S> *count, terni_cross_entropy_opts o) {
     TERNI_SHARED(double, scratch, 32);
     double sum = 0, hits = 0;
     for (int64_t p = threadIdx.x; p < n; p += blockDim.x) {
@@ -70,8 +72,9 @@ __global__ void __launch_bounds__(BLOCK) entropy_total(int64_t n, const void *ta
 }
 
 template <class S>
-__global__ void __launch_bounds__(BLOCK) entropy_grad(int64_t total, int64_t C, int64_t I, const S *g, const S *x, const void *target, bool wide,
-                                                     const terni_sum_t<S> *lse, const terni_sum_t<S> *count, S *gx, terni_cross_entropy_opts o) {
+__global__ void __launch_bounds__(BLOCK)
+    entropy_grad(int64_t total, int64_t C, int64_t I, const S *g, const S *x, const void *target, bool wide,
+                 const terni_sum_t<S> *lse, const terni_sum_t<S> *count, S *gx, terni_cross_entropy_opts o) {
     using A = terni_sum_t<S>;
     const int64_t e = terni_thread();
     if (e >= total) return;
@@ -87,7 +90,9 @@ __global__ void __launch_bounds__(BLOCK) entropy_grad(int64_t total, int64_t C, 
     gx[e] = terni_store<S>((terni_math_t<S>)v);
 }
 
-/* ---- pair_loss ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- pair_loss
+ * ----------------------------------------------------------------------------------------------------------------------------
+ */
 
 template <class T>
 __device__ __forceinline__ T pair_value(const terni_pair_loss_opts &o, T a, T b) {
@@ -117,7 +122,8 @@ __global__ void pair_each(int64_t n, const T *a, const T *b, T *y, terni_pair_lo
 }
 /* Blocks sum shares; then one block the shares. */
 template <class T>
-__global__ void __launch_bounds__(BLOCK) pair_sums(int64_t n, int64_t share, const T *a, const T *b, double *parts, terni_pair_loss_opts o) {
+__global__ void __launch_bounds__(BLOCK)
+    pair_sums(int64_t n, int64_t share, const T *a, const T *b, double *parts, terni_pair_loss_opts o) {
     TERNI_SHARED(double, scratch, 32);
     const int64_t from = blockIdx.x * share, end = from + share < n ? from + share : n;
     double sum = 0;
@@ -149,13 +155,15 @@ bool run_pair(terni_cuda_device *d, const terni_call *c) {
     const int64_t n = terni_cuda_count(c->in[0]);
     const T *a = static_cast<const T *>(c->in[0]->data), *b = static_cast<const T *>(c->in[1]->data);
     T *y = static_cast<T *>(c->out[0]->data);
-    if (o.reduction == TERN_REDUCE_NONE) return n == 0 || TERNI_LAUNCH_EACH(d, terni_blocks(n, BLOCK), BLOCK, (pair_each<T>), n, a, b, y, o);
+    if (o.reduction == TERN_REDUCE_NONE)
+        return n == 0 || TERNI_LAUNCH_EACH(d, terni_blocks(n, BLOCK), BLOCK, (pair_each<T>), n, a, b, y, o);
     int64_t blocks = (n + BLOCK * 16 - 1) / (BLOCK * 16);
     blocks = blocks < 1 ? 1 : blocks > 1024 ? 1024 : blocks;
     double *parts = static_cast<double *>(terni_cuda_scratch(d, (size_t)blocks * sizeof(double)));
     if (!parts) return false;
-    const bool ok = TERNI_LAUNCH(d, (unsigned)blocks, BLOCK, 0, (pair_sums<T>), n, (n + blocks - 1) / blocks, a, b, parts, o) &&
-                    TERNI_LAUNCH(d, 1, BLOCK, 0, (pair_total<T>), blocks, (const double *)parts, y, o.factor);
+    const bool ok =
+        TERNI_LAUNCH(d, (unsigned)blocks, BLOCK, 0, (pair_sums<T>), n, (n + blocks - 1) / blocks, a, b, parts, o) &&
+        TERNI_LAUNCH(d, 1, BLOCK, 0, (pair_total<T>), blocks, (const double *)parts, y, o.factor);
     terni_cuda_scratch_free(d, parts);
     return ok;
 }
@@ -164,13 +172,15 @@ template <class T>
 bool run_pair_grad(terni_cuda_device *d, const terni_call *c) {
     const int64_t n = terni_cuda_count(c->in[1]);
     if (n == 0) return true;
-    return TERNI_LAUNCH_EACH(d, terni_blocks(n, BLOCK), BLOCK, (pair_grad<T>), n, static_cast<const T *>(c->in[0]->data),
-                             static_cast<const T *>(c->in[1]->data), static_cast<const T *>(c->in[2]->data),
-                             c->out[0] ? static_cast<T *>(c->out[0]->data) : nullptr,
-                             c->out[1] ? static_cast<T *>(c->out[1]->data) : nullptr, *static_cast<const terni_pair_loss_opts *>(c->opts));
+    return TERNI_LAUNCH_EACH(
+        d, terni_blocks(n, BLOCK), BLOCK, (pair_grad<T>), n, static_cast<const T *>(c->in[0]->data),
+        static_cast<const T *>(c->in[1]->data), static_cast<const T *>(c->in[2]->data),
+        c->out[0] ? static_cast<T *>(c->out[0]->data) : nullptr,
+        c->out[1] ? static_cast<T *>(c->out[1]->data) : nullptr, *static_cast<const terni_pair_loss_opts *>(c->opts));
 }
 
-/* ---- ctc_loss: a block to a sequence, its threads along the lattice of blank, label, blank, ..., blank ---------------------------------------- */
+/* ---- ctc_loss: a block to a sequence, its threads along the lattice of blank, label, blank, ..., blank
+ * ---------------------------------------- */
 
 struct ctc {
     int64_t T, N, C, blank, wide, count; /* wide: room for the longest lattice */
@@ -183,7 +193,9 @@ __device__ __forceinline__ double add2(double a, double b) {
     const double m = a > b ? a : b;
     return m == -INFINITY ? m : m + log1p(exp((a > b ? b : a) - m));
 }
-__device__ __forceinline__ int64_t label(const ctc &j, const int64_t *target, int64_t s) { return s % 2 ? target[s / 2] : j.blank; }
+__device__ __forceinline__ int64_t label(const ctc &j, const int64_t *target, int64_t s) {
+    return s % 2 ? target[s / 2] : j.blank;
+}
 __device__ __forceinline__ bool skips(const ctc &j, const int64_t *target, int64_t s) {
     return s > 1 && s % 2 && target[s / 2] != target[s / 2 - 1] && target[s / 2] != j.blank;
 }
@@ -194,10 +206,12 @@ __device__ bool ctc_good(const ctc &j, int64_t n) {
         if (threadIdx.x == 0) terni_note(j.fault, TERNI_FAULT_INPUT_LENGTH, "ctc_loss", inputs, n, 0, j.T);
         return false;
     }
-    const int64_t left = j.start[n] < 0 ? 0 : j.count - j.start[n], own = n + 1 < j.N ? j.start[n + 1] - j.start[n] : left;
+    const int64_t left = j.start[n] < 0 ? 0 : j.count - j.start[n],
+                  own = n + 1 < j.N ? j.start[n + 1] - j.start[n] : left;
     const int64_t room = own < left ? own : left;
     if (targets < 0 || targets > room || 2 * targets + 1 > j.wide) {
-        if (threadIdx.x == 0) terni_note(j.fault, TERNI_FAULT_TARGET_LENGTH, "ctc_loss", targets, n, 0, room < 0 ? 0 : room);
+        if (threadIdx.x == 0)
+            terni_note(j.fault, TERNI_FAULT_TARGET_LENGTH, "ctc_loss", targets, n, 0, room < 0 ? 0 : room);
         return false;
     }
     for (int64_t s = 0; s < targets; s++) {
@@ -277,13 +291,14 @@ bool run_ctc(terni_cuda_device *d, const terni_call *c) {
     if (j.N == 0) return true;
     j.room = static_cast<double *>(terni_cuda_scratch(d, (size_t)(j.N * (j.T + 2) * j.wide) * sizeof(double)));
     if (!j.room) return false;
-    const bool ok = TERNI_LAUNCH(d, (unsigned)j.N, BLOCK, 0, (ctc_sequences<S>), j, static_cast<const S *>(x->data),
-                                 static_cast<S *>(c->out[0]->data), c->out[1] ? static_cast<S *>(c->out[1]->data) : nullptr);
+    const bool ok =
+        TERNI_LAUNCH(d, (unsigned)j.N, BLOCK, 0, (ctc_sequences<S>), j, static_cast<const S *>(x->data),
+                     static_cast<S *>(c->out[0]->data), c->out[1] ? static_cast<S *>(c->out[1]->data) : nullptr);
     terni_cuda_scratch_free(d, j.room);
     return ok;
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_cross_entropy(const terni_call *c) {
     const terni_view *x = c->in[0];
@@ -300,10 +315,11 @@ extern "C" bool terni_cuda_cross_entropy(const terni_call *c) {
     bool ok = false;
     TERNI_FLOATS(x->dtype, {
         using A = terni_sum_t<S>;
-        ok = (n == 0 || TERNI_LAUNCH(d, (unsigned)n, block, 0, (entropies<S>), x->shape[1], x->shape[2], static_cast<const S *>(x->data), target,
-                                     wide, static_cast<A *>(c->out[1]->data), loss, o, d->fault)) &&
-             TERNI_LAUNCH(d, 1, BLOCK, 0, (entropy_total<S>), n, target, wide, (const double *)loss, static_cast<S *>(c->out[0]->data),
-                          static_cast<A *>(c->out[2]->data), o);
+        ok = (n == 0 || TERNI_LAUNCH(d, (unsigned)n, block, 0, (entropies<S>), x->shape[1], x->shape[2],
+                                     static_cast<const S *>(x->data), target, wide, static_cast<A *>(c->out[1]->data),
+                                     loss, o, d->fault)) &&
+             TERNI_LAUNCH(d, 1, BLOCK, 0, (entropy_total<S>), n, target, wide, (const double *)loss,
+                          static_cast<S *>(c->out[0]->data), static_cast<A *>(c->out[2]->data), o);
     })
     terni_cuda_scratch_free(d, loss);
     return ok;
@@ -317,10 +333,11 @@ extern "C" bool terni_cuda_cross_entropy_grad(const terni_call *c) {
     if (!d) return false;
     TERNI_FLOATS(x->dtype, {
         using A = terni_sum_t<S>;
-        return TERNI_LAUNCH_EACH(d, terni_blocks(total, BLOCK), BLOCK, (entropy_grad<S>), total, x->shape[1], x->shape[2],
-                                 static_cast<const S *>(c->in[0]->data), static_cast<const S *>(x->data), (const void *)c->in[2]->data,
-                                 c->in[2]->dtype == TERN_I64, static_cast<const A *>(c->in[3]->data), static_cast<const A *>(c->in[4]->data),
-                                 static_cast<S *>(c->out[0]->data), *static_cast<const terni_cross_entropy_opts *>(c->opts));
+        return TERNI_LAUNCH_EACH(
+            d, terni_blocks(total, BLOCK), BLOCK, (entropy_grad<S>), total, x->shape[1], x->shape[2],
+            static_cast<const S *>(c->in[0]->data), static_cast<const S *>(x->data), (const void *)c->in[2]->data,
+            c->in[2]->dtype == TERN_I64, static_cast<const A *>(c->in[3]->data), static_cast<const A *>(c->in[4]->data),
+            static_cast<S *>(c->out[0]->data), *static_cast<const terni_cross_entropy_opts *>(c->opts));
     })
     return false;
 }

@@ -1,4 +1,5 @@
-/* matmul, the plain kernel: tiles in shared memory, any strides and dtypes. library_matmul.cu calls cuBLASLt where it can. */
+/* matmul, the plain kernel: tiles in shared memory, any strides and dtypes. library_matmul.cu calls cuBLASLt where it
+ * can. */
 #include "launch.h"
 
 namespace {
@@ -30,12 +31,15 @@ __global__ void __launch_bounds__(TILE *TILE) product(matrices p, const S *a, co
     const int64_t col0 = (int64_t)blockIdx.y * TILE;
     A sum = 0;
     for (int64_t k0 = 0; k0 < p.k; k0 += TILE) {
-        at[ty * (TILE + 1) + tx] = row < p.m && k0 + tx < p.k ? (A)terni_load<S>(a[row * p.ar + (k0 + tx) * p.ac]) : A(0);
+        at[ty * (TILE + 1) + tx] =
+            row < p.m && k0 + tx < p.k ? (A)terni_load<S>(a[row * p.ar + (k0 + tx) * p.ac]) : A(0);
         /* b by whichever of its dimensions is dense along tx */
         if (p.bc == 1)
-            bt[ty * (TILE + 1) + tx] = k0 + ty < p.k && col < p.n ? (A)terni_load<S>(b[(k0 + ty) * p.br + col * p.bc]) : A(0);
+            bt[ty * (TILE + 1) + tx] =
+                k0 + ty < p.k && col < p.n ? (A)terni_load<S>(b[(k0 + ty) * p.br + col * p.bc]) : A(0);
         else
-            bt[tx * (TILE + 1) + ty] = k0 + tx < p.k && col0 + ty < p.n ? (A)terni_load<S>(b[(k0 + tx) * p.br + (col0 + ty) * p.bc]) : A(0);
+            bt[tx * (TILE + 1) + ty] =
+                k0 + tx < p.k && col0 + ty < p.n ? (A)terni_load<S>(b[(k0 + tx) * p.br + (col0 + ty) * p.bc]) : A(0);
         __syncthreads();
 #pragma unroll
         for (int k = 0; k < TILE; k++) sum += at[ty * (TILE + 1) + k] * bt[k * (TILE + 1) + tx];
@@ -47,15 +51,18 @@ __global__ void __launch_bounds__(TILE *TILE) product(matrices p, const S *a, co
 }
 
 template <class S>
-bool run(terni_cuda_device *d, const matrices &p, int64_t batch, const void *a, const void *b, const void *bias, void *y) {
+bool run(terni_cuda_device *d, const matrices &p, int64_t batch, const void *a, const void *b, const void *bias,
+         void *y) {
     const int64_t rows = (p.m + TILE - 1) / TILE, cols = (p.n + TILE - 1) / TILE;
     if (batch > 65535 || cols > 65535)
-        return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "matmul: a batch of more than 65535, or more than 2^20 columns, without cuBLAS");
+        return terni_cuda_fail(TERN_ERR_UNSUPPORTED,
+                               "matmul: a batch of more than 65535, or more than 2^20 columns, without cuBLAS");
     return TERNI_LAUNCH(d, dim3((unsigned)rows, (unsigned)cols, (unsigned)batch), dim3(TILE, TILE), 0, (product<S>), p,
-                        static_cast<const S *>(a), static_cast<const S *>(b), static_cast<const S *>(bias), static_cast<S *>(y));
+                        static_cast<const S *>(a), static_cast<const S *>(b), static_cast<const S *>(bias),
+                        static_cast<S *>(y));
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_matmul(const terni_call *c) {
     const terni_view *a = c->in[0], *b = c->in[1], *bias = c->in[2], *y = c->out[0];

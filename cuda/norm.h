@@ -1,5 +1,5 @@
-/* What batch, layer, group and RMS norm share: parameters that are of x's dtype or f32, and means and variances in one pass
- * (Chan, Golub and LeVeque: merging counts, means and sums of squares). */
+/* What batch, layer, group and RMS norm share: parameters that are of x's dtype or f32, and means and variances in one
+ * pass (Chan, Golub and LeVeque: merging counts, means and sums of squares). */
 #ifndef TERNI_CUDA_NORM_H
 #define TERNI_CUDA_NORM_H
 
@@ -12,7 +12,8 @@ struct terni_parameter {
     bool f32;
     __device__ __forceinline__ terni_sum_t<S> at(int64_t i, float otherwise) const {
         if (!p) return otherwise;
-        return f32 ? (terni_sum_t<S>)static_cast<const float *>(p)[i] : (terni_sum_t<S>)terni_load<S>(static_cast<const S *>(p)[i]);
+        return f32 ? (terni_sum_t<S>)static_cast<const float *>(p)[i]
+                   : (terni_sum_t<S>)terni_load<S>(static_cast<const S *>(p)[i]);
     }
 };
 template <class S>
@@ -27,7 +28,8 @@ struct terni_parameter_out {
             static_cast<S *>(p)[i] = terni_store<S>((terni_math_t<S>)v);
     }
     __device__ __forceinline__ terni_sum_t<S> at(int64_t i) const {
-        return f32 ? (terni_sum_t<S>)static_cast<const float *>(p)[i] : (terni_sum_t<S>)terni_load<S>(static_cast<const S *>(p)[i]);
+        return f32 ? (terni_sum_t<S>)static_cast<const float *>(p)[i]
+                   : (terni_sum_t<S>)terni_load<S>(static_cast<const S *>(p)[i]);
     }
 };
 template <class S>
@@ -64,7 +66,8 @@ __device__ terni_moments<A> terni_moments_all(terni_moments<A> m, terni_moments<
     scratch[threadIdx.x] = m;
     for (int half = blockDim.x / 2; half > 0; half /= 2) {
         __syncthreads();
-        if ((int)threadIdx.x < half) scratch[threadIdx.x] = terni_moments_join(scratch[threadIdx.x], scratch[threadIdx.x + half]);
+        if ((int)threadIdx.x < half)
+            scratch[threadIdx.x] = terni_moments_join(scratch[threadIdx.x], scratch[threadIdx.x + half]);
     }
     __syncthreads();
     m = scratch[0];

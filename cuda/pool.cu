@@ -1,5 +1,5 @@
-/* max_pool, avg_pool and their adjoints; im2col and col2im. Adjoints gather: each element of x's gradient finds the windows that hold
- * it, so that nothing is added by atomics. */
+/* max_pool, avg_pool and their adjoints; im2col and col2im. Adjoints gather: each element of x's gradient finds the
+ * windows that hold it, so that nothing is added by atomics. */
 #include "launch.h"
 
 namespace {
@@ -82,11 +82,13 @@ __global__ void max_pool(int64_t n, shape s, const S *x, S *y, int32_t *index) {
 
 /* A thread to a plane, in order: windows may overlap. */
 template <class S>
-__global__ void max_pool_grad(int64_t planes, int64_t places, int64_t size, const S *g, const int32_t *index, terni_sum_t<S> *sums) {
+__global__ void max_pool_grad(int64_t planes, int64_t places, int64_t size, const S *g, const int32_t *index,
+                              terni_sum_t<S> *sums) {
     const int64_t p = terni_thread();
     if (p >= planes) return;
     for (int64_t i = 0; i < size; i++) sums[p * size + i] = 0;
-    for (int64_t i = 0; i < places; i++) sums[p * size + index[p * places + i]] += (terni_sum_t<S>)terni_load<S>(g[p * places + i]);
+    for (int64_t i = 0; i < places; i++)
+        sums[p * size + index[p * places + i]] += (terni_sum_t<S>)terni_load<S>(g[p * places + i]);
 }
 template <class S>
 __global__ void narrow(int64_t n, const terni_sum_t<S> *sums, S *y) {
@@ -99,12 +101,14 @@ __global__ void avg_pool(int64_t n, shape s, const S *x, S *y) {
     using A = terni_sum_t<S>;
     const int64_t t = terni_thread();
     if (t >= n) return;
-    const span b[3] = {span_of(s, 0, t / s.out[2] / s.out[1] % s.out[0]), span_of(s, 1, t / s.out[2] % s.out[1]), span_of(s, 2, t % s.out[2])};
+    const span b[3] = {span_of(s, 0, t / s.out[2] / s.out[1] % s.out[0]), span_of(s, 1, t / s.out[2] % s.out[1]),
+                       span_of(s, 2, t % s.out[2])};
     const S *plane = x + t / s.places() * s.in[0] * s.in[1] * s.in[2];
     A sum = 0;
     for (int64_t d = b[0].first; d < b[0].last; d++)
         for (int64_t h = b[1].first; h < b[1].last; h++)
-            for (int64_t w = b[2].first; w < b[2].last; w++) sum += (A)terni_load<S>(plane[(d * s.in[1] + h) * s.in[2] + w]);
+            for (int64_t w = b[2].first; w < b[2].last; w++)
+                sum += (A)terni_load<S>(plane[(d * s.in[1] + h) * s.in[2] + w]);
     const A by = (A)(s.o.divisor ? s.o.divisor : b[0].count * b[1].count * b[2].count);
     y[t] = terni_store<S>((terni_math_t<S>)(sum / by));
 }
@@ -122,7 +126,9 @@ __global__ void avg_pool_grad(int64_t n, shape s, const S *g, S *gx) {
     for (int64_t d = from[0]; d < to[0]; d++)
         for (int64_t h = from[1]; h < to[1]; h++)
             for (int64_t w = from[2]; w < to[2]; w++) {
-                const int64_t count = s.o.divisor ? s.o.divisor : span_of(s, 0, d).count * span_of(s, 1, h).count * span_of(s, 2, w).count;
+                const int64_t count = s.o.divisor
+                                          ? s.o.divisor
+                                          : span_of(s, 0, d).count * span_of(s, 1, h).count * span_of(s, 2, w).count;
                 sum += (A)terni_load<S>(plane[(d * s.out[1] + h) * s.out[2] + w]) / (A)count;
             }
     gx[t] = terni_store<S>((terni_math_t<S>)sum);
@@ -139,15 +145,19 @@ shape shape_of(const terni_view *x, const terni_view *y, const void *opts) {
     return s;
 }
 
-/* ---- windows as columns --------------------------------------------------------------------------------------------------------------------- */
+/* ---- windows as columns
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 template <class S>
 __global__ void im2col(int64_t n, int64_t H, int64_t W, terni_fold_opts o, const S *x, S *y) {
     const int64_t t = terni_thread();
     if (t >= n) return;
     const int64_t j = t % o.size[1], i = t / o.size[1] % o.size[0], q = t / o.size[1] / o.size[0] % o.kernel[1];
-    const int64_t p = t / o.size[1] / o.size[0] / o.kernel[1] % o.kernel[0], plane = t / o.size[1] / o.size[0] / o.kernel[1] / o.kernel[0];
-    const int64_t h = i * o.stride[0] - o.pad[0] + p * o.dilation[0], w = j * o.stride[1] - o.pad[1] + q * o.dilation[1];
+    const int64_t p = t / o.size[1] / o.size[0] / o.kernel[1] % o.kernel[0],
+                  plane = t / o.size[1] / o.size[0] / o.kernel[1] / o.kernel[0];
+    const int64_t h = i * o.stride[0] - o.pad[0] + p * o.dilation[0],
+                  w = j * o.stride[1] - o.pad[1] + q * o.dilation[1];
     y[t] = h >= 0 && h < H && w >= 0 && w < W ? x[(plane * H + h) * W + w] : S{};
 }
 
@@ -164,13 +174,15 @@ __global__ void col2im(int64_t n, int64_t H, int64_t W, terni_fold_opts o, const
         for (int64_t q = 0; q < o.kernel[1]; q++) {
             const int64_t u = w + o.pad[1] - q * o.dilation[1];
             if (u < 0 || u % o.stride[1] || u / o.stride[1] >= o.size[1]) continue;
-            sum += (A)terni_load<S>(y[(((plane * o.kernel[0] + p) * o.kernel[1] + q) * o.size[0] + v / o.stride[0]) * o.size[1] + u / o.stride[1]]);
+            sum += (A)terni_load<S>(
+                y[(((plane * o.kernel[0] + p) * o.kernel[1] + q) * o.size[0] + v / o.stride[0]) * o.size[1] +
+                  u / o.stride[1]]);
         }
     }
     x[t] = terni_store<S>((terni_math_t<S>)sum);
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_max_pool(const terni_call *c) {
     const terni_view *x = c->in[0], *y = c->out[0];
@@ -178,9 +190,9 @@ extern "C" bool terni_cuda_max_pool(const terni_call *c) {
     if (n == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (max_pool<S>), n, shape_of(x, y, c->opts),
-                                                    static_cast<const S *>(x->data), static_cast<S *>(y->data),
-                                                    static_cast<int32_t *>(c->out[1]->data)))
+    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (max_pool<S>), n,
+                                                    shape_of(x, y, c->opts), static_cast<const S *>(x->data),
+                                                    static_cast<S *>(y->data), static_cast<int32_t *>(c->out[1]->data)))
     return false;
 }
 
@@ -194,12 +206,15 @@ extern "C" bool terni_cuda_max_pool_grad(const terni_call *c) {
     const int64_t places = s.out[0] * s.out[1] * s.out[2], size = s.in[0] * s.in[1] * s.in[2];
     TERNI_FLOATS(g->dtype, {
         using A = terni_sum_t<S>;
-        A *sums = std::is_same<S, A>::value ? static_cast<A *>(gx->data) : static_cast<A *>(terni_cuda_scratch(d, sizeof(A) * (size_t)n));
+        A *sums = std::is_same<S, A>::value ? static_cast<A *>(gx->data)
+                                            : static_cast<A *>(terni_cuda_scratch(d, sizeof(A) * (size_t)n));
         if (!sums) return false;
-        bool ok = TERNI_LAUNCH_EACH(d, terni_blocks(s.planes, 64), 64, (max_pool_grad<S>), s.planes, places, size,
-                                    static_cast<const S *>(g->data), static_cast<const int32_t *>(c->in[1]->data), sums);
+        bool ok =
+            TERNI_LAUNCH_EACH(d, terni_blocks(s.planes, 64), 64, (max_pool_grad<S>), s.planes, places, size,
+                              static_cast<const S *>(g->data), static_cast<const int32_t *>(c->in[1]->data), sums);
         if (!std::is_same<S, A>::value) {
-            ok = ok && TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (narrow<S>), n, sums, static_cast<S *>(gx->data));
+            ok =
+                ok && TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (narrow<S>), n, sums, static_cast<S *>(gx->data));
             terni_cuda_scratch_free(d, sums);
         }
         return ok;
@@ -213,8 +228,9 @@ extern "C" bool terni_cuda_avg_pool(const terni_call *c) {
     if (n == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (avg_pool<S>), n, shape_of(x, y, c->opts),
-                                                    static_cast<const S *>(x->data), static_cast<S *>(y->data)))
+    TERNI_FLOATS(x->dtype,
+                 return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (avg_pool<S>), n, shape_of(x, y, c->opts),
+                                          static_cast<const S *>(x->data), static_cast<S *>(y->data)))
     return false;
 }
 
@@ -224,8 +240,9 @@ extern "C" bool terni_cuda_avg_pool_grad(const terni_call *c) {
     if (n == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(g->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (avg_pool_grad<S>), n, shape_of(gx, g, c->opts),
-                                                    static_cast<const S *>(g->data), static_cast<S *>(gx->data)))
+    TERNI_FLOATS(g->dtype,
+                 return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (avg_pool_grad<S>), n, shape_of(gx, g, c->opts),
+                                          static_cast<const S *>(g->data), static_cast<S *>(gx->data)))
     return false;
 }
 
@@ -236,8 +253,9 @@ extern "C" bool terni_cuda_im2col(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     const terni_fold_opts o = *static_cast<const terni_fold_opts *>(c->opts);
-    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (im2col<S>), n, x->shape[2], x->shape[3], o,
-                                                    static_cast<const S *>(x->data), static_cast<S *>(y->data)))
+    TERNI_FLOATS(x->dtype,
+                 return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (im2col<S>), n, x->shape[2], x->shape[3], o,
+                                          static_cast<const S *>(x->data), static_cast<S *>(y->data)))
     return false;
 }
 
@@ -248,7 +266,8 @@ extern "C" bool terni_cuda_col2im(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     const terni_fold_opts o = *static_cast<const terni_fold_opts *>(c->opts);
-    TERNI_FLOATS(x->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (col2im<S>), n, x->shape[2], x->shape[3], o,
-                                                    static_cast<const S *>(y->data), static_cast<S *>(x->data)))
+    TERNI_FLOATS(x->dtype,
+                 return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (col2im<S>), n, x->shape[2], x->shape[3], o,
+                                          static_cast<const S *>(y->data), static_cast<S *>(x->data)))
     return false;
 }

@@ -1,5 +1,5 @@
-/* uniform, normal, dropout, randint, bernoulli: every element finds its own words of the stream (core/philox.h), so that the draws
- * are the CPU's bit for bit. */
+/* uniform, normal, dropout, randint, bernoulli: every element finds its own words of the stream (core/philox.h), so
+ * that the draws are the CPU's bit for bit. */
 #include "philox.h"
 
 #include "launch.h"
@@ -10,7 +10,8 @@ __device__ __forceinline__ uint32_t word_of(uint64_t seed, uint64_t position, in
     return terni_philox_at(seed, position + (uint64_t)i / 4).w[i % 4];
 }
 
-/* ---- uniform and normal: two neighbours a thread ------------------------------------------------------------------------------------ */
+/* ---- uniform and normal: two neighbours a thread
+ * ------------------------------------------------------------------------------------ */
 
 template <class S>
 __device__ __forceinline__ void put(const terni_walk<1> &w, int64_t n, int64_t i, terni_math_t<S> v) {
@@ -48,7 +49,8 @@ __global__ void draw(int64_t n, terni_walk<1> w, terni_random_opts o) {
     }
 }
 
-/* The walk over a view that the words go along in row-major order; false after an error, or with *n 0 if it is empty. */
+/* The walk over a view that the words go along in row-major order; false after an error, or with *n 0 if it is empty.
+ */
 bool open_walk(const terni_view *const *v, int count, const char *name, terni_each *e) {
     e->n = 0;
     if (!terni_cuda_join(e, v, count)) {
@@ -78,30 +80,40 @@ bool run_draw(const terni_call *c, const char *name) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     const terni_random_opts o = *static_cast<const terni_random_opts *>(c->opts);
-    TERNI_FLOATS(y->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks((e.n + 1) / 2, 256), 256, (draw<S, NORMAL>), e.n, walk_of<1>(e), o))
+    TERNI_FLOATS(y->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks((e.n + 1) / 2, 256), 256, (draw<S, NORMAL>), e.n,
+                                                    walk_of<1>(e), o))
     return false;
 }
 
-/* ---- dropout --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- dropout
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
 template <class S>
-__global__ void dropout(int64_t n, terni_walk<2> w, uint64_t seed, uint64_t position, uint32_t threshold, double scale) {
+__global__ void dropout(int64_t n, terni_walk<2> w, uint64_t seed, uint64_t position, uint32_t threshold,
+                        double scale) {
     const int64_t i = terni_thread();
     if (i >= n) return;
     int64_t at[2];
     w.at((uint32_t)i, at);
     using T = terni_math_t<S>;
     const T v = terni_load<S>(static_cast<const S *>(w.data[1])[at[1]]);
-    static_cast<S *>(w.data[0])[at[0]] = terni_store<S>(word_of(seed, position, i) >> 8 < threshold ? T(0) : v * (T)scale);
+    static_cast<S *>(w.data[0])[at[0]] =
+        terni_store<S>(word_of(seed, position, i) >> 8 < threshold ? T(0) : v * (T)scale);
 }
 
-/* ---- integers -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- integers
+ * --------------------------------------------------------------------------------------------------------------------------
+ */
 
 template <class S>
 __device__ __forceinline__ S from_integer(int64_t v) {
-    if constexpr (std::is_integral<S>::value) return (S)v;
-    else if constexpr (std::is_same<S, float>::value) return (float)v;
-    else return terni_from_double<S>((double)v);
+    if constexpr (std::is_integral<S>::value)
+        return (S)v;
+    else if constexpr (std::is_same<S, float>::value)
+        return (float)v;
+    else
+        return terni_from_double<S>((double)v);
 }
 
 template <class S>
@@ -142,7 +154,7 @@ bool run_flips(terni_cuda_device *d, const terni_each &e, const terni_view *y, c
     return false;
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_uniform(const terni_call *c) { return run_draw<false>(c, "uniform"); }
 extern "C" bool terni_cuda_normal(const terni_call *c) { return run_draw<true>(c, "normal"); }
@@ -156,8 +168,8 @@ extern "C" bool terni_cuda_dropout(const terni_call *c) {
     if (!d) return false;
     const terni_random_opts *o = static_cast<const terni_random_opts *>(c->opts);
     const double scale = o->a < 1 ? 1 / (1 - o->a) : 0;
-    TERNI_FLOATS(v[0]->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(e.n, 256), 256, (dropout<S>), e.n, walk_of<2>(e), o->seed,
-                                                       o->position, terni_dropout_threshold(o->a), scale))
+    TERNI_FLOATS(v[0]->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(e.n, 256), 256, (dropout<S>), e.n, walk_of<2>(e),
+                                                       o->seed, o->position, terni_dropout_threshold(o->a), scale))
     return false;
 }
 
@@ -168,7 +180,8 @@ extern "C" bool terni_cuda_randint(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     const terni_randint_opts o = *static_cast<const terni_randint_opts *>(c->opts);
-    TERNI_ALL(y->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (randint<S>), n, static_cast<S *>(y->data), o))
+    TERNI_ALL(y->dtype,
+              return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (randint<S>), n, static_cast<S *>(y->data), o))
     return false;
 }
 
@@ -180,8 +193,9 @@ extern "C" bool terni_cuda_bernoulli(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     if (!p) {
-        TERNI_ALL(y->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (flips<S>), n, static_cast<S *>(y->data), o->seed,
-                                                     o->position, terni_dropout_threshold(o->a)))
+        TERNI_ALL(y->dtype,
+                  return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (flips<S>), n, static_cast<S *>(y->data),
+                                           o->seed, o->position, terni_dropout_threshold(o->a)))
         return false;
     }
     terni_each e;

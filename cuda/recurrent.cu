@@ -35,7 +35,8 @@ __global__ void __launch_bounds__(BLOCK) forward(step<T> s) {
     if (s.kind == TERNI_RNN_LSTM) {
         const T *a = s.a + r * 4 * n + k, *b = s.b + r * 4 * n + k;
         T *g = s.gates + r * 4 * n + k;
-        const T i = sigma(a[0] + b[0]), f = sigma(a[n] + b[n]), u = tanh(a[2 * n] + b[2 * n]), o = sigma(a[3 * n] + b[3 * n]);
+        const T i = sigma(a[0] + b[0]), f = sigma(a[n] + b[n]), u = tanh(a[2 * n] + b[2 * n]),
+                o = sigma(a[3 * n] + b[3 * n]);
         const T c = f * s.c0[t] + i * u;
         g[0] = i;
         g[n] = f;
@@ -169,7 +170,8 @@ bool run_backward(terni_cuda_device *d, const terni_call *c) {
 
 /* w: cos and sin without their last dimension, in x's rows. */
 template <class T>
-__global__ void __launch_bounds__(BLOCK) rotate(int64_t total, uint32_t rows, int64_t width, int64_t n, terni_walk<2> w, const T *x, T *y, bool interleaved, T sign) {
+__global__ void __launch_bounds__(BLOCK) rotate(int64_t total, uint32_t rows, int64_t width, int64_t n, terni_walk<2> w,
+                                                const T *x, T *y, bool interleaved, T sign) {
     const int64_t t = terni_thread();
     if (t >= total) return;
     const uint32_t row = (uint32_t)(t / (width - n)), k = (uint32_t)(t % (width - n));
@@ -204,12 +206,13 @@ bool run_rotary(terni_cuda_device *d, const terni_call *c) {
     if (rows > TERNI_WALK_MAX) return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "rotary: 2^31 rows or more on a GPU");
     const size_t sizes[2] = {sizeof(T), sizeof(T)};
     return terni_walk_parts<2>(e, sizes, [=](const terni_walk<2> &w, int64_t m) {
-        return TERNI_LAUNCH_EACH(d, terni_blocks(total, BLOCK), BLOCK, (rotate<T>), total, (uint32_t)m, width, n, w, static_cast<const T *>(x->data),
-                                 static_cast<T *>(c->out[0]->data), o->interleaved, o->inverse ? T(-1) : T(1));
+        return TERNI_LAUNCH_EACH(d, terni_blocks(total, BLOCK), BLOCK, (rotate<T>), total, (uint32_t)m, width, n, w,
+                                 static_cast<const T *>(x->data), static_cast<T *>(c->out[0]->data), o->interleaved,
+                                 o->inverse ? T(-1) : T(1));
     });
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_rnn_step(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);

@@ -3,7 +3,8 @@
 
 namespace {
 
-/* ---- sums: f32 and below in f32 with what each addition loses kept beside it, f64 likewise; integers wrap ------------------------ */
+/* ---- sums: f32 and below in f32 with what each addition loses kept beside it, f64 likewise; integers wrap
+ * ------------------------ */
 
 template <class A>
 struct total {
@@ -46,7 +47,9 @@ struct sum_integers {
     }
 };
 
-/* ---- extremes --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- extremes
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
 template <class T>
 struct found {
@@ -76,8 +79,10 @@ struct extreme {
     }
     template <class O>
     __device__ O get(acc a) const {
-        if constexpr (std::is_same<O, int64_t>::value && !std::is_same<S, int64_t>::value) return (int64_t)a.at;
-        else return terni_store<O>(a.v);
+        if constexpr (std::is_same<O, int64_t>::value && !std::is_same<S, int64_t>::value)
+            return (int64_t)a.at;
+        else
+            return terni_store<O>(a.v);
     }
 };
 /* i64 in, i64 out: which is meant must be said. */
@@ -90,7 +95,9 @@ struct extreme_at : extreme<S, MAX> {
     }
 };
 
-/* ---- products -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- products
+ * --------------------------------------------------------------------------------------------------------------------------------
+ */
 
 template <class S>
 struct product_of {
@@ -154,7 +161,7 @@ bool run_place(const terni_call *c, const char *name) {
     return false;
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_sum(const terni_call *c) {
     const terni_reduce_opts *o = static_cast<const terni_reduce_opts *>(c->opts);

@@ -1,9 +1,9 @@
-/* Reductions of any dimensions of a view with any strides, in a fixed order: a block's threads lie along outputs (x) and along
- * reduced elements (y); what the y threads have is folded in shared memory, and where one block to an output is too few, parts
- * of the reduced elements go to blocks of their own and a second launch folds these.
+/* Reductions of any dimensions of a view with any strides, in a fixed order: a block's threads lie along outputs (x)
+ * and along reduced elements (y); what the y threads have is folded in shared memory, and where one block to an output
+ * is too few, parts of the reduced elements go to blocks of their own and a second launch folds these.
  *
- * An operation F has a type F::acc and, on the device: init(), add(acc &, value, index), fold(acc, acc) (the first one's elements
- * come first), and get<O>(acc). */
+ * An operation F has a type F::acc and, on the device: init(), add(acc &, value, index), fold(acc, acc) (the first
+ * one's elements come first), and get<O>(acc). */
 #ifndef TERNI_CUDA_REDUCE_H
 #define TERNI_CUDA_REDUCE_H
 
@@ -34,7 +34,9 @@ static inline bool terni_reduce_shape_of(const terni_view *x, uint32_t dims, con
         w[i]->data[0] = nullptr;
         e[i].ndim = 0;
         if (n[i] == 0) continue;
-        if (n[i] > TERNI_WALK_MAX) return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "%s: over 2^31 %s elements on a GPU", name, i ? "reduced" : "resulting");
+        if (n[i] > TERNI_WALK_MAX)
+            return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "%s: over 2^31 %s elements on a GPU", name,
+                                   i ? "reduced" : "resulting");
         terni_cuda_join(&e[i], &v[i], 1);
         w[i]->ndim = e[i].ndim;
         for (int d = 0; d < e[i].ndim; d++) {
@@ -49,8 +51,9 @@ static inline bool terni_reduce_shape_of(const terni_view *x, uint32_t dims, con
 }
 
 template <class F, class S, class O>
-__global__ void __launch_bounds__(256) terni_reduce_kernel(F f, const S *x, O *y, typename F::acc *parts, uint32_t outputs, uint32_t inputs,
-                                                           uint32_t share, terni_walk<1> kept, terni_walk<1> reduced) {
+__global__ void __launch_bounds__(256)
+    terni_reduce_kernel(F f, const S *x, O *y, typename F::acc *parts, uint32_t outputs, uint32_t inputs,
+                        uint32_t share, terni_walk<1> kept, terni_walk<1> reduced) {
     using A = typename F::acc;
     TERNI_SHARED(A, shared, 256);
     const uint32_t o = blockIdx.x * blockDim.x + threadIdx.x;
@@ -109,15 +112,16 @@ static bool terni_reduce_run(terni_cuda_device *d, const terni_reduce_shape &s, 
     splits = s.inputs ? (s.inputs + share - 1) / share : 1;
     typename F::acc *parts = nullptr;
     if (splits > 1) {
-        parts = static_cast<typename F::acc *>(terni_cuda_scratch(d, sizeof(typename F::acc) * (size_t)(splits * s.outputs)));
+        parts = static_cast<typename F::acc *>(
+            terni_cuda_scratch(d, sizeof(typename F::acc) * (size_t)(splits * s.outputs)));
         if (!parts) return false;
     }
     bool ok = TERNI_LAUNCH(d, dim3((unsigned)columns, (unsigned)splits), block, 0, (terni_reduce_kernel<F, S, O>), f,
-                           static_cast<const S *>(x), static_cast<O *>(y), parts, (uint32_t)s.outputs, (uint32_t)s.inputs, share, s.kept,
-                           s.reduced);
+                           static_cast<const S *>(x), static_cast<O *>(y), parts, (uint32_t)s.outputs,
+                           (uint32_t)s.inputs, share, s.kept, s.reduced);
     if (parts) {
-        ok = ok && TERNI_LAUNCH_EACH(d, terni_blocks(s.outputs, 256), 256, (terni_reduce_parts<F, O>), f, parts, static_cast<O *>(y),
-                                     (uint32_t)s.outputs, (int)splits);
+        ok = ok && TERNI_LAUNCH_EACH(d, terni_blocks(s.outputs, 256), 256, (terni_reduce_parts<F, O>), f, parts,
+                                     static_cast<O *>(y), (uint32_t)s.outputs, (int)splits);
         terni_cuda_scratch_free(d, parts);
     }
     return ok;

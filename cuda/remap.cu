@@ -1,5 +1,5 @@
-/* remap (flip, roll, repeat, pad) and its adjoint. Each element of the result finds what it is made of, so that the adjoint adds
- * in the gradient's order without atomics. */
+/* remap (flip, roll, repeat, pad) and its adjoint. Each element of the result finds what it is made of, so that the
+ * adjoint adds in the gradient's order without atomics. */
 #include "launch.h"
 
 namespace {
@@ -12,7 +12,8 @@ struct plan {
     int64_t stride[TERN_MAX_DIMS];                                     /* x's; the adjoint: g's */
 };
 
-plan plan_of(const terni_remap_opts *o, const terni_view *x, const terni_view *y, const terni_view *result, const terni_view *strides) {
+plan plan_of(const terni_remap_opts *o, const terni_view *x, const terni_view *y, const terni_view *result,
+             const terni_view *strides) {
     plan p;
     p.ndim = y->ndim;
     for (int k = 0; k < y->ndim; k++) {
@@ -30,11 +31,17 @@ plan plan_of(const terni_remap_opts *o, const terni_view *x, const terni_view *y
 /* The index in x for index i of y; -1 for none. */
 __device__ __forceinline__ int64_t source(int32_t mode, int64_t k, int64_t n) {
     switch (mode) {
-        case TERNI_REMAP_REVERSE: return n - 1 - k;
-        case TERNI_REMAP_WRAP: return (k %= n) < 0 ? k + n : k;
-        case TERNI_REMAP_REFLECT: k = k < 0 ? -k : k; return k < n ? k : 2 * (n - 1) - k;
-        case TERNI_REMAP_REPLICATE: return k < 0 ? 0 : k < n ? k : n - 1;
-        default: return k >= 0 && k < n ? k : -1;
+        case TERNI_REMAP_REVERSE:
+            return n - 1 - k;
+        case TERNI_REMAP_WRAP:
+            return (k %= n) < 0 ? k + n : k;
+        case TERNI_REMAP_REFLECT:
+            k = k < 0 ? -k : k;
+            return k < n ? k : 2 * (n - 1) - k;
+        case TERNI_REMAP_REPLICATE:
+            return k < 0 ? 0 : k < n ? k : n - 1;
+        default:
+            return k >= 0 && k < n ? k : -1;
     }
 }
 
@@ -61,20 +68,25 @@ __global__ void remap(uint32_t n, plan p, const S *x, S *y, S fill) {
 __device__ __forceinline__ int64_t first_use(const plan &p, int k, int64_t v) {
     const int64_t n = p.n[k], b = p.before[k];
     switch (p.mode[k]) {
-        case TERNI_REMAP_REVERSE: return b + n - 1 - v;
+        case TERNI_REMAP_REVERSE:
+            return b + n - 1 - v;
         case TERNI_REMAP_WRAP: {
             const int64_t i = (v + b) % n;
             return i < 0 ? i + n : i;
         }
-        case TERNI_REMAP_REFLECT: return v > 0 && b - v >= 0 && b - v < p.m[k] ? b - v : b + v;
-        case TERNI_REMAP_REPLICATE: return v == 0 && b >= 0 ? 0 : b + v;
-        default: return b + v;
+        case TERNI_REMAP_REFLECT:
+            return v > 0 && b - v >= 0 && b - v < p.m[k] ? b - v : b + v;
+        case TERNI_REMAP_REPLICATE:
+            return v == 0 && b >= 0 ? 0 : b + v;
+        default:
+            return b + v;
     }
 }
 __device__ __forceinline__ int64_t next_use(const plan &p, int k, int64_t v, int64_t i) {
     const int64_t n = p.n[k], b = p.before[k], none = p.m[k];
     switch (p.mode[k]) {
-        case TERNI_REMAP_WRAP: return i + n;
+        case TERNI_REMAP_WRAP:
+            return i + n;
         case TERNI_REMAP_REFLECT: {
             if (i < b + v) return b + v;
             const int64_t far = b + 2 * (n - 1) - v;
@@ -83,7 +95,8 @@ __device__ __forceinline__ int64_t next_use(const plan &p, int k, int64_t v, int
         case TERNI_REMAP_REPLICATE:
             if (v == 0 && i + 1 <= b) return i + 1;
             return v == n - 1 && i + 1 > b + v ? i + 1 : none;
-        default: return none;
+        default:
+            return none;
     }
 }
 
@@ -128,7 +141,7 @@ bool too_many(int64_t n, const char *name) {
     return n > TERNI_WALK_MAX && !terni_cuda_fail(TERN_ERR_UNSUPPORTED, "%s: 2^31 elements or more on a GPU", name);
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_remap(const terni_call *c) {
     const terni_remap_opts *o = static_cast<const terni_remap_opts *>(c->opts);
@@ -141,8 +154,9 @@ extern "C" bool terni_cuda_remap(const terni_call *c) {
     const plan p = plan_of(o, x, y, y, x);
     uint64_t bits;
     terni_cuda_constant(y->dtype, &o->fill, &bits);
-    TERNI_BY_SIZE(terni_cuda_size(y->dtype), return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (remap<S>), (uint32_t)n, p,
-                                                                      static_cast<const S *>(x->data), static_cast<S *>(y->data), (S)bits))
+    TERNI_BY_SIZE(terni_cuda_size(y->dtype),
+                  return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (remap<S>), (uint32_t)n, p,
+                                           static_cast<const S *>(x->data), static_cast<S *>(y->data), (S)bits))
     return false;
 }
 

@@ -1,5 +1,5 @@
-/* Devices: made ready at their first use, with a stream, a caching allocator and a fault record each. Errors of CUDA become
- * Tern's; one that loses the context is remembered and answers every later call. */
+/* Devices: made ready at their first use, with a stream, a caching allocator and a fault record each. Errors of CUDA
+ * become Tern's; one that loses the context is remembered and answers every later call. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,17 +20,18 @@ static _Atomic int lost; /* the error that lost the context; 0: none */
 
 static _Thread_local int used = -1; /* the device that this thread has made current */
 
-/* ---- errors ----------------------------------------------------------------------------------------------------------- */
+/* ---- errors
+ * ----------------------------------------------------------------------------------------------------------- */
 
 bool terni_cuda_ok(int rc, const char *what, const char *file, int line) {
     if (rc == 0) return true;
     const bool first = !atomic_load(&lost);
     if (terni_cuda_driver->sticky(rc)) atomic_store(&lost, rc);
-    return terni_cuda_host->fail(TERN_ERR_DEVICE, file, line, "cuda: %s (%d) from %.80s%s", terni_cuda_driver->describe(rc), rc,
-                                 what,
+    return terni_cuda_host->fail(TERN_ERR_DEVICE, file, line, "cuda: %s (%d) from %.80s%s",
+                                 terni_cuda_driver->describe(rc), rc, what,
                                  !atomic_load(&lost) ? ""
-                                 : first ? "; the GPU's state is lost: this process cannot use it any more"
-                                         : "; the GPU's state was lost before");
+                                 : first             ? "; the GPU's state is lost: this process cannot use it any more"
+                                                     : "; the GPU's state was lost before");
 }
 
 bool terni_cuda_launched(const char *kernel, const char *file, int line) {
@@ -38,7 +39,8 @@ bool terni_cuda_launched(const char *kernel, const char *file, int line) {
     return rc == 0 || terni_cuda_ok(rc, kernel, file, line);
 }
 
-/* ---- devices ------------------------------------------------------------------------------------------------------------ */
+/* ---- devices
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static terni_allocator *allocator_new(void) {
     const char *how = getenv("TERN_CUDA_ALLOCATOR"), *limit = getenv("TERN_CUDA_MEMORY_LIMIT");
@@ -48,7 +50,8 @@ static terni_allocator *allocator_new(void) {
         char *end;
         most = strtoull(limit, &end, 10);
         if (*end || most == 0) {
-            terni_cuda_fail(TERN_ERR_ARGUMENT, "cuda: TERN_CUDA_MEMORY_LIMIT is \"%.30s\"; expected a number of bytes", limit);
+            terni_cuda_fail(TERN_ERR_ARGUMENT, "cuda: TERN_CUDA_MEMORY_LIMIT is \"%.30s\"; expected a number of bytes",
+                            limit);
             return NULL;
         }
     }
@@ -116,16 +119,18 @@ void terni_cuda_info(char *text, size_t size) {
     for (int i = 0; i < n && i < TERNI_CUDA_DEVICES && at < size; i++) {
         terni_device_properties p;
         if (terni_cuda_driver->properties(i, &p)) continue;
-        const int k = snprintf(text + at, size - at,
-                               "  cuda:%d %s, compute capability %d.%d, %d multiprocessors, %.1f GiB; driver for CUDA %d.%d, "
-                               "runtime %d.%d\n",
-                               i, p.name, p.major, p.minor, p.processors, (double)p.bytes / (1 << 30), p.driver / 1000,
-                               p.driver % 1000 / 10, p.runtime / 1000, p.runtime % 1000 / 10);
+        const int k =
+            snprintf(text + at, size - at,
+                     "  cuda:%d %s, compute capability %d.%d, %d multiprocessors, %.1f GiB; driver for CUDA %d.%d, "
+                     "runtime %d.%d\n",
+                     i, p.name, p.major, p.minor, p.processors, (double)p.bytes / (1 << 30), p.driver / 1000,
+                     p.driver % 1000 / 10, p.runtime / 1000, p.runtime % 1000 / 10);
         at += k > 0 ? (size_t)k : 0;
     }
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------------- */
+/* ---- memory
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static void *device_get(terni_cuda_device *d, size_t bytes) {
     void *p = NULL;
@@ -165,7 +170,8 @@ void terni_cuda_trim(int device) {
     terni_allocator_trim(devices[device].device.allocator);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------------------ */
+/* ---- waiting
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static bool report(terni_cuda_device *d) {
     if (!d->fault->kind) return true;
@@ -174,21 +180,23 @@ static bool report(terni_cuda_device *d) {
     const long long value = f.value, at = f.position, low = f.low, high = f.high;
     switch (f.kind) {
         case TERNI_FAULT_INDEX:
-            return terni_cuda_fail(TERN_ERR_INDEX, "%s: index %lld at position %lld is outside dimension %lld of size %lld", f.op,
+            return terni_cuda_fail(TERN_ERR_INDEX,
+                                   "%s: index %lld at position %lld is outside dimension %lld of size %lld", f.op,
                                    value, at, low, high);
         case TERNI_FAULT_TARGET:
-            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld at position %lld is outside [%lld, %lld)", f.op, value, at, low,
-                                   high);
+            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld at position %lld is outside [%lld, %lld)", f.op,
+                                   value, at, low, high);
         case TERNI_FAULT_PROBABILITY:
             return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: an element of p is not in [0, 1]", f.op);
         case TERNI_FAULT_WEIGHTS:
             if (value < 0)
-                return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: row %lld of p has a negative or not finite number", f.op, at);
-            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: %lld samples; row %lld of p has %lld numbers above 0", f.op, low, at,
-                                   value);
+                return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: row %lld of p has a negative or not finite number", f.op,
+                                       at);
+            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: %lld samples; row %lld of p has %lld numbers above 0", f.op,
+                                   low, at, value);
         case TERNI_FAULT_LABEL:
-            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld of sequence %lld is outside [%lld, %lld)", f.op, value, at,
-                                   low, high);
+            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld of sequence %lld is outside [%lld, %lld)", f.op,
+                                   value, at, low, high);
         default:
             return terni_cuda_fail(TERN_ERR_INDEX, "%s: %s length %lld of sequence %lld, expected %lld to %lld", f.op,
                                    f.kind == TERNI_FAULT_INPUT_LENGTH ? "input" : "target", value, at, low, high);

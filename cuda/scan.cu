@@ -1,5 +1,6 @@
-/* scan (running sums, products, maxima, minima) and linear_scan over the middle of [outer, N, inner]. A line belongs to one thread
- * where there are many lines; else to a block: each thread runs over a piece, one joins the pieces, each runs again. */
+/* scan (running sums, products, maxima, minima) and linear_scan over the middle of [outer, N, inner]. A line belongs to
+ * one thread where there are many lines; else to a block: each thread runs over a piece, one joins the pieces, each
+ * runs again. */
 #include "launch.h"
 
 namespace {
@@ -69,7 +70,9 @@ struct linear_op {
     const S *a, *b;
     S *y;
     __device__ state none() const { return {A(1), A(0), true}; }
-    __device__ state item(int64_t at, int64_t) const { return {(A)terni_load<S>(a[at]), (A)terni_load<S>(b[at]), false}; }
+    __device__ state item(int64_t at, int64_t) const {
+        return {(A)terni_load<S>(a[at]), (A)terni_load<S>(b[at]), false};
+    }
     /* Then q: q.a (p.a v + p.b) + q.b. After nothing, q.a is not looked at. */
     __device__ state join(state p, state q) const {
         if (q.first) return p;
@@ -97,7 +100,8 @@ __global__ void __launch_bounds__(BLOCK) by_block(F f, int64_t N, int64_t inner,
     using state = typename F::state;
     TERNI_SHARED(state, total, BLOCK);
     const int64_t base = (int64_t)blockIdx.x / inner * N * inner + (int64_t)blockIdx.x % inner;
-    const int64_t piece = (N + BLOCK - 1) / BLOCK, from = threadIdx.x * piece, end = from + piece < N ? from + piece : N;
+    const int64_t piece = (N + BLOCK - 1) / BLOCK, from = threadIdx.x * piece,
+                  end = from + piece < N ? from + piece : N;
     state s = f.none();
     for (int64_t k = from; k < end; k++) {
         const int64_t i = reverse ? N - 1 - k : k;
@@ -124,7 +128,8 @@ __global__ void __launch_bounds__(BLOCK) by_block(F f, int64_t N, int64_t inner,
 
 template <class F>
 bool run(const terni_call *c, F f, bool reverse) {
-    const int64_t outer = c->out[0]->shape[0], N = c->out[0]->shape[1], inner = c->out[0]->shape[2], lines = outer * inner;
+    const int64_t outer = c->out[0]->shape[0], N = c->out[0]->shape[1], inner = c->out[0]->shape[2],
+                  lines = outer * inner;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     if (lines >= d->properties.processors * 256 || N < 1024)
@@ -135,12 +140,13 @@ bool run(const terni_call *c, F f, bool reverse) {
 template <class S>
 bool run_extreme(const terni_call *c, bool largest) {
     const terni_view *index = c->n_out > 1 ? c->out[1] : nullptr;
-    return run(c, extreme_op<S>{static_cast<const S *>(c->in[0]->data), static_cast<S *>(c->out[0]->data),
-                                index ? static_cast<int64_t *>(index->data) : nullptr, largest},
+    return run(c,
+               extreme_op<S>{static_cast<const S *>(c->in[0]->data), static_cast<S *>(c->out[0]->data),
+                             index ? static_cast<int64_t *>(index->data) : nullptr, largest},
                false);
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_scan(const terni_call *c) {
     const terni_scan_opts *o = static_cast<const terni_scan_opts *>(c->opts);
@@ -151,14 +157,24 @@ extern "C" bool terni_cuda_scan(const terni_call *c) {
         return false;
     }
     const bool product = o->kind == TERNI_SCAN_PROD;
-    TERNI_FLOATS(dtype, return run(c, float_op<S>{static_cast<const S *>(c->in[0]->data), static_cast<S *>(c->out[0]->data), product}, o->reverse))
-    TERNI_INTEGERS(dtype, return run(c, integer_op<S>{static_cast<const S *>(c->in[0]->data), static_cast<int64_t *>(c->out[0]->data), product}, o->reverse))
+    TERNI_FLOATS(
+        dtype,
+        return run(c, float_op<S>{static_cast<const S *>(c->in[0]->data), static_cast<S *>(c->out[0]->data), product},
+                   o->reverse))
+    TERNI_INTEGERS(dtype, return run(c,
+                                     integer_op<S>{static_cast<const S *>(c->in[0]->data),
+                                                   static_cast<int64_t *>(c->out[0]->data), product},
+                                     o->reverse))
     return false;
 }
 
 extern "C" bool terni_cuda_linear_scan(const terni_call *c) {
     const terni_scan_opts *o = static_cast<const terni_scan_opts *>(c->opts);
     if (terni_cuda_count(c->out[0]) == 0) return true;
-    TERNI_FLOATS(c->out[0]->dtype, return run(c, linear_op<S>{static_cast<const S *>(c->in[0]->data), static_cast<const S *>(c->in[1]->data), static_cast<S *>(c->out[0]->data)}, o->reverse))
+    TERNI_FLOATS(c->out[0]->dtype,
+                 return run(c,
+                            linear_op<S>{static_cast<const S *>(c->in[0]->data), static_cast<const S *>(c->in[1]->data),
+                                         static_cast<S *>(c->out[0]->data)},
+                            o->reverse))
     return false;
 }

@@ -1,5 +1,5 @@
-/* softmax and log_softmax over the middle of [outer, C, inner], and their gradients. Rows (inner = 1): a block each, in three
- * passes that the cache serves. Columns: a thread each, neighbours side by side. */
+/* softmax and log_softmax over the middle of [outer, C, inner], and their gradients. Rows (inner = 1): a block each, in
+ * three passes that the cache serves. Columns: a thread each, neighbours side by side. */
 #include "launch.h"
 
 namespace {
@@ -62,7 +62,8 @@ __global__ void __launch_bounds__(BLOCK) rows_grad(int64_t C, const S *g, const 
     TERNI_SHARED(A, scratch, 32);
     const int64_t at = (int64_t)blockIdx.x * C;
     A sum = 0;
-    for (int64_t i = threadIdx.x; i < C; i += blockDim.x) sum += (A)terni_load<S>(g[at + i]) * (LOG ? A(1) : (A)terni_load<S>(y[at + i]));
+    for (int64_t i = threadIdx.x; i < C; i += blockDim.x)
+        sum += (A)terni_load<S>(g[at + i]) * (LOG ? A(1) : (A)terni_load<S>(y[at + i]));
     sum = terni_block_all(sum, A(0), scratch, terni_plus());
     for (int64_t i = threadIdx.x; i < C; i += blockDim.x) {
         const A gi = terni_load<S>(g[at + i]), yi = terni_load<S>(y[at + i]);
@@ -71,7 +72,8 @@ __global__ void __launch_bounds__(BLOCK) rows_grad(int64_t C, const S *g, const 
 }
 
 template <class S, bool LOG>
-__global__ void __launch_bounds__(BLOCK) columns_grad(int64_t n, int64_t C, int64_t inner, const S *g, const S *y, S *gx) {
+__global__ void __launch_bounds__(BLOCK)
+    columns_grad(int64_t n, int64_t C, int64_t inner, const S *g, const S *y, S *gx) {
     using A = terni_sum_t<S>;
     const int64_t t = terni_thread();
     if (t >= n) return;
@@ -103,7 +105,8 @@ bool forward(const terni_call *c) {
         const S *p = static_cast<const S *>(x->data);
         S *q = static_cast<S *>(y->data);
         if (inner == 1) return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows<S, LOG>), C, p, q);
-        return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns<S, LOG>), outer * inner, C, inner, p, q);
+        return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns<S, LOG>), outer * inner, C,
+                                 inner, p, q);
     })
     return false;
 }
@@ -120,12 +123,13 @@ bool backward(const terni_call *c) {
         const S *q = static_cast<const S *>(y->data);
         S *r = static_cast<S *>(gx->data);
         if (inner == 1) return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows_grad<S, LOG>), C, p, q, r);
-        return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns_grad<S, LOG>), outer * inner, C, inner, p, q, r);
+        return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns_grad<S, LOG>), outer * inner, C,
+                                 inner, p, q, r);
     })
     return false;
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_softmax(const terni_call *c) { return forward<false>(c); }
 extern "C" bool terni_cuda_log_softmax(const terni_call *c) { return forward<true>(c); }

@@ -1,5 +1,5 @@
-/* sort, topk, kth and searchsorted, and the sorting behind them: merges of neighbouring runs, each element finding its place by binary
- * search in the other run. No barriers, no atomics; n log^2 n work. */
+/* sort, topk, kth and searchsorted, and the sorting behind them: merges of neighbouring runs, each element finding its
+ * place by binary search in the other run. No barriers, no atomics; n log^2 n work. */
 #include "sort.h"
 
 #include "order.h"
@@ -69,7 +69,8 @@ __device__ __forceinline__ int64_t lower(const uint64_t *row, int64_t n, uint64_
 }
 
 template <class S>
-__global__ void kth(int64_t rows, int64_t n, terni_sort_opts o, bool is_float, uint64_t top, terni_sorted s, const S *x, S *values, int64_t *index) {
+__global__ void kth(int64_t rows, int64_t n, terni_sort_opts o, bool is_float, uint64_t top, terni_sorted s, const S *x,
+                    S *values, int64_t *index) {
     const int64_t r = terni_thread();
     if (r >= rows) return;
     const uint64_t *key = s.key + r * n;
@@ -82,8 +83,8 @@ __global__ void kth(int64_t rows, int64_t n, terni_sort_opts o, bool is_float, u
     if (values) values[r] = x[r * n + at];
 }
 
-__global__ void search(int64_t total, int64_t m, int64_t n, bool one, int dtype, const void *sorted, const void *values, bool right,
-                       int64_t *out) {
+__global__ void search(int64_t total, int64_t m, int64_t n, bool one, int dtype, const void *sorted, const void *values,
+                       bool right, int64_t *out) {
     const int64_t t = terni_thread();
     if (t >= total) return;
     const int64_t row = one ? 0 : t / m * n;
@@ -104,7 +105,8 @@ bool order(const terni_call *c, terni_cuda_device *d, uint64_t mask, terni_sorte
     const terni_view *x = c->in[0];
     const int64_t R = x->shape[0], N = x->shape[1];
     if (!terni_cuda_sort_open(d, R, N, s)) return false;
-    if (!TERNI_LAUNCH_EACH(d, terni_blocks(R * N, 256), 256, make_keys, R * N, (int)x->dtype, (const void *)x->data, s->key, mask)) {
+    if (!TERNI_LAUNCH_EACH(d, terni_blocks(R * N, 256), 256, make_keys, R * N, (int)x->dtype, (const void *)x->data,
+                           s->key, mask)) {
         terni_cuda_scratch_free(d, s->memory);
         return false;
     }
@@ -122,17 +124,19 @@ bool first_of(const terni_call *c, int64_t k) {
     if (!d || !order(c, d, o->descending ? UINT64_MAX : 0, &s)) return false;
     void *values = c->out[0] ? c->out[0]->data : nullptr;
     bool ok = false;
-    TERNI_BY_SIZE(terni_cuda_size(x->dtype), ok = TERNI_LAUNCH_EACH(d, terni_blocks(R * k, 256), 256, (give<S>), R * k, N, k, s,
-                                                                    static_cast<const S *>(x->data), static_cast<S *>(values),
-                                                                    static_cast<int64_t *>(c->out[1]->data)))
+    TERNI_BY_SIZE(terni_cuda_size(x->dtype),
+                  ok = TERNI_LAUNCH_EACH(d, terni_blocks(R * k, 256), 256, (give<S>), R * k, N, k, s,
+                                         static_cast<const S *>(x->data), static_cast<S *>(values),
+                                         static_cast<int64_t *>(c->out[1]->data)))
     terni_cuda_scratch_free(d, s.memory);
     return ok;
 }
 
-} // namespace
+}  // namespace
 
 bool terni_cuda_sort_open(terni_cuda_device *d, int64_t rows, int64_t n, terni_sorted *s) {
-    if (n > TERNI_WALK_MAX) return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "sort: rows of 2^31 elements or more on a GPU");
+    if (n > TERNI_WALK_MAX)
+        return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "sort: rows of 2^31 elements or more on a GPU");
     const size_t total = (size_t)(rows * n);
     s->memory = terni_cuda_scratch(d, total * 2 * (sizeof *s->key + sizeof *s->from));
     if (!s->memory) return false;
@@ -174,9 +178,10 @@ extern "C" bool terni_cuda_kth(const terni_call *c) {
     void *values = c->out[0] ? c->out[0]->data : nullptr;
     const bool is_float = terni_cuda_is_float(x->dtype);
     bool ok = false;
-    TERNI_BY_SIZE(terni_cuda_size(x->dtype), ok = TERNI_LAUNCH_EACH(d, terni_blocks(R, 256), 256, (kth<S>), R, N, o, is_float, top, s,
-                                                                    static_cast<const S *>(x->data), static_cast<S *>(values),
-                                                                    static_cast<int64_t *>(c->out[1]->data)))
+    TERNI_BY_SIZE(terni_cuda_size(x->dtype),
+                  ok = TERNI_LAUNCH_EACH(d, terni_blocks(R, 256), 256, (kth<S>), R, N, o, is_float, top, s,
+                                         static_cast<const S *>(x->data), static_cast<S *>(values),
+                                         static_cast<int64_t *>(c->out[1]->data)))
     terni_cuda_scratch_free(d, s.memory);
     return ok;
 }
@@ -187,7 +192,8 @@ extern "C" bool terni_cuda_searchsorted(const terni_call *c) {
     if (total == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    return TERNI_LAUNCH_EACH(d, terni_blocks(total, 256), 256, search, total, values->shape[1], sorted->shape[1], sorted->shape[0] == 1,
-                             (int)sorted->dtype, (const void *)sorted->data, (const void *)values->data,
-                             static_cast<const terni_search_opts *>(c->opts)->right, static_cast<int64_t *>(c->out[0]->data));
+    return TERNI_LAUNCH_EACH(d, terni_blocks(total, 256), 256, search, total, values->shape[1], sorted->shape[1],
+                             sorted->shape[0] == 1, (int)sorted->dtype, (const void *)sorted->data,
+                             (const void *)values->data, static_cast<const terni_search_opts *>(c->opts)->right,
+                             static_cast<int64_t *>(c->out[0]->data));
 }

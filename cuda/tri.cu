@@ -7,14 +7,15 @@ template <class S>
 __global__ void tri(uint32_t n, terni_walk<1> w, S *y, terni_divisor cols, terni_divisor rows, int64_t k, bool upper) {
     const uint32_t i = (uint32_t)terni_thread();
     if (i >= n) return;
-    const uint32_t line = terni_divide(i, cols), col = i - line * cols.d, row = line - terni_divide(line, rows) * rows.d;
+    const uint32_t line = terni_divide(i, cols), col = i - line * cols.d,
+                   row = line - terni_divide(line, rows) * rows.d;
     const int64_t edge = (int64_t)col - row;
     int64_t at[1];
     w.at(i, at);
     y[i] = (upper ? edge >= k : edge <= k) ? static_cast<const S *>(w.data[0])[at[0]] : S(0);
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_tri(const terni_call *c) {
     const terni_tri_opts *o = static_cast<const terni_tri_opts *>(c->opts);
@@ -28,8 +29,9 @@ extern "C" bool terni_cuda_tri(const terni_call *c) {
     if (!d) return false;
     const size_t size = terni_cuda_size(x->dtype);
     TERNI_BY_SIZE(size, return terni_walk_parts<1>(e, &size, [=](const terni_walk<1> &w, int64_t m) {
-                      return TERNI_LAUNCH_EACH(d, terni_blocks(m, 256), 256, (tri<S>), (uint32_t)m, w, static_cast<S *>(y->data),
-                                               terni_divisor_of(cols), terni_divisor_of(rows), o->k, o->upper);
+                      return TERNI_LAUNCH_EACH(d, terni_blocks(m, 256), 256, (tri<S>), (uint32_t)m, w,
+                                               static_cast<S *>(y->data), terni_divisor_of(cols),
+                                               terni_divisor_of(rows), o->k, o->upper);
                   }))
     return false;
 }

@@ -1,5 +1,5 @@
-/* sgd_update and adam_update: all parameters of a dtype in one launch, their addresses in a table that travels as the kernel's
- * argument. */
+/* sgd_update and adam_update: all parameters of a dtype in one launch, their addresses in a table that travels as the
+ * kernel's argument. */
 #include "launch.h"
 
 namespace {
@@ -89,15 +89,17 @@ bool run(const terni_call *c, int32_t n, bool has_a, bool has_b, F f) {
     return true;
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_sgd_update(const terni_call *c) {
     const terni_sgd_opts *o = static_cast<const terni_sgd_opts *>(c->opts);
-    return run(c, o->n, o->momentum != 0.0, false, sgd{o->lr, o->momentum, o->dampening, o->weight_decay, o->nesterov, o->first});
+    return run(c, o->n, o->momentum != 0.0, false,
+               sgd{o->lr, o->momentum, o->dampening, o->weight_decay, o->nesterov, o->first});
 }
 
 extern "C" bool terni_cuda_adam_update(const terni_call *c) {
     const terni_adam_opts *o = static_cast<const terni_adam_opts *>(c->opts);
-    return run(c, o->n, true, true, adam{o->decoupled ? 1 - o->lr * o->weight_decay : 1, o->decoupled ? 0 : o->weight_decay, 1 - o->beta1,
-                                         o->beta2, 1 - o->beta2, o->eps, o->lr / o->correction1, 1 / sqrt(o->correction2)});
+    return run(c, o->n, true, true,
+               adam{o->decoupled ? 1 - o->lr * o->weight_decay : 1, o->decoupled ? 0 : o->weight_decay, 1 - o->beta1,
+                    o->beta2, 1 - o->beta2, o->eps, o->lr / o->correction1, 1 / sqrt(o->correction2)});
 }

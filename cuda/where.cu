@@ -21,7 +21,7 @@ bool run(terni_cuda_device *d, const terni_each &e) {
     });
 }
 
-} // namespace
+}  // namespace
 
 extern "C" bool terni_cuda_where(const terni_call *c) {
     const terni_view *v[4] = {c->out[0], c->in[0], c->in[1], c->in[2]};

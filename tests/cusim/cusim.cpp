@@ -64,9 +64,10 @@ int n_arrays;
 
 #if defined(__x86_64__)
 extern "C" void cusim_switch(void **save, void *to);
-__asm__(".text\n.type cusim_switch, @function\ncusim_switch:\n"
-        "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\nmov %rsp, (%rdi)\n"
-        "mov %rsi, %rsp\npop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
+__asm__(
+    ".text\n.type cusim_switch, @function\ncusim_switch:\n"
+    "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\nmov %rsp, (%rdi)\n"
+    "mov %rsi, %rsp\npop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
 void *main_sp;
 #else
 ucontext_t main_context;
@@ -190,7 +191,7 @@ void run_block() {
     }
 }
 
-} // namespace
+}  // namespace
 
 void launch(dim3 grid, dim3 block, size_t dynamic_bytes, bool independent, const char *name,
             const std::function<void()> &kernel) {
@@ -284,4 +285,4 @@ void *shared(int key, size_t bytes) {
 
 void *dynamic_shared() { return dynamic_arena; }
 
-} // namespace cusim
+}  // namespace cusim

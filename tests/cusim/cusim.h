@@ -1,5 +1,5 @@
-/* A simulation of CUDA's execution model on the host, so that kernels of cuda/ can be tested without a GPU: compile a .cu
- * file as C++17 with this folder in the include path and TERNI_SIMULATED defined.
+/* A simulation of CUDA's execution model on the host, so that kernels of cuda/ can be tested without a GPU: compile a
+ * .cu file as C++17 with this folder in the include path and TERNI_SIMULATED defined.
  *
  * Blocks run one after another. The threads of a block are fibers that change over at barriers and shuffles, in one of
  * several orders (TERN_SIM_ORDER=0 ascending, 1 descending, larger numbers: shuffled by that seed), so that a missing
@@ -72,7 +72,7 @@ T shuffle(unsigned mask, T value, int source_lane) {
 static inline int lane() { return now.current & (WARP - 1); }
 unsigned ballot(unsigned mask, bool vote);
 
-} // namespace cusim
+}  // namespace cusim
 
 #define threadIdx (cusim::now.index[cusim::now.current])
 #define blockIdx  (cusim::now.at)

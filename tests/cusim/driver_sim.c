@@ -1,6 +1,6 @@
-/* The driver table of the simulated device: host memory, work that is done when it is asked for. TERN_SIM_MEMORY=BYTES is the
- * device's memory (default 4 GiB); TERN_SIM_DEVICES, how many there are (default 1). Tests that link this file set
- * terni_sim_fail to make the k-th call fail. */
+/* The driver table of the simulated device: host memory, work that is done when it is asked for. TERN_SIM_MEMORY=BYTES
+ * is the device's memory (default 4 GiB); TERN_SIM_DEVICES, how many there are (default 1). Tests that link this file
+ * set terni_sim_fail to make the k-th call fail. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +97,8 @@ static int fill(void *dst, int byte, size_t bytes, terni_stream s) {
     return rc;
 }
 
-/* Streams and events are numbers. An event is over as soon as terni_sim_seen.clock has passed its time; tests stop the clock. */
+/* Streams and events are numbers. An event is over as soon as terni_sim_seen.clock has passed its time; tests stop the
+ * clock. */
 typedef struct event {
     uint64_t time;
 } event;
@@ -172,11 +173,14 @@ static int graph_free(void *graph) {
 
 static int launched(void) { return fails(); }
 static const char *describe(int error) {
-    return error == TERNI_DRIVER_NO_MEMORY ? "out of memory" : error == NOT_SUPPORTED ? "not supported by the simulation" : "a simulated error";
+    return error == TERNI_DRIVER_NO_MEMORY ? "out of memory"
+           : error == NOT_SUPPORTED        ? "not supported by the simulation"
+                                           : "a simulated error";
 }
 static bool sticky(int error) { return error == 700; }
 
 const terni_driver terni_cuda_driver_table = {
-    device_count, use_device,    properties,    mem_info,    device_alloc, device_free,  host_alloc,    host_free,   copy,
-    fill,         stream_new,    stream_free,   stream_wait, event_new,    event_free,   event_record,  event_query, event_wait,
-    stream_after, event_elapsed, capture_begin, capture_end, graph_launch, graph_free,   launched,      describe,    sticky};
+    device_count, use_device,   properties,  mem_info,   device_alloc, device_free,   host_alloc,
+    host_free,    copy,         fill,        stream_new, stream_free,  stream_wait,   event_new,
+    event_free,   event_record, event_query, event_wait, stream_after, event_elapsed, capture_begin,
+    capture_end,  graph_launch, graph_free,  launched,   describe,     sticky};
