@@ -2,6 +2,8 @@
  * fixed order. */
 #include "launch.h"
 
+#include "tern/ops.h" /* tern_reduction */
+
 namespace {
 
 enum { BLOCK = 256, ALWAYS_IGNORED = -100 };
