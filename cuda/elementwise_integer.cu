@@ -1,6 +1,7 @@
 /* The rows that take integers and bool. */
 #include "elementwise.h"
 
+#pragma GCC diagnostic ignored "-Wtype-limits"
 #pragma nv_diag_suppress 186 /* an unsigned number below 0 */
 #pragma nv_diag_suppress 68
 
