@@ -12,7 +12,8 @@
 #include <string.h>
 
 #ifdef __CUDACC__
-#define TERNI_SPECIAL_FN __host__ __device__ __noinline__ __attribute__((unused)) static /* long: calls cost less than copies */
+#define TERNI_SPECIAL_FN \
+    __host__ __device__ __noinline__ __attribute__((unused)) static /* long: calls cost less than copies */
 #else
 #define TERNI_SPECIAL_FN static inline
 #endif
