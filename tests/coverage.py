@@ -84,8 +84,7 @@ def cell(dtypes):
 
 
 def table(seen):
-    backends = {os.path.basename(os.path.dirname(d)) for d in glob.glob(os.path.join(api.ROOT, "cuda", "*.cu"))}
-    cuda = "see cuda/" if backends else "no"
+    cuda = "no"  # until the sweep has run on a GPU
     by_header, missing, rows = ops(), [], []
     total = covered = 0
     for header, title in FAMILIES:
