@@ -4,8 +4,9 @@
  * Layers: driver.h (what is asked of CUDA) < allocator.h, runtime.c (devices, streams, faults; plain C) < launch.h (one
  * macro that launches a kernel, on a device or in the simulation of tests/cusim) < the kernels, .cu files. A row's
  * kernel is terni_cuda_ROW. Kernels use the vocabulary of launch.h alone, so that the simulation can run them; what
- * cannot be simulated (library calls, tensor cores) stands in files of its own, library_*.cu, each beside a plain
- * kernel.
+ * cannot be simulated (tensor cores) stands in files of its own, each beside a plain kernel. NVIDIA's libraries are
+ * opened at run time (library.h); the calls to one stand in library_X.c behind a table of functions in Tern's own
+ * types, and the simulation has its own library_X_sim.c in its place.
  *
  * Kernels only queue work: what goes wrong on the device is noted in the device's fault and reported by the next call
  * that waits (sync, download). */
@@ -15,6 +16,7 @@
 #include "allocator.h"
 #include "backend.h"
 #include "driver.h"
+#include "library.h"
 
 #ifdef __cplusplus
 extern "C" {

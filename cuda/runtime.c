@@ -66,6 +66,10 @@ static bool make_ready(int index) {
     terni_cuda_device *d = &devices[index].device;
     const terni_driver *r = terni_cuda_driver;
     void *fault = NULL;
+    const char *kernels;
+    if (!terni_cuda_own_kernels_valid(&kernels))
+        return terni_cuda_fail(TERN_ERR_ARGUMENT, "cuda: TERN_CUDA_KERNELS is \"%s\"; expected own or library",
+                               kernels);
     d->index = index;
     if (!TERNI_CUDA_OK(r->properties(index, &d->properties)) || !TERNI_CUDA_OK(r->stream_new(&d->stream))) return false;
     if (!TERNI_CUDA_OK(r->host_alloc(&fault, sizeof *d->fault))) goto no_fault;
@@ -127,6 +131,7 @@ void terni_cuda_info(char *text, size_t size) {
                      p.driver % 1000 / 10, p.runtime / 1000, p.runtime % 1000 / 10);
         at += k > 0 ? (size_t)k : 0;
     }
+    if (at < size) terni_cuda_library_info(text + at, size - at);
 }
 
 /* ---- memory
