@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define TERNI_BACKEND_ABI   1
+#define TERNI_BACKEND_ABI   2
 #define TERNI_BACKEND_ENTRY "terni_backend_entry"
 
 /* A strided array in a device's memory. Strides count elements, are never negative, and are 0 where a dimension is
@@ -44,6 +44,9 @@ typedef struct terni_host {
     void (*free)(void *p, size_t bytes);
     bool (*fail)(tern_code code, const char *file, int line, const char *format, ...)
         TERN_PRINTF(4, 5); /* returns false */
+    /* The public function that the kernel's op is part of, a string that stays; NULL if it is the op itself. fail says
+     * it by itself; what fails later must be told. */
+    const char *(*caller)(void);
 } terni_host;
 
 /* ---- ids: one enumerator a row ------------------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ typedef struct slot {
 static slot slots[TERN_DEVICE_TYPE_COUNT];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static const terni_host host = {terni_alloc, terni_free, terni_fail_at};
+static const terni_host host = {terni_alloc, terni_free, terni_fail_at, terni_caller};
 
 /* ---- finding modules
  * ------------------------------------------------------------------------------------------------- */

@@ -32,6 +32,7 @@ void terni_memory_account(tern_device d, int64_t bytes); /* negative when freed 
 #define TERNI_NAMED(name) \
     __attribute__((cleanup(terni_named_end), unused)) const char *terni_named_was = terni_named(name)
 const char *terni_named(const char *op);
+const char *terni_caller(void); /* what the first TERNI_NAMED said, or NULL */
 void terni_named_end(const char *const *was);
 
 bool terni_fail_at(tern_code code, const char *file, int line, const char *format, ...) TERN_PRINTF(4, 5);

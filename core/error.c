@@ -61,6 +61,8 @@ const char *terni_named(const char *op) {
     return was;
 }
 
+const char *terni_caller(void) { return terni_self.op; }
+
 void terni_named_end(const char *const *was) { terni_self.op = *was; }
 
 bool terni_fail_at(tern_code code, const char *file, int line, const char *format, ...) {

@@ -33,7 +33,7 @@ __global__ void first_from(int64_t total, int64_t n, int64_t k, terni_sorted s, 
 /* A thread to a row: are all numbers probabilities, and enough of them above 0? Running sums in f64, in order. */
 template <class S>
 __global__ void rows(int64_t m, int64_t n, const S *p, double *sum, int64_t samples, bool replacement,
-                     terni_fault *fault) {
+                     terni_blame blame) {
     const int64_t r = terni_thread();
     if (r >= m) return;
     int64_t positive = 0;
@@ -47,9 +47,9 @@ __global__ void rows(int64_t m, int64_t n, const S *p, double *sum, int64_t samp
         if (sum) sum[r * n + i] = run;
     }
     if (!good)
-        terni_note(fault, TERNI_FAULT_WEIGHTS, "multinomial", -1, r, 0, 0);
+        terni_note(blame, TERNI_FAULT_WEIGHTS, -1, r, 0, 0);
     else if (positive == 0 || (!replacement && positive < samples))
-        terni_note(fault, TERNI_FAULT_WEIGHTS, "multinomial", positive, r, samples, 0);
+        terni_note(blame, TERNI_FAULT_WEIGHTS, positive, r, samples, 0);
 }
 
 __global__ void pick_with(int64_t total, int64_t n, int64_t samples, const double *sums, int64_t *y,
@@ -114,12 +114,13 @@ extern "C" bool terni_cuda_multinomial(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     int64_t *to = static_cast<int64_t *>(y->data);
+    const terni_blame blame = terni_cuda_blame(d, "multinomial");
     bool ok = false;
     if (o.replacement) {
         double *sum = static_cast<double *>(terni_cuda_scratch(d, (size_t)(m * n) * sizeof(double)));
         if (!sum) return false;
         TERNI_FLOATS(p->dtype, ok = TERNI_LAUNCH_EACH(d, terni_blocks(m, BLOCK), BLOCK, (rows<S>), m, n,
-                                                      static_cast<const S *>(p->data), sum, samples, true, d->fault))
+                                                      static_cast<const S *>(p->data), sum, samples, true, blame))
         ok = ok && TERNI_LAUNCH_EACH(d, terni_blocks(m * samples, BLOCK), BLOCK, pick_with, m * samples, n, samples,
                                      (const double *)sum, to, o);
         terni_cuda_scratch_free(d, sum);
@@ -130,7 +131,7 @@ extern "C" bool terni_cuda_multinomial(const terni_call *c) {
     double *const none = nullptr;
     TERNI_FLOATS(p->dtype, {
         const S *x = static_cast<const S *>(p->data);
-        ok = TERNI_LAUNCH_EACH(d, terni_blocks(m, BLOCK), BLOCK, (rows<S>), m, n, x, none, samples, false, d->fault) &&
+        ok = TERNI_LAUNCH_EACH(d, terni_blocks(m, BLOCK), BLOCK, (rows<S>), m, n, x, none, samples, false, blame) &&
              TERNI_LAUNCH_EACH(d, terni_blocks(m * n, BLOCK), BLOCK, (pick_keys<S>), m * n, x, s.key, o);
     })
     if (!ok) {

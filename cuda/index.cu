@@ -6,10 +6,10 @@ namespace {
 
 /* Index number i, or -1 after noting that it is outside of [0, size). */
 __device__ __forceinline__ int64_t read_index(const void *index, bool wide, int64_t i, int64_t position, int64_t size,
-                                              int dim, const char *op, terni_fault *fault) {
+                                              int dim, const terni_blame &blame) {
     const int64_t v = wide ? static_cast<const int64_t *>(index)[i] : (int64_t) static_cast<const int32_t *>(index)[i];
     if (v >= 0 && v < size) return v;
-    terni_note(fault, TERNI_FAULT_INDEX, op, v, position, dim, size);
+    terni_note(blame, TERNI_FAULT_INDEX, v, position, dim, size);
     return -1;
 }
 
@@ -17,11 +17,10 @@ struct about {
     int64_t size, step; /* of the indexed dimension */
     bool wide;
     int dim;
-    const char *op;
-    terni_fault *fault;
+    terni_blame blame;
 };
 about about_of(const terni_view *indexed, const terni_view *index, int dim, const char *op, terni_cuda_device *d) {
-    return {indexed->shape[dim], indexed->strides[dim], index->dtype == TERN_I64, dim, op, d->fault};
+    return {indexed->shape[dim], indexed->strides[dim], index->dtype == TERN_I64, dim, terni_cuda_blame(d, op)};
 }
 
 /* v as it takes part in a walk over shape: it stays where it is along dim. */
@@ -65,7 +64,7 @@ __global__ void take(uint32_t n, terni_walk<3> w, about a) {
     if (i >= n) return;
     int64_t at[3];
     w.at(i, at);
-    const int64_t k = read_index(w.data[1], a.wide, at[1], i, a.size, a.dim, a.op, a.fault);
+    const int64_t k = read_index(w.data[1], a.wide, at[1], i, a.size, a.dim, a.blame);
     if (k >= 0) static_cast<S *>(w.data[0])[at[0]] = static_cast<const S *>(w.data[2])[at[2] + k * a.step];
 }
 
@@ -95,7 +94,7 @@ __global__ void places(uint32_t n, terni_walk<3> w, about a, uint64_t *key) {
     if (i >= n) return;
     int64_t at[3];
     w.at(i, at);
-    const int64_t k = read_index(w.data[1], a.wide, at[1], i, a.size, a.dim, a.op, a.fault);
+    const int64_t k = read_index(w.data[1], a.wide, at[1], i, a.size, a.dim, a.blame);
     key[i] = k < 0 ? UINT64_MAX : (uint64_t)(at[0] + k * a.step);
 }
 
@@ -162,7 +161,7 @@ bool run_write(const terni_call *c, const terni_view *index, const terni_view *s
 __global__ void keys(int64_t m, const void *index, int64_t stride, about a, uint64_t *key) {
     const int64_t i = terni_thread();
     if (i >= m) return;
-    const int64_t k = read_index(index, a.wide, i * stride, i, a.size, a.dim, a.op, a.fault);
+    const int64_t k = read_index(index, a.wide, i * stride, i, a.size, a.dim, a.blame);
     key[i] = k < 0 ? UINT64_MAX : (uint64_t)k;
 }
 
@@ -186,7 +185,7 @@ __global__ void add(int64_t total, uint32_t each, int64_t m, terni_walk<2> w, in
     *y = terni_store<S>(v);
 }
 
-__global__ void digits(uint32_t n, terni_walk<2> w, terni_linear_opts o, bool wide, terni_fault *fault) {
+__global__ void digits(uint32_t n, terni_walk<2> w, terni_linear_opts o, bool wide, terni_blame blame) {
     const uint32_t i = (uint32_t)terni_thread();
     if (i >= n) return;
     int64_t at[2];
@@ -194,7 +193,7 @@ __global__ void digits(uint32_t n, terni_walk<2> w, terni_linear_opts o, bool wi
     const int64_t v = wide ? static_cast<const int64_t *>(w.data[1])[at[1]]
                            : (int64_t) static_cast<const int32_t *>(w.data[1])[at[1]];
     if (v < -o.size || v >= o.size) {
-        terni_note(fault, TERNI_FAULT_INDEX, o.op, v, i, o.dim, o.size);
+        terni_note(blame, TERNI_FAULT_INDEX, v, i, o.dim, o.size);
         return;
     }
     int64_t *const y = static_cast<int64_t *>(w.data[0]) + at[0];
@@ -299,7 +298,7 @@ extern "C" bool terni_cuda_linear_index(const terni_call *c) {
     if (n == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     return d && TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, digits, (uint32_t)n, w, *o, c->in[0]->dtype == TERN_I64,
-                                  d->fault);
+                                  terni_cuda_blame(d, o->op));
 }
 
 extern "C" bool terni_cuda_nonzero(const terni_call *c) {

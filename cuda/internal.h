@@ -40,10 +40,17 @@ typedef enum terni_fault_kind {
 } terni_fault_kind;
 
 typedef struct terni_fault {
-    int kind; /* set by the first thread that finds one, last written by it */
+    int kind; /* set by the first thread that finds one, last written by it; -1 while it writes the rest */
     int64_t value, position, low, high;
-    const char *op; /* a string of the host */
+    const char *op, *caller; /* strings of the host; caller, the public function that op is part of, or NULL */
 } terni_fault;
+
+/* What a kernel that may find a fault is given. The names come from the host, as a string in a kernel's own text lies
+ * in the device's memory. */
+typedef struct terni_blame {
+    terni_fault *fault;
+    const char *op, *caller;
+} terni_blame;
 
 /* ---- devices (runtime.c)
  * ---------------------------------------------------------------------------------------------------- */
@@ -61,6 +68,8 @@ typedef struct terni_cuda_device {
 /* The driver in use; tests put another in. */
 extern const terni_driver *terni_cuda_driver;
 
+/* For a kernel of op, in the function that is being called. */
+terni_blame terni_cuda_blame(const terni_cuda_device *d, const char *op);
 /* The device, made ready and made the calling thread's; NULL after an error. */
 terni_cuda_device *terni_cuda_use(int index);
 /* True for 0; else false after an error that names what was called and where. A sticky error stays. */

@@ -336,15 +336,17 @@ struct terni_plus {
  * ------------------------------------------------------------------------------------------------------------------------------
  */
 
-__device__ __forceinline__ void terni_note(terni_fault *f, int kind, const char *op, int64_t value, int64_t position,
-                                           int64_t low, int64_t high) {
+__device__ __forceinline__ void terni_note(const terni_blame &b, int kind, int64_t value, int64_t position, int64_t low,
+                                           int64_t high) {
+    terni_fault *const f = b.fault;
     if (atomicCAS(&f->kind, 0, -1) != 0) return;
-    f->op = op;
+    f->op = b.op;
+    f->caller = b.caller;
     f->value = value;
     f->position = position;
     f->low = low;
     f->high = high;
-    __threadfence();
+    __threadfence_system();
     f->kind = kind;
 }
 

@@ -23,7 +23,7 @@ struct larger {
 template <class S>
 __global__ void __launch_bounds__(BLOCK)
     entropies(int64_t C, int64_t I, const S *x, const void *target, bool wide, terni_sum_t<S> *lse, double *loss,
-              terni_cross_entropy_opts o, terni_fault *fault) {
+              terni_cross_entropy_opts o, terni_blame blame) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(double, scratch, 32);
     const int64_t p = blockIdx.x;
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(BLOCK)
     const int64_t t = target_at(target, wide, p);
     if (t == ALWAYS_IGNORED || t == o.ignore_index) return;
     if (t < 0 || t >= C) {
-        terni_note(fault, TERNI_FAULT_TARGET, "cross_entropy", t, p, 0, C);
+        terni_note(blame, TERNI_FAULT_TARGET, t, p, 0, C);
         loss[p] = NAN;
         return;
     }
@@ -188,7 +188,7 @@ struct ctc {
     int64_t T, N, C, blank, wide, count; /* wide: room for the longest lattice */
     const int64_t *target, *start, *input_length, *target_length;
     double *room; /* a sequence: alpha [T][wide], beta [2][wide] */
-    terni_fault *fault;
+    terni_blame blame;
 };
 
 __device__ __forceinline__ double add2(double a, double b) {
@@ -205,21 +205,20 @@ __device__ __forceinline__ bool skips(const ctc &j, const int64_t *target, int64
 __device__ bool ctc_good(const ctc &j, int64_t n) {
     const int64_t inputs = j.input_length[n], targets = j.target_length[n];
     if (inputs < 0 || inputs > j.T) {
-        if (threadIdx.x == 0) terni_note(j.fault, TERNI_FAULT_INPUT_LENGTH, "ctc_loss", inputs, n, 0, j.T);
+        if (threadIdx.x == 0) terni_note(j.blame, TERNI_FAULT_INPUT_LENGTH, inputs, n, 0, j.T);
         return false;
     }
     const int64_t left = j.start[n] < 0 ? 0 : j.count - j.start[n],
                   own = n + 1 < j.N ? j.start[n + 1] - j.start[n] : left;
     const int64_t room = own < left ? own : left;
     if (targets < 0 || targets > room || 2 * targets + 1 > j.wide) {
-        if (threadIdx.x == 0)
-            terni_note(j.fault, TERNI_FAULT_TARGET_LENGTH, "ctc_loss", targets, n, 0, room < 0 ? 0 : room);
+        if (threadIdx.x == 0) terni_note(j.blame, TERNI_FAULT_TARGET_LENGTH, targets, n, 0, room < 0 ? 0 : room);
         return false;
     }
     for (int64_t s = 0; s < targets; s++) {
         const int64_t k = j.target[j.start[n] + s];
         if (k >= 0 && k < j.C) continue;
-        if (threadIdx.x == 0) terni_note(j.fault, TERNI_FAULT_LABEL, "ctc_loss", k, n, 0, j.C);
+        if (threadIdx.x == 0) terni_note(j.blame, TERNI_FAULT_LABEL, k, n, 0, j.C);
         return false;
     }
     return true;
@@ -256,6 +255,7 @@ __global__ void __launch_bounds__(BLOCK) ctc_sequences(ctc j, const S *log_probs
     const double total = l > 1 ? add2(end[l - 1], end[l - 2]) : end[0];
     if (threadIdx.x == 0) loss[n] = (S)-total;
     if (!grad || total == -INFINITY) return;
+    __syncthreads();                           /* all have read the end before it is changed */
     double *now = beta, *next = beta + j.wide; /* from here on, without the element at t itself */
     for (int64_t t = length - 1; t >= 0; t--) {
         for (int64_t s = threadIdx.x; s < l; s += blockDim.x) {
@@ -289,7 +289,7 @@ bool run_ctc(terni_cuda_device *d, const terni_call *c) {
     j.start = static_cast<const int64_t *>(c->in[2]->data);
     j.input_length = static_cast<const int64_t *>(c->in[3]->data);
     j.target_length = static_cast<const int64_t *>(c->in[4]->data);
-    j.fault = d->fault;
+    j.blame = terni_cuda_blame(d, "ctc_loss");
     if (j.N == 0) return true;
     j.room = static_cast<double *>(terni_cuda_scratch(d, (size_t)(j.N * (j.T + 2) * j.wide) * sizeof(double)));
     if (!j.room) return false;
@@ -319,7 +319,7 @@ extern "C" bool terni_cuda_cross_entropy(const terni_call *c) {
         using A = terni_sum_t<S>;
         ok = (n == 0 || TERNI_LAUNCH(d, (unsigned)n, block, 0, (entropies<S>), x->shape[1], x->shape[2],
                                      static_cast<const S *>(x->data), target, wide, static_cast<A *>(c->out[1]->data),
-                                     loss, o, d->fault)) &&
+                                     loss, o, terni_cuda_blame(d, "cross_entropy"))) &&
              TERNI_LAUNCH(d, 1, BLOCK, 0, (entropy_total<S>), n, target, wide, (const double *)loss,
                           static_cast<S *>(c->out[0]->data), static_cast<A *>(c->out[2]->data), o);
     })

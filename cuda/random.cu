@@ -131,13 +131,13 @@ __global__ void flips(int64_t n, S *y, uint64_t seed, uint64_t position, uint32_
 }
 
 template <class P, class S>
-__global__ void flips_of(int64_t n, terni_walk<1> p, S *y, uint64_t seed, uint64_t position, terni_fault *fault) {
+__global__ void flips_of(int64_t n, terni_walk<1> p, S *y, uint64_t seed, uint64_t position, terni_blame blame) {
     const int64_t i = terni_thread();
     if (i >= n) return;
     int64_t at[1];
     p.at((uint32_t)i, at);
     const terni_math_t<P> v = terni_load<P>(static_cast<const P *>(p.data[0])[at[0]]);
-    if (!(v >= 0 && v <= 1)) terni_note(fault, TERNI_FAULT_PROBABILITY, "bernoulli", 0, i, 0, 1);
+    if (!(v >= 0 && v <= 1)) terni_note(blame, TERNI_FAULT_PROBABILITY, 0, i, 0, 1);
     bool hit;
     if constexpr (std::is_same<P, double>::value) {
         const terni_philox_block b = terni_philox_at(seed, position + (uint64_t)i / 2);
@@ -150,7 +150,8 @@ __global__ void flips_of(int64_t n, terni_walk<1> p, S *y, uint64_t seed, uint64
 template <class P>
 bool run_flips(terni_cuda_device *d, const terni_each &e, const terni_view *y, const terni_random_opts *o) {
     TERNI_ALL(y->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(e.n, 256), 256, (flips_of<P, S>), e.n, walk_of<1>(e),
-                                                 static_cast<S *>(y->data), o->seed, o->position, d->fault))
+                                                 static_cast<S *>(y->data), o->seed, o->position,
+                                                 terni_cuda_blame(d, "bernoulli")))
     return false;
 }
 

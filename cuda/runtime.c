@@ -178,32 +178,53 @@ void terni_cuda_trim(int device) {
 /* ---- waiting
  * ------------------------------------------------------------------------------------------------------------------ */
 
+terni_blame terni_cuda_blame(const terni_cuda_device *d, const char *op) {
+    const char *caller = terni_cuda_host->caller();
+    const terni_blame b = {d->fault, op, caller && strcmp(caller, op) != 0 ? caller : NULL};
+    return b;
+}
+
+/* Takes the fault out. Work that another thread queued meanwhile may be writing one: that is left to who waits for it.
+ */
+static bool take_fault(terni_cuda_device *d, terni_fault *f) {
+    if (__atomic_load_n(&d->fault->kind, __ATOMIC_ACQUIRE) <= 0) return false;
+    pthread_mutex_lock(&lock);
+    const bool mine = __atomic_load_n(&d->fault->kind, __ATOMIC_ACQUIRE) > 0;
+    if (mine) {
+        *f = *d->fault;
+        __atomic_store_n(&d->fault->kind, 0, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&lock);
+    return mine;
+}
+
 static bool report(terni_cuda_device *d) {
-    if (!d->fault->kind) return true;
-    const terni_fault f = *d->fault;
-    memset(d->fault, 0, sizeof *d->fault);
+    terni_fault f;
+    if (!take_fault(d, &f)) return true;
+    char op[160];
+    snprintf(op, sizeof op, "%.79s%s%.75s", f.caller ? f.caller : "", f.caller ? ": " : "", f.op);
     const long long value = f.value, at = f.position, low = f.low, high = f.high;
     switch (f.kind) {
         case TERNI_FAULT_INDEX:
             return terni_cuda_fail(TERN_ERR_INDEX,
-                                   "%s: index %lld at position %lld is outside dimension %lld of size %lld", f.op,
-                                   value, at, low, high);
+                                   "%s: index %lld at position %lld is outside dimension %lld of size %lld", op, value,
+                                   at, low, high);
         case TERNI_FAULT_TARGET:
-            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld at position %lld is outside [%lld, %lld)", f.op,
+            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld at position %lld is outside [%lld, %lld)", op,
                                    value, at, low, high);
         case TERNI_FAULT_PROBABILITY:
-            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: an element of p is not in [0, 1]", f.op);
+            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: an element of p is not in [0, 1]", op);
         case TERNI_FAULT_WEIGHTS:
             if (value < 0)
-                return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: row %lld of p has a negative or not finite number", f.op,
+                return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: row %lld of p has a negative or not finite number", op,
                                        at);
-            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: %lld samples; row %lld of p has %lld numbers above 0", f.op,
+            return terni_cuda_fail(TERN_ERR_ARGUMENT, "%s: %lld samples; row %lld of p has %lld numbers above 0", op,
                                    low, at, value);
         case TERNI_FAULT_LABEL:
-            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld of sequence %lld is outside [%lld, %lld)", f.op,
+            return terni_cuda_fail(TERN_ERR_INDEX, "%s: target %lld of sequence %lld is outside [%lld, %lld)", op,
                                    value, at, low, high);
         default:
-            return terni_cuda_fail(TERN_ERR_INDEX, "%s: %s length %lld of sequence %lld, expected %lld to %lld", f.op,
+            return terni_cuda_fail(TERN_ERR_INDEX, "%s: %s length %lld of sequence %lld, expected %lld to %lld", op,
                                    f.kind == TERNI_FAULT_INPUT_LENGTH ? "input" : "target", value, at, low, high);
     }
 }

@@ -4,7 +4,7 @@
 
 static tern_tensor *holed(tern_tensor *x, const sweep_case *c) {
     if (!x || !c->arg[3]) return x;
-    const tern_options whole = {TERN_I64, tern_cpu()};
+    const tern_options whole = {TERN_I64, tern_device_of(x)};
     tern_tensor *i = tern_arange(0, (double)tern_numel(x), whole);
     tern_tensor *hole = tern_eq(tern_remainder(i, tern_scalar(3, whole)), tern_scalar(1, whole));
     if (c->arg[3] == 2) hole = tern_ge(i, tern_scalar(0, whole));

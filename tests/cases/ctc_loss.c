@@ -17,7 +17,7 @@ static tern_tensor *call_ctc_loss(tern_tensor *const *in, const sweep_case *c) {
     }
     if (c->arg[3]) flat = tern_cat(parts, (int)n, 0);
     targets[0] += c->arg[5];
-    const tern_options whole = {.dtype = TERN_I64};
+    const tern_options whole = {TERN_I64, test_device()};
     return tern_ctc_loss(in[0], flat, tern_from(inputs, TERN_SHAPE(n), whole), tern_from(targets, TERN_SHAPE(n), whole),
                          (tern_ctc_opts){(tern_reduction)c->arg[0], c->arg[1], c->arg[2] != 0});
 }
@@ -92,11 +92,11 @@ BENCH(ctc_loss, call_ctc_loss,
 TERN_TEST(ctc_loss, refuses_second_derivative) {
     const int scope = tern_scope_push();
     const int64_t length = 2, label = 1;
-    tern_tensor *x = tern_require_grad(tern_zeros(TERN_SHAPE(2, 1, 2), (tern_options){0}), true), *g = NULL;
-    tern_tensor *t = tern_from(&label, TERN_SHAPE(1, 1), (tern_options){.dtype = TERN_I64});
-    tern_tensor *n = tern_from(&length, TERN_SHAPE(1), (tern_options){.dtype = TERN_I64});
-    tern_tensor *y =
-        tern_ctc_loss(x, t, n, tern_from(&label, TERN_SHAPE(1), (tern_options){.dtype = TERN_I64}), (tern_ctc_opts){0});
+    tern_tensor *x = tern_require_grad(tern_zeros(TERN_SHAPE(2, 1, 2), (tern_options){.device = test_device()}), true),
+                *g = NULL;
+    const tern_options whole = {TERN_I64, test_device()};
+    tern_tensor *t = tern_from(&label, TERN_SHAPE(1, 1), whole), *n = tern_from(&length, TERN_SHAPE(1), whole);
+    tern_tensor *y = tern_ctc_loss(x, t, n, tern_from(&label, TERN_SHAPE(1), whole), (tern_ctc_opts){0});
     CHECK_OK();
     CHECK(!tern_grad(y, &x, 1, NULL, (tern_backward_opts){.create_graph = true}, &g), "gives one");
     EXPECT_PENDING(TERN_ERR_UNSUPPORTED, "ctc_loss");

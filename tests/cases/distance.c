@@ -166,10 +166,11 @@ SWEEP(pdist, pdists, call_pdist, ref_pdist, 0, 8)
 /* The gradient of a distance of 0 is 0, whatever p. */
 TERN_TEST(distance, gradient_at_zero) {
     static const double ps[] = {0.5, 1, 2, 3, (double)INFINITY};
+    const tern_options on = {.device = test_device()};
     for (size_t i = 0; i < sizeof ps / sizeof *ps; i++) {
         const int scope = tern_scope_push();
-        tern_tensor *x = tern_require_grad(tern_ones(TERN_SHAPE(3, 2), (tern_options){0}), true);
-        tern_tensor *y = tern_sum(tern_cdist(x, tern_ones(TERN_SHAPE(2, 2), (tern_options){0}), ps[i]), NULL, 0, false);
+        tern_tensor *x = tern_require_grad(tern_ones(TERN_SHAPE(3, 2), on), true);
+        tern_tensor *y = tern_sum(tern_cdist(x, tern_ones(TERN_SHAPE(2, 2), on), ps[i]), NULL, 0, false);
         double g[6] = {1, 1, 1, 1, 1, 1};
         CHECK(tern_backward(y) && tern_to_doubles(tern_grad_get(x), g, 6), "%s", tern_error_message());
         for (int k = 0; k < 6; k++) CHECK(g[k] == 0, "p %g: gradient %g", ps[i], g[k]);

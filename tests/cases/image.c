@@ -166,7 +166,7 @@ static tern_tensor *values(tern_shape s, double step, double scale) {
     for (int d = 0; d < s.ndim; d++) n *= s.dim[d];
     double *v = malloc(((size_t)n + 1) * sizeof(double));
     for (int64_t i = 0; i < n; i++) v[i] = sin((double)i * step + 0.3) * scale;
-    tern_tensor *t = tern_from_doubles(v, s, (tern_options){.dtype = TERN_F64});
+    tern_tensor *t = tern_from_doubles(v, s, (tern_options){TERN_F64, test_device()});
     free(v);
     return t;
 }

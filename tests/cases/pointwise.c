@@ -282,8 +282,8 @@ TERN_TEST(sweep, pointwise_promotion) {
         for (int j = 0; j < TERN_DTYPE_COUNT; j++) {
             check_case("%s with %s", tern_dtype_name((tern_dtype)i), tern_dtype_name((tern_dtype)j));
             CHECK((int)tern_dtype_promote((tern_dtype)i, (tern_dtype)j) == table[i][j]);
-            tern_tensor *a = tern_ones(TERN_SHAPE(2), (tern_options){.dtype = (tern_dtype)i});
-            tern_tensor *b = tern_ones(TERN_SHAPE(2), (tern_options){.dtype = (tern_dtype)j});
+            tern_tensor *a = tern_ones(TERN_SHAPE(2), (tern_options){(tern_dtype)i, test_device()});
+            tern_tensor *b = tern_ones(TERN_SHAPE(2), (tern_options){(tern_dtype)j, test_device()});
             const int sum = table[i][j] == BO ? I8 : table[i][j];
             CHECK((int)tern_dtype_of(tern_add(a, b)) == sum);
             CHECK((int)tern_dtype_of(tern_maximum(a, b)) == sum);
@@ -334,7 +334,7 @@ TERN_TEST(sweep, pointwise_signs) {
                      3);
         CHECK_OK();
     }
-    EXPECT_ERROR(tern_nextafter(tern_ones(TERN_SHAPE(2), (tern_options){.dtype = TERN_F16}),
-                                tern_ones(TERN_SHAPE(2), (tern_options){.dtype = TERN_F16})),
+    EXPECT_ERROR(tern_nextafter(tern_ones(TERN_SHAPE(2), (tern_options){TERN_F16, test_device()}),
+                                tern_ones(TERN_SHAPE(2), (tern_options){TERN_F16, test_device()})),
                  TERN_ERR_DTYPE, "nextafter");
 }

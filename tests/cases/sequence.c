@@ -35,9 +35,9 @@ BENCH(embedding, call_embedding, "F.embedding(b, a)", {"[50000, 768], 4096", {RE
 /* The gradient leaves the row out, which differences would not: what the values are, and the gradient's own gradient,
  * is the table above's. */
 TERN_TEST(sequence, embedding_padding_takes_no_gradient) {
-    tern_tensor *w = tern_require_grad(tern_ones(TERN_SHAPE(3, 2), (tern_options){0}), true);
+    tern_tensor *w = tern_require_grad(tern_ones(TERN_SHAPE(3, 2), (tern_options){.device = test_device()}), true);
     const int64_t at[5] = {0, 2, 2, 1, 0};
-    tern_tensor *i = tern_from(at, TERN_SHAPE(5), (tern_options){.dtype = TERN_I64});
+    tern_tensor *i = tern_from(at, TERN_SHAPE(5), (tern_options){TERN_I64, test_device()});
     const tern_embedding_opts o = {.has_padding = true, .padding = -1};
     CHECK(tern_backward(tern_sum(tern_square(tern_embedding(w, i, o)), NULL, 0, false)));
     CHECK_VALUES(tern_grad_get(w), 4, 4, 2, 2, 0, 0);
@@ -48,7 +48,7 @@ TERN_TEST(sequence, embedding_padding_takes_no_gradient) {
  * arg[4 ..]. Inputs weight, index, weights ------------------------------------------------------------------------- */
 
 static tern_tensor *call_embedding_bag(tern_tensor *const *in, const sweep_case *c) {
-    const tern_options whole = {.dtype = TERN_I64};
+    const tern_options whole = {TERN_I64, test_device()};
     tern_tensor *offsets = c->arg[3] ? tern_from(c->arg + 4, TERN_SHAPE(c->arg[3]), whole) : NULL;
     return tern_embedding_bag(in[0], in[1], offsets,
                               (tern_embedding_bag_opts){.mode = (tern_bag_mode)c->arg[0],

@@ -8,7 +8,7 @@ static tern_tensor *holed(tern_tensor *const *in, const sweep_case *c) {
     if (!in[0] || !in[1]) return in[0];
     tern_tensor *mask = in[1];
     if (!c->arg[9]) {
-        const tern_options i64 = {TERN_I64, tern_cpu()};
+        const tern_options i64 = {TERN_I64, tern_device_of(mask)};
         tern_tensor *number = tern_arange(0, (double)tern_numel(mask), i64);
         tern_tensor *fourth = tern_eq(tern_remainder(number, tern_scalar(4, i64)), tern_scalar(1, i64));
         mask = tern_logical_and(mask, tern_reshape(fourth, tern_shape_get(mask)));

@@ -113,6 +113,7 @@ static inline int __clz(int v) { return v ? __builtin_clz((unsigned)v) : 32; }
 static inline int __clzll(long long v) { return v ? __builtin_clzll((unsigned long long)v) : 64; }
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((uint64_t)a * b) >> 32); }
 static inline void __threadfence() {}
+static inline void __threadfence_system() {}
 
 template <class T>
 T atomicAdd(T *p, T v) {
