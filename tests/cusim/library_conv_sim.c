@@ -1,0 +1,150 @@
+/* A library's convolutions as the simulation has them: naive loops over the host's memory, in double. A problem that is
+ * not as library_conv.h says is an error, and so are tensors that are less aligned than it says. It has no plans for
+ * float64 over three axes, as a library has none for everything. */
+#include <stdint.h>
+#include <string.h>
+
+#include "half.h"
+#include "library_conv.h"
+
+enum { WORKSPACE = 1000 };
+
+typedef struct plan {
+    terni_conv_problem p;
+    int64_t x[3], w[3], y[3], before[3], stride[3], dilation[3]; /* of three axes */
+} plan;
+
+static bool open_library(char *why, size_t size) {
+    (void)why, (void)size;
+    return true;
+}
+
+static bool sound(const terni_conv_problem *p) {
+    bool ok = p->axes >= 2 && p->axes <= 3 && p->kind >= 0 && p->kind <= 2 && p->x[0] == p->y[0] &&
+              p->w[0] == p->y[1] && p->w[1] * p->groups == p->x[1] && p->groups > 0 && p->w[0] % p->groups == 0 &&
+              p->x[0] > 0 && p->x[1] > 0 && p->y[1] > 0 && (p->dtype == TERN_F32 || !p->tf32);
+    for (int i = 0; i < p->axes; i++) {
+        const int64_t room = p->x[2 + i] + p->before[i] + p->after[i] - p->dilation[i] * (p->w[2 + i] - 1) - 1;
+        ok = ok && p->before[i] >= 0 && p->after[i] >= 0 && p->x[2 + i] > 0 && room >= 0 &&
+             room / p->stride[i] + 1 == p->y[2 + i];
+    }
+    return ok;
+}
+
+static bool plan_new(const terni_conv_problem *p, size_t most, void **out, size_t *workspace) {
+    *out = NULL;
+    if (!sound(p)) return terni_cuda_fail(TERN_ERR_DEVICE, "simulation: a convolution's sizes do not fit together");
+    if ((p->axes == 3 && p->dtype == TERN_F64) || most < WORKSPACE) return true;
+    plan *made = terni_cuda_host->alloc(sizeof *made);
+    if (!made) return false;
+    made->p = *p;
+    for (int i = 0; i < 3; i++) {
+        const int from = i - (3 - p->axes);
+        made->x[i] = from < 0 ? 1 : p->x[2 + from];
+        made->w[i] = from < 0 ? 1 : p->w[2 + from];
+        made->y[i] = from < 0 ? 1 : p->y[2 + from];
+        made->before[i] = from < 0 ? 0 : p->before[from];
+        made->stride[i] = from < 0 ? 1 : p->stride[from];
+        made->dilation[i] = from < 0 ? 1 : p->dilation[from];
+    }
+    *workspace = WORKSPACE;
+    *out = made;
+    return true;
+}
+
+static void plan_free(void *made) {
+    if (made) terni_cuda_host->free(made, sizeof(plan));
+}
+
+static double get(const void *data, int dtype, int64_t i) {
+    switch (dtype) {
+        case TERN_F64:
+            return ((const double *)data)[i];
+        case TERN_F16:
+            return (double)terni_f16_to(((const uint16_t *)data)[i]);
+        case TERN_BF16:
+            return (double)terni_bf16_to(((const uint16_t *)data)[i]);
+        default:
+            return (double)((const float *)data)[i];
+    }
+}
+
+static void put(void *data, int dtype, int64_t i, double v) {
+    switch (dtype) {
+        case TERN_F64:
+            ((double *)data)[i] = v;
+            break;
+        case TERN_F16:
+            ((uint16_t *)data)[i] = terni_f16_from(v);
+            break;
+        case TERN_BF16:
+            ((uint16_t *)data)[i] = terni_bf16_from(v);
+            break;
+        default:
+            ((float *)data)[i] = (float)v;
+    }
+}
+
+/* The position in a space of three axes that this index has. */
+static void position(const int64_t size[3], int64_t i, int64_t at[3]) {
+    at[2] = i % size[2];
+    at[1] = i / size[2] % size[1];
+    at[0] = i / size[2] / size[1];
+}
+
+static int64_t count(const int64_t size[3]) { return size[0] * size[1] * size[2]; }
+
+/* For each pixel of the result and each tap, one product more in sums, which has the shape of what is wanted. */
+static void products(const plan *k, const void *x, const void *w, const void *y, double *sums, int64_t n, int64_t o) {
+    const terni_conv_problem *p = &k->p;
+    const int64_t first = o / (p->y[1] / p->groups) * p->w[1];
+    for (int64_t q = 0; q < count(k->y); q++)
+        for (int64_t c = 0; c < p->w[1]; c++)
+            for (int64_t t = 0; t < count(k->w); t++) {
+                int64_t at[3], tap[3], i = 0;
+                position(k->y, q, at);
+                position(k->w, t, tap);
+                bool inside = true;
+                for (int a = 0; a < 3; a++) {
+                    const int64_t from = at[a] * k->stride[a] - k->before[a] + tap[a] * k->dilation[a];
+                    inside = inside && from >= 0 && from < k->x[a];
+                    i = i * k->x[a] + from;
+                }
+                if (!inside) continue;
+                const int64_t ix = (n * p->x[1] + first + c) * count(k->x) + i,
+                              iw = (o * p->w[1] + c) * count(k->w) + t;
+                const int64_t iy = (n * p->y[1] + o) * count(k->y) + q;
+                if (p->kind == TERNI_CONV_FORWARD)
+                    sums[iy] += get(x, p->dtype, ix) * get(w, p->dtype, iw);
+                else if (p->kind == TERNI_CONV_INPUT_GRAD)
+                    sums[ix] += get(y, p->dtype, iy) * get(w, p->dtype, iw);
+                else
+                    sums[iw] += get(y, p->dtype, iy) * get(x, p->dtype, ix);
+            }
+}
+
+static bool run(void *made, terni_cuda_device *d, void *x, void *w, void *y, void *workspace) {
+    const plan *k = made;
+    const terni_conv_problem *p = &k->p;
+    (void)d;
+    memset(workspace, 0xFF, WORKSPACE);
+    if ((uintptr_t)x % (uintptr_t)p->align_x || (uintptr_t)w % (uintptr_t)p->align_w ||
+        (uintptr_t)y % (uintptr_t)p->align_y)
+        return terni_cuda_fail(TERN_ERR_DEVICE, "simulation: a plan for other alignments");
+    const int64_t counts[3] = {p->y[0] * p->y[1] * count(k->y), p->x[0] * p->x[1] * count(k->x),
+                               p->w[0] * p->w[1] * count(k->w)};
+    const size_t bytes = (size_t)counts[p->kind] * sizeof(double);
+    double *sums = terni_cuda_host->alloc(bytes);
+    if (!sums) return false;
+    void *const to[3] = {y, x, w};
+    for (int64_t i = 0; i < counts[p->kind]; i++) sums[i] = p->accumulate ? get(to[p->kind], p->dtype, i) : 0;
+    for (int64_t n = 0; n < p->y[0]; n++)
+        for (int64_t o = 0; o < p->y[1]; o++) products(k, x, w, y, sums, n, o);
+    for (int64_t i = 0; i < counts[p->kind]; i++) put(to[p->kind], p->dtype, i, sums[i]);
+    terni_cuda_host->free(sums, bytes);
+    return true;
+}
+
+const terni_library_conv terni_cuda_library_conv = {"simulation", open_library, plan_new, plan_free, run};
+
+void terni_cuda_library_conv_describe(const char *json) { (void)json; }
