@@ -171,6 +171,7 @@ extern "C" bool terni_cuda_group_norm(const terni_call *c) {
     const terni_group_norm_opts *o = static_cast<const terni_group_norm_opts *>(c->opts);
     const int64_t N = x->shape[0], C = x->shape[1], I = x->shape[2];
     if (N * C * I == 0) return true;
+    if (!terni_norm_fits(N * o->groups, "group_norm")) return false;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     TERNI_FLOATS(x->dtype,
@@ -187,6 +188,7 @@ extern "C" bool terni_cuda_group_norm_grad(const terni_call *c) {
     const int64_t groups = static_cast<const terni_group_norm_opts *>(c->opts)->groups;
     const int64_t N = x->shape[0], C = x->shape[1], I = x->shape[2];
     if (C == 0) return true;
+    if (!terni_norm_fits(N * groups, "group_norm_grad")) return false;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     TERNI_FLOATS(x->dtype, {

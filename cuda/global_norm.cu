@@ -12,8 +12,8 @@ struct scaled {
 };
 __device__ __forceinline__ void take(scaled &a, double v) {
     const double s = fabs(v);
-    if (s == 0) return;
-    if (!(s <= a.scale)) { /* also NaN */
+    if (s == 0 || a.scale != a.scale) return; /* a NaN stays */
+    if (!(s <= a.scale)) {                    /* also NaN */
         const double q = a.scale / s;
         a.ssq = s == INFINITY ? 1 : 1 + a.ssq * q * q;
         a.scale = s;

@@ -52,15 +52,15 @@ __global__ void __launch_bounds__(256)
     grad_parameters(int64_t R, int64_t C, const S *g, const S *x, const terni_sum_t<S> *mean,
                     const terni_sum_t<S> *rstd, terni_parameter_out<S> gw, terni_parameter_out<S> gb) {
     using A = terni_sum_t<S>;
-    TERNI_SHARED(A, sw, 256);
-    TERNI_SHARED(A, sb, 256);
+    TERNI_SHARED(double, sw, 256);
+    TERNI_SHARED(double, sb, 256);
     const int64_t col = (int64_t)blockIdx.x * 32 + threadIdx.x;
-    A aw = 0, ab = 0;
+    double aw = 0, ab = 0; /* rows may be many */
     if (col < C)
         for (int64_t r = threadIdx.y; r < R; r += 8) {
             const A gi = terni_load<S>(g[r * C + col]), m = mean ? mean[r] : A(0);
-            aw += gi * ((A)terni_load<S>(x[r * C + col]) - m) * rstd[r];
-            ab += gi;
+            aw += (double)(gi * ((A)terni_load<S>(x[r * C + col]) - m) * rstd[r]);
+            ab += (double)gi;
         }
     const int me = threadIdx.y * 32 + threadIdx.x;
     sw[me] = aw;
@@ -73,8 +73,8 @@ __global__ void __launch_bounds__(256)
         }
     }
     if (threadIdx.y == 0 && col < C) {
-        gw.put(col, sw[me]);
-        gb.put(col, sb[me]);
+        gw.put(col, (A)sw[me]);
+        gb.put(col, (A)sb[me]);
     }
 }
 
@@ -105,6 +105,7 @@ bool run_grad(terni_cuda_device *d, const terni_view *g, const terni_view *x, co
     const int64_t R = x->shape[0], C = x->shape[1];
     const S *pg = static_cast<const S *>(g->data), *px = static_cast<const S *>(x->data);
     const A *pm = mean ? static_cast<const A *>(mean->data) : nullptr, *pr = static_cast<const A *>(rstd->data);
+    if (!terni_norm_fits(R, "layer_norm_grad")) return false;
     if (gx && R * C > 0 &&
         !TERNI_LAUNCH(d, (unsigned)R, terni_norm_block(C), 0, (grad_x<S>), C, pg, px, terni_parameter_of<S>(w), pm, pr,
                       static_cast<S *>(gx->data)))
@@ -120,6 +121,7 @@ extern "C" bool terni_cuda_layer_norm(const terni_call *c) {
     const terni_view *x = c->in[0];
     const double eps = static_cast<const terni_layer_norm_opts *>(c->opts)->eps;
     if (terni_cuda_count(x) == 0) return true;
+    if (!terni_norm_fits(x->shape[0], "layer_norm")) return false;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     TERNI_FLOATS(x->dtype,
@@ -141,6 +143,7 @@ extern "C" bool terni_cuda_rms_norm(const terni_call *c) {
     const terni_view *x = c->in[0];
     const double eps = static_cast<const terni_layer_norm_opts *>(c->opts)->eps;
     if (terni_cuda_count(x) == 0) return true;
+    if (!terni_norm_fits(x->shape[0], "rms_norm")) return false;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     TERNI_FLOATS(x->dtype, return TERNI_LAUNCH(d, (unsigned)x->shape[0], terni_norm_block(x->shape[1]), 0, (rms<S>),

@@ -185,9 +185,10 @@ bool run_pair_grad(terni_cuda_device *d, const terni_call *c) {
  * ---------------------------------------- */
 
 struct ctc {
-    int64_t T, N, C, blank, wide, count; /* wide: room for the longest lattice */
+    int64_t T, N, C, blank, count;
     const int64_t *target, *start, *input_length, *target_length;
-    double *room; /* a sequence: alpha [T][wide], beta [2][wide] */
+    double
+        *room; /* a sequence of w places, 2 labels + 1: alpha [T][w], beta [2][w], behind those of the labels before */
     terni_blame blame;
 };
 
@@ -211,7 +212,7 @@ __device__ bool ctc_good(const ctc &j, int64_t n) {
     const int64_t left = j.start[n] < 0 ? 0 : j.count - j.start[n],
                   own = n + 1 < j.N ? j.start[n + 1] - j.start[n] : left;
     const int64_t room = own < left ? own : left;
-    if (targets < 0 || targets > room || 2 * targets + 1 > j.wide) {
+    if (targets < 0 || targets > room || j.start[n] < 0) {
         if (threadIdx.x == 0) terni_note(j.blame, TERNI_FAULT_TARGET_LENGTH, targets, n, 0, room < 0 ? 0 : room);
         return false;
     }
@@ -236,38 +237,38 @@ __global__ void __launch_bounds__(BLOCK) ctc_sequences(ctc j, const S *log_probs
         return;
     }
     const int64_t length = j.input_length[n], l = 2 * j.target_length[n] + 1, *target = j.target + j.start[n];
-    double *alpha = j.room + n * (j.T + 2) * j.wide, *beta = alpha + j.T * j.wide;
+    double *alpha = j.room + (j.T + 2) * (2 * j.start[n] + n), *beta = alpha + j.T * l;
     if (length == 0) {
         if (threadIdx.x == 0) loss[n] = l == 1 ? S(0) : (S)INFINITY;
         return;
     }
     for (int64_t t = 0; t < length; t++) {
-        const double *a = alpha + (t - 1) * j.wide;
+        const double *a = alpha + (t - 1) * l;
         for (int64_t s = threadIdx.x; s < l; s += blockDim.x) {
             double in = t == 0 ? (s < 2 ? 0 : -INFINITY) : a[s];
             if (t > 0 && s > 0) in = add2(in, a[s - 1]);
             if (t > 0 && skips(j, target, s)) in = add2(in, a[s - 2]);
-            alpha[t * j.wide + s] = in + (double)lp[t * step + label(j, target, s)];
+            alpha[t * l + s] = in + (double)lp[t * step + label(j, target, s)];
         }
         __syncthreads();
     }
-    const double *end = alpha + (length - 1) * j.wide;
+    const double *end = alpha + (length - 1) * l;
     const double total = l > 1 ? add2(end[l - 1], end[l - 2]) : end[0];
     if (threadIdx.x == 0) loss[n] = (S)-total;
     if (!grad || total == -INFINITY) return;
-    __syncthreads();                           /* all have read the end before it is changed */
-    double *now = beta, *next = beta + j.wide; /* from here on, without the element at t itself */
+    __syncthreads();                      /* all have read the end before it is changed */
+    double *now = beta, *next = beta + l; /* from here on, without the element at t itself */
     for (int64_t t = length - 1; t >= 0; t--) {
         for (int64_t s = threadIdx.x; s < l; s += blockDim.x) {
             double out = t == length - 1 ? (s >= l - 2 ? 0 : -INFINITY) : next[s];
             if (t < length - 1 && s + 1 < l) out = add2(out, next[s + 1]);
             if (t < length - 1 && s + 2 < l && skips(j, target, s + 2)) out = add2(out, next[s + 2]);
-            alpha[t * j.wide + s] = alpha[t * j.wide + s] + out - total;
+            alpha[t * l + s] = alpha[t * l + s] + out - total;
             now[s] = out + (double)lp[t * step + label(j, target, s)];
         }
         __syncthreads();
         if (threadIdx.x == 0) /* labels repeat: one thread adds, in order */
-            for (int64_t s = 0; s < l; s++) grad[t * step + label(j, target, s)] -= (S)exp(alpha[t * j.wide + s]);
+            for (int64_t s = 0; s < l; s++) grad[t * step + label(j, target, s)] -= (S)exp(alpha[t * l + s]);
         double *swap = now;
         now = next;
         next = swap;
@@ -284,14 +285,14 @@ bool run_ctc(terni_cuda_device *d, const terni_call *c) {
     j.C = x->shape[2];
     j.blank = static_cast<const terni_ctc_opts *>(c->opts)->blank;
     j.count = terni_cuda_count(c->in[1]);
-    j.wide = 2 * (c->in[1]->ndim == 2 ? c->in[1]->shape[1] : j.count) + 1;
     j.target = static_cast<const int64_t *>(c->in[1]->data);
     j.start = static_cast<const int64_t *>(c->in[2]->data);
     j.input_length = static_cast<const int64_t *>(c->in[3]->data);
     j.target_length = static_cast<const int64_t *>(c->in[4]->data);
     j.blame = terni_cuda_blame(d, "ctc_loss");
     if (j.N == 0) return true;
-    j.room = static_cast<double *>(terni_cuda_scratch(d, (size_t)(j.N * (j.T + 2) * j.wide) * sizeof(double)));
+    if (j.N > TERNI_WALK_MAX) return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "ctc_loss: 2^31 sequences or more on a GPU");
+    j.room = static_cast<double *>(terni_cuda_scratch(d, (size_t)((j.T + 2) * (2 * j.count + j.N)) * sizeof(double)));
     if (!j.room) return false;
     const bool ok =
         TERNI_LAUNCH(d, (unsigned)j.N, BLOCK, 0, (ctc_sequences<S>), j, static_cast<const S *>(x->data),
@@ -306,6 +307,8 @@ extern "C" bool terni_cuda_cross_entropy(const terni_call *c) {
     const terni_view *x = c->in[0];
     const terni_cross_entropy_opts o = *static_cast<const terni_cross_entropy_opts *>(c->opts);
     const int64_t n = x->shape[0] * x->shape[2];
+    if (n > TERNI_WALK_MAX)
+        return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "cross_entropy: 2^31 positions or more on a GPU");
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     const bool wide = c->in[1]->dtype == TERN_I64;

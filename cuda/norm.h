@@ -76,6 +76,10 @@ __device__ terni_moments<A> terni_moments_all(terni_moments<A> m, terni_moments<
 }
 
 enum { TERNI_NORM_BLOCK = 256 };
+/* Whether a grid has a block for each of n rows. */
+static inline bool terni_norm_fits(int64_t n, const char *op) {
+    return n <= TERNI_WALK_MAX || terni_cuda_fail(TERN_ERR_UNSUPPORTED, "%s: 2^31 rows or more on a GPU", op);
+}
 static inline unsigned terni_norm_block(int64_t n) {
     unsigned b = 32;
     while (b < TERNI_NORM_BLOCK && (int64_t)b * 4 < n) b *= 2;

@@ -45,10 +45,11 @@ __global__ void __launch_bounds__(BLOCK) columns(int64_t n, int64_t C, int64_t i
     const int64_t at = t / inner * C * inner + t % inner;
     x += at;
     y += at;
-    A top = lowest<A>(), sum = 0;
+    A top = lowest<A>();
+    double sum = 0; /* one thread adds all */
     for (int64_t i = 0; i < C; i++) top = larger()(top, (A)terni_load<S>(x[i * inner]));
-    for (int64_t i = 0; i < C; i++) sum += exp((A)terni_load<S>(x[i * inner]) - top);
-    const A part = LOG ? log(sum) : 1 / sum;
+    for (int64_t i = 0; i < C; i++) sum += (double)exp((A)terni_load<S>(x[i * inner]) - top);
+    const A part = (A)(LOG ? log(sum) : 1 / sum);
     for (int64_t i = 0; i < C; i++) {
         const A v = (A)terni_load<S>(x[i * inner]) - top;
         y[i * inner] = terni_store<S>((terni_math_t<S>)(LOG ? v - part : exp(v) * part));
@@ -78,9 +79,10 @@ __global__ void __launch_bounds__(BLOCK)
     const int64_t t = terni_thread();
     if (t >= n) return;
     const int64_t at = t / inner * C * inner + t % inner;
-    A sum = 0;
+    double total = 0;
     for (int64_t i = 0; i < C; i++)
-        sum += (A)terni_load<S>(g[at + i * inner]) * (LOG ? A(1) : (A)terni_load<S>(y[at + i * inner]));
+        total += (double)((A)terni_load<S>(g[at + i * inner]) * (LOG ? A(1) : (A)terni_load<S>(y[at + i * inner])));
+    const A sum = (A)total;
     for (int64_t i = 0; i < C; i++) {
         const A gi = terni_load<S>(g[at + i * inner]), yi = terni_load<S>(y[at + i * inner]);
         gx[at + i * inner] = terni_store<S>((terni_math_t<S>)(LOG ? gi - exp(yi) * sum : yi * (gi - sum)));
@@ -104,7 +106,8 @@ bool forward(const terni_call *c) {
     TERNI_FLOATS(x->dtype, {
         const S *p = static_cast<const S *>(x->data);
         S *q = static_cast<S *>(y->data);
-        if (inner == 1) return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows<S, LOG>), C, p, q);
+        if (inner == 1 && outer <= TERNI_WALK_MAX)
+            return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows<S, LOG>), C, p, q);
         return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns<S, LOG>), outer * inner, C,
                                  inner, p, q);
     })
@@ -122,7 +125,8 @@ bool backward(const terni_call *c) {
         const S *p = static_cast<const S *>(g->data);
         const S *q = static_cast<const S *>(y->data);
         S *r = static_cast<S *>(gx->data);
-        if (inner == 1) return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows_grad<S, LOG>), C, p, q, r);
+        if (inner == 1 && outer <= TERNI_WALK_MAX)
+            return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows_grad<S, LOG>), C, p, q, r);
         return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns_grad<S, LOG>), outer * inner, C,
                                  inner, p, q, r);
     })

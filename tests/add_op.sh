@@ -21,7 +21,7 @@ say() { printf '== %s\n' "$*"; }
 die() { echo "add_op: $*" >&2; exit 1; }
 
 # Only one CPU level: quicker to build.
-configure() { cmake -S . -B "$1" -G Ninja -DTERN_CPU_LEVELS=base -DTERN_EXAMPLES=OFF "${@:2}" >"$1.log" 2>&1 || die "$(cat "$1.log")"; }
+configure() { cmake -S . -B "$1" -G Ninja -DTERN_CPU_LEVELS=base -DTERN_CUDA=OFF -DTERN_EXAMPLES=OFF "${@:2}" >"$1.log" 2>&1 || die "$(cat "$1.log")"; }
 build() { cmake --build "$1" --target "${@:2}" >"$1.log" 2>&1 || { tail -n 40 "$1.log"; die "it does not build"; }; }
 # run BUILD FILTER: the sweep's tests that match. Criterion passes a filter that matches nothing, so the count is looked at.
 run() {

@@ -54,22 +54,27 @@ static double truncated_cdf(double x) {
 TERN_TEST(draws, truncated) {
     for (int d = 0; d < FLOATS; d++) {
         check_case("%s", tern_dtype_name(all[d]));
-        tern_tensor *x = tern_trunc_normal(TERN_SHAPE(200, 200), 1, 2, -2, 2, (tern_options){.dtype = all[d]});
+        tern_tensor *x = tern_trunc_normal(TERN_SHAPE(200, 200), 1, 2, -2, 2, (tern_options){all[d], test_device()});
         CHECK(tern_dtype_of(x) == all[d]);
         CHECK_SHAPE(x, 200, 200);
         CHECK(tern_item(tern_min(x, NULL, 0, false)) >= -2 && tern_item(tern_max(x, NULL, 0, false)) <= 2);
         if (d < 2) CHECK(kolmogorov(x, truncated_cdf) < 1.95);
     }
     check_case("%s", "");
-    CHECK(tern_item(tern_min(tern_trunc_normal(TERN_SHAPE(1000), 0, 1, 4, 5, (tern_options){0}), NULL, 0, false)) >= 4);
-    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 0, -1, 1, (tern_options){0}), TERN_ERR_ARGUMENT, "trunc_normal");
-    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 1, 1, 1, (tern_options){0}), TERN_ERR_ARGUMENT, "trunc_normal");
-    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 1, 9, 10, (tern_options){0}), TERN_ERR_ARGUMENT, "trunc_normal");
-    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), (double)NAN, 1, 0, 1, (tern_options){0}), TERN_ERR_ARGUMENT,
+    CHECK(tern_item(tern_min(tern_trunc_normal(TERN_SHAPE(1000), 0, 1, 4, 5, (tern_options){.device = test_device()}),
+                             NULL, 0, false)) >= 4);
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 0, -1, 1, (tern_options){.device = test_device()}),
+                 TERN_ERR_ARGUMENT, "trunc_normal");
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 1, 1, 1, (tern_options){.device = test_device()}),
+                 TERN_ERR_ARGUMENT, "trunc_normal");
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 1, 9, 10, (tern_options){.device = test_device()}),
+                 TERN_ERR_ARGUMENT, "trunc_normal");
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), (double)NAN, 1, 0, 1, (tern_options){.device = test_device()}),
+                 TERN_ERR_ARGUMENT, "trunc_normal");
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 1, 0, 1, (tern_options){TERN_I32, test_device()}), TERN_ERR_DTYPE,
                  "trunc_normal");
-    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(2), 0, 1, 0, 1, (tern_options){.dtype = TERN_I32}), TERN_ERR_DTYPE,
+    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(-2), 0, 1, 0, 1, (tern_options){.device = test_device()}), TERN_ERR_SHAPE,
                  "trunc_normal");
-    EXPECT_ERROR(tern_trunc_normal(TERN_SHAPE(-2), 0, 1, 0, 1, (tern_options){0}), TERN_ERR_SHAPE, "trunc_normal");
 }
 
 TERN_TEST(draws, continuous) {
@@ -86,19 +91,22 @@ TERN_TEST(draws, continuous) {
         CHECK(kolmogorov(x, normal_cdf) < 1.95);
     }
     for (int d = 0; d < FLOATS; d++) {
-        tern_tensor *x = tern_exponential(TERN_SHAPE(20000), 0.5, (tern_options){.dtype = all[d]});
+        tern_tensor *x = tern_exponential(TERN_SHAPE(20000), 0.5, (tern_options){all[d], test_device()});
         CHECK(tern_dtype_of(x) == all[d]);
         CHECK_ITEM(tern_mean(tern_cast(x, TERN_F64), NULL, 0, false), 2, 0.05);
         CHECK(tern_item(tern_min(x, NULL, 0, false)) >= 0 && tern_item(tern_max(x, NULL, 0, false)) < 40);
-        tern_tensor *like = tern_empty(TERN_SHAPE(2, 3), (tern_options){.dtype = all[d]});
+        tern_tensor *like = tern_empty(TERN_SHAPE(2, 3), (tern_options){all[d], test_device()});
         CHECK(tern_dtype_of(tern_rand_like(like, 0, 1)) == all[d]);
         CHECK_SHAPE(tern_randn_like(like, 0, 1), 2, 3);
     }
-    EXPECT_ERROR(tern_exponential(TERN_SHAPE(2), 0, (tern_options){0}), TERN_ERR_ARGUMENT, "exponential");
+    EXPECT_ERROR(tern_exponential(TERN_SHAPE(2), 0, (tern_options){.device = test_device()}), TERN_ERR_ARGUMENT,
+                 "exponential");
     EXPECT_ERROR(tern_exponential(TERN_SHAPE(2), 1, (tern_options){TERN_I32, tern_cpu()}), TERN_ERR_DTYPE,
                  "exponential");
-    EXPECT_ERROR(tern_exponential(TERN_SHAPE(-2), 1, (tern_options){0}), TERN_ERR_SHAPE, "exponential");
-    tern_tensor *f = tern_ones(TERN_SHAPE(3), (tern_options){0}), *g = tern_ones(TERN_SHAPE(2), (tern_options){0});
+    EXPECT_ERROR(tern_exponential(TERN_SHAPE(-2), 1, (tern_options){.device = test_device()}), TERN_ERR_SHAPE,
+                 "exponential");
+    tern_tensor *f = tern_ones(TERN_SHAPE(3), (tern_options){.device = test_device()}),
+                *g = tern_ones(TERN_SHAPE(2), (tern_options){.device = test_device()});
     EXPECT_ERROR(tern_normal(f, g), TERN_ERR_SHAPE, "normal");
     EXPECT_ERROR(tern_normal(f, tern_cast(f, TERN_F64)), TERN_ERR_DTYPE, "normal");
     EXPECT_ERROR(tern_rand_like(tern_cast(f, TERN_I32), 0, 1), TERN_ERR_DTYPE, "rand_like");
@@ -121,7 +129,7 @@ TERN_TEST(draws, integers) {
     for (int d = 0; d < DTYPES - 1; d++) {
         check_case("%s", tern_dtype_name(all[d]));
         const int64_t lo = all[d] == TERN_U8 ? 3 : -3;
-        tern_tensor *t = tern_randint(TERN_SHAPE(N / 7, 7), lo, lo + K, (tern_options){.dtype = all[d]});
+        tern_tensor *t = tern_randint(TERN_SHAPE(N / 7, 7), lo, lo + K, (tern_options){all[d], test_device()});
         CHECK_SHAPE(t, N / 7, 7);
         CHECK(tern_dtype_of(t) == all[d]);
         double *v = values_of(t), count[K] = {0}, expected[K];
@@ -135,20 +143,24 @@ TERN_TEST(draws, integers) {
         free(v);
     }
     check_case("%s", "");
-    tern_tensor *coin = tern_randint(TERN_SHAPE(10000), 0, 2, (tern_options){.dtype = TERN_BOOL});
+    tern_tensor *coin = tern_randint(TERN_SHAPE(10000), 0, 2, (tern_options){TERN_BOOL, test_device()});
     CHECK_NUMBER(tern_item(tern_sum(coin, NULL, 0, false)), 5000, 0.04);
-    CHECK_VALUES(tern_randint(TERN_SHAPE(3), 5, 6, (tern_options){.dtype = TERN_I64}), 5, 5, 5);
-    CHECK_SHAPE(tern_randint(TERN_SHAPE(0), 5, 6, (tern_options){0}), 0);
+    CHECK_VALUES(tern_randint(TERN_SHAPE(3), 5, 6, (tern_options){TERN_I64, test_device()}), 5, 5, 5);
+    CHECK_SHAPE(tern_randint(TERN_SHAPE(0), 5, 6, (tern_options){.device = test_device()}), 0);
     /* The whole of i64: top and bottom halves alike. */
-    tern_tensor *wide = tern_randint(TERN_SHAPE(10000), INT64_MIN, INT64_MAX, (tern_options){.dtype = TERN_I64});
-    tern_tensor *up = tern_gt(wide, tern_scalar(0, (tern_options){.dtype = TERN_I64}));
+    tern_tensor *wide = tern_randint(TERN_SHAPE(10000), INT64_MIN, INT64_MAX, (tern_options){TERN_I64, test_device()});
+    tern_tensor *up = tern_gt(wide, tern_scalar(0, (tern_options){TERN_I64, test_device()}));
     CHECK_NUMBER(tern_item(tern_sum(up, NULL, 0, false)), 5000, 0.04);
-    EXPECT_ERROR(tern_randint(TERN_SHAPE(3), 5, 5, (tern_options){0}), TERN_ERR_ARGUMENT, "randint");
-    EXPECT_ERROR(tern_randint(TERN_SHAPE(3), 0, 257, (tern_options){.dtype = TERN_U8}), TERN_ERR_ARGUMENT, "randint");
-    EXPECT_ERROR(tern_randint(TERN_SHAPE(3), -1, 2, (tern_options){.dtype = TERN_BOOL}), TERN_ERR_ARGUMENT, "randint");
-    EXPECT_ERROR(tern_randint(TERN_SHAPE(3), 0, 1 << 20, (tern_options){.dtype = TERN_F16}), TERN_ERR_ARGUMENT,
+    EXPECT_ERROR(tern_randint(TERN_SHAPE(3), 5, 5, (tern_options){.device = test_device()}), TERN_ERR_ARGUMENT,
                  "randint");
-    EXPECT_ERROR(tern_randint(TERN_SHAPE(-3), 0, 2, (tern_options){0}), TERN_ERR_SHAPE, "randint");
+    EXPECT_ERROR(tern_randint(TERN_SHAPE(3), 0, 257, (tern_options){TERN_U8, test_device()}), TERN_ERR_ARGUMENT,
+                 "randint");
+    EXPECT_ERROR(tern_randint(TERN_SHAPE(3), -1, 2, (tern_options){TERN_BOOL, test_device()}), TERN_ERR_ARGUMENT,
+                 "randint");
+    EXPECT_ERROR(tern_randint(TERN_SHAPE(3), 0, 1 << 20, (tern_options){TERN_F16, test_device()}), TERN_ERR_ARGUMENT,
+                 "randint");
+    EXPECT_ERROR(tern_randint(TERN_SHAPE(-3), 0, 2, (tern_options){.device = test_device()}), TERN_ERR_SHAPE,
+                 "randint");
 }
 
 /* Element i is the high half of a product with the stream's words, by arithmetic on digits. */
@@ -156,7 +168,7 @@ TERN_TEST(draws, integers_take_the_stream_s_words) {
     const uint64_t range = 0xfedcba9876543210u;
     tern_seed(77);
     tern_tensor *t = tern_randint(TERN_SHAPE(9), INT64_MIN, (int64_t)(range - ((uint64_t)1 << 63)),
-                                  (tern_options){.dtype = TERN_I64});
+                                  (tern_options){TERN_I64, test_device()});
     CHECK(tern_random_get().position == 5);
     int64_t v[9];
     REQUIRE(tern_to_host(t, v, sizeof v));
@@ -243,7 +255,7 @@ TERN_TEST(draws, bernoulli) {
         tern_scope_pop(scope);
     }
     for (int d = 0; d < DTYPES; d++) {
-        tern_tensor *wide = tern_zeros(TERN_SHAPE(300, 400), (tern_options){.dtype = all[d]});
+        tern_tensor *wide = tern_zeros(TERN_SHAPE(300, 400), (tern_options){all[d], test_device()});
         tern_tensor *t = tern_transpose(tern_slice(wide, 1, 1, 400, 2), 0, 1);
         const uint32_t version = tern_storage_version(wide);
         tern_seed(3);
@@ -251,7 +263,7 @@ TERN_TEST(draws, bernoulli) {
         CHECK(tern_storage_version(wide) == version + 1);
         CHECK_NUMBER(tern_item(tern_sum(tern_cast(t, TERN_F64), NULL, 0, false)), 18000, 0.02);
         CHECK_ITEM(tern_sum(tern_cast(tern_slice(wide, 1, 0, 400, 2), TERN_F64), NULL, 0, false), 0, 0); /* the gaps */
-        tern_tensor *dense = tern_zeros(TERN_SHAPE(200, 300), (tern_options){.dtype = all[d]});
+        tern_tensor *dense = tern_zeros(TERN_SHAPE(200, 300), (tern_options){all[d], test_device()});
         tern_seed(3);
         CHECK(tern_bernoulli_(dense, 0.3));
         CHECK_SAME(dense, t, ((tolerance){0, 0}));
@@ -259,14 +271,14 @@ TERN_TEST(draws, bernoulli) {
         CHECK(tern_bernoulli_(dense, 0) && tern_item(tern_max(tern_cast(dense, TERN_F32), NULL, 0, false)) == 0);
     }
     check_case("%s", "");
-    tern_tensor *t = tern_ones(TERN_SHAPE(3), (tern_options){0});
+    tern_tensor *t = tern_ones(TERN_SHAPE(3), (tern_options){.device = test_device()});
     EXPECT_ERROR(tern_bernoulli_(t, 1.5), TERN_ERR_ARGUMENT, "bernoulli_");
     EXPECT_ERROR(tern_bernoulli_(t, (double)NAN), TERN_ERR_ARGUMENT, "bernoulli_");
     EXPECT_ERROR(tern_bernoulli(test_values(TERN_F32, TERN_SHAPE(2), 0, 1.25)), TERN_ERR_ARGUMENT, "bernoulli");
     EXPECT_ERROR(tern_bernoulli(test_values(TERN_F64, TERN_SHAPE(2), 0, -1)), TERN_ERR_ARGUMENT, "bernoulli");
     EXPECT_ERROR(tern_bernoulli(test_values(TERN_F16, TERN_SHAPE(2), 0, (double)NAN)), TERN_ERR_ARGUMENT, "bernoulli");
     EXPECT_ERROR(tern_bernoulli(tern_cast(t, TERN_I32)), TERN_ERR_DTYPE, "bernoulli");
-    CHECK_SHAPE(tern_bernoulli(tern_zeros(TERN_SHAPE(0, 2), (tern_options){0})), 0, 2);
+    CHECK_SHAPE(tern_bernoulli(tern_zeros(TERN_SHAPE(0, 2), (tern_options){.device = test_device()})), 0, 2);
 }
 
 TERN_TEST(draws, multinomial) {
@@ -305,7 +317,8 @@ TERN_TEST(draws, multinomial) {
     CHECK_COUNTS(count, expected, kinds);
     free(v);
     /* All of a row: each comes once. */
-    tern_tensor *whole = tern_multinomial(tern_rand(TERN_SHAPE(20, 33), 0.1, 1, (tern_options){0}), 33, false);
+    tern_tensor *whole =
+        tern_multinomial(tern_rand(TERN_SHAPE(20, 33), 0.1, 1, (tern_options){.device = test_device()}), 33, false);
     v = values_of(whole);
     for (int r = 0; r < 20; r++) {
         double sum = 0;
@@ -322,28 +335,28 @@ TERN_TEST(draws, multinomial) {
     EXPECT_ERROR(tern_multinomial(tern_full_like(row, (double)INFINITY), 1, true), TERN_ERR_ARGUMENT, "multinomial");
     EXPECT_ERROR(tern_multinomial(tern_full_like(row, (double)NAN), 1, true), TERN_ERR_ARGUMENT, "multinomial");
     EXPECT_ERROR(tern_multinomial(tern_cast(row, TERN_I32), 1, true), TERN_ERR_DTYPE, "multinomial");
-    EXPECT_ERROR(tern_multinomial(tern_zeros(TERN_SHAPE(1, 2, 3), (tern_options){0}), 1, true), TERN_ERR_SHAPE,
-                 "multinomial");
-    EXPECT_ERROR(tern_multinomial(tern_zeros(TERN_SHAPE(0), (tern_options){0}), 1, true), TERN_ERR_SHAPE,
-                 "multinomial");
-    CHECK_SHAPE(tern_multinomial(tern_zeros(TERN_SHAPE(0, 3), (tern_options){0}), 2, true), 0, 2);
+    EXPECT_ERROR(tern_multinomial(tern_zeros(TERN_SHAPE(1, 2, 3), (tern_options){.device = test_device()}), 1, true),
+                 TERN_ERR_SHAPE, "multinomial");
+    EXPECT_ERROR(tern_multinomial(tern_zeros(TERN_SHAPE(0), (tern_options){.device = test_device()}), 1, true),
+                 TERN_ERR_SHAPE, "multinomial");
+    CHECK_SHAPE(tern_multinomial(tern_zeros(TERN_SHAPE(0, 3), (tern_options){.device = test_device()}), 2, true), 0, 2);
 }
 
 /* The same bits on one thread and on four. */
 TERN_TEST(draws, threads_change_nothing) {
     enum { KINDS = 6 };
     tern_tensor *first[KINDS] = {NULL};
-    tern_tensor *p = tern_rand(TERN_SHAPE(300, 701), 0.1, 1, (tern_options){0});
+    tern_tensor *p = tern_rand(TERN_SHAPE(300, 701), 0.1, 1, (tern_options){.device = test_device()});
     for (int threads = 1; threads <= 4; threads += 3) {
         CHECK(tern_set_threads(threads));
         tern_seed(11);
         tern_tensor *now[KINDS] = {
-            tern_randint(TERN_SHAPE(100003), -9, 1000, (tern_options){.dtype = TERN_I32}),
+            tern_randint(TERN_SHAPE(100003), -9, 1000, (tern_options){TERN_I32, test_device()}),
             tern_randperm(100003, tern_cpu()),
             tern_bernoulli(p),
             tern_multinomial(p, 50, true),
             tern_multinomial(p, 50, false),
-            tern_exponential(TERN_SHAPE(100003), 1, (tern_options){0}),
+            tern_exponential(TERN_SHAPE(100003), 1, (tern_options){.device = test_device()}),
         };
         for (int i = 0; i < KINDS; i++) {
             if (threads > 1)

@@ -1,7 +1,7 @@
 /* Ops that change their target. */
 #include "common.h"
 
-#define F32 ((tern_options){0})
+#define F32 ((tern_options){.device = test_device()})
 static tern_tensor *three(double a, double b, double c) { return test_values(TERN_F32, TERN_SHAPE(3), a, b, c); }
 
 TERN_TEST(inplace, arithmetic) {
@@ -34,9 +34,9 @@ TERN_TEST(inplace, strided_targets) {
     static const tern_dtype types[] = {TERN_F64, TERN_F32, TERN_F16, TERN_BF16, TERN_I64, TERN_I32, TERN_U8};
     for (int d = 0; d < 7; d++) {
         check_case("%s", tern_dtype_name(types[d]));
-        tern_tensor *wide = tern_ones(TERN_SHAPE(9, 13), (tern_options){.dtype = types[d]});
+        tern_tensor *wide = tern_ones(TERN_SHAPE(9, 13), (tern_options){types[d], test_device()});
         tern_tensor *t = tern_transpose(tern_slice(tern_slice(wide, 1, 1, 12, 2), 0, 2, 8, 3), 0, 1); /* [6, 2] */
-        tern_tensor *b = tern_arange(0, 6, (tern_options){.dtype = types[d]});
+        tern_tensor *b = tern_arange(0, 6, (tern_options){types[d], test_device()});
         CHECK_SHAPE(t, 6, 2);
         CHECK(tern_add_(t, tern_unsqueeze(b, 1)) == t);
         CHECK(tern_mul_scalar_(t, 2) == t);
@@ -72,10 +72,10 @@ TERN_TEST(inplace, overlapping_operands) {
 }
 
 TERN_TEST(inplace, dtypes_and_refusals) {
-    EXPECT_ERROR(tern_fill_(tern_zeros(TERN_SHAPE(2), (tern_options){.dtype = TERN_U8}), 256), TERN_ERR_ARGUMENT,
+    EXPECT_ERROR(tern_fill_(tern_zeros(TERN_SHAPE(2), (tern_options){TERN_U8, test_device()}), 256), TERN_ERR_ARGUMENT,
                  "256 is no u8");
-    EXPECT_ERROR(tern_full(TERN_SHAPE(2), -1e12, (tern_options){.dtype = TERN_I32}), TERN_ERR_ARGUMENT, "i32");
-    CHECK_ITEM(tern_full(TERN_SHAPE(1), -2147483648.0, (tern_options){.dtype = TERN_I32}), -2147483648.0, 0);
+    EXPECT_ERROR(tern_full(TERN_SHAPE(2), -1e12, (tern_options){TERN_I32, test_device()}), TERN_ERR_ARGUMENT, "i32");
+    CHECK_ITEM(tern_full(TERN_SHAPE(1), -2147483648.0, (tern_options){TERN_I32, test_device()}), -2147483648.0, 0);
     tern_tensor *t = three(1, 2, 3), *n = test_values(TERN_I32, TERN_SHAPE(3), 1, 2, 3);
     CHECK(tern_add_(t, n) == t);
     CHECK_VALUES(t, 2, 4, 6);

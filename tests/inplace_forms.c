@@ -130,7 +130,7 @@ TERN_TEST(inplace_forms, are_recorded) {
 }
 
 TERN_TEST(inplace_forms, errors_change_nothing) {
-    const tern_options f32 = {0};
+    const tern_options f32 = {.device = test_device()};
     tern_tensor *t = test_values(TERN_F32, TERN_SHAPE(3), 1, 2, 3), *one = tern_ones(TERN_SHAPE(3), f32);
     tern_tensor *wide = tern_ones(TERN_SHAPE(2, 3), f32), *mask = tern_eq(one, one);
     EXPECT_ERROR(tern_addcmul_(t, wide, one, 1), TERN_ERR_SHAPE, "addcmul_");

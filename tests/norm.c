@@ -1,7 +1,7 @@
 /* What the sweep's table cannot say about normalisation, pooling and losses: state, special values, mixed dtypes. */
 #include "common.h"
 
-#define F32 ((tern_options){0})
+#define F32 ((tern_options){.device = test_device()})
 
 TERN_TEST(norm, running_statistics) {
     tern_tensor *x = test_values(TERN_F32, TERN_SHAPE(4, 2), 1, 10, 2, 20, 3, 30, 6, 40);
@@ -139,19 +139,19 @@ TERN_TEST(reduce, sums_are_accurate) {
     tern_tensor *wide = tern_reshape(tern_slice(t, 0, 0, 9999990, 1), TERN_SHAPE(333333, 30));
     const int first = 0;
     CHECK_ITEM(tern_max(tern_sum(wide, &first, 1, false), NULL, 0, false), 333333 * (double)0.1f, 1e-6);
-    tern_tensor *half = tern_full(TERN_SHAPE(100000), 0.25, (tern_options){.dtype = TERN_F16});
+    tern_tensor *half = tern_full(TERN_SHAPE(100000), 0.25, (tern_options){TERN_F16, test_device()});
     CHECK_ITEM(tern_sum(half, NULL, 0, false), 25000, 1e-3);
     CHECK_ITEM(tern_mean(half, NULL, 0, false), 0.25, 1e-3);
     CHECK_ITEM(tern_global_norm(&t, 1), sqrt(N * (double)0.1f * (double)0.1f), 1e-5);
 }
 
 TERN_TEST(reduce, integers_sum_in_i64) {
-    tern_tensor *t = tern_full(TERN_SHAPE(300), 200, (tern_options){.dtype = TERN_U8}),
+    tern_tensor *t = tern_full(TERN_SHAPE(300), 200, (tern_options){TERN_U8, test_device()}),
                 *s = tern_sum(t, NULL, 0, false);
     CHECK(tern_dtype_of(s) == TERN_I64 && tern_item_i64(s) == 60000);
-    s = tern_sum(tern_full(TERN_SHAPE(5), 2e9, (tern_options){.dtype = TERN_I32}), NULL, 0, false);
+    s = tern_sum(tern_full(TERN_SHAPE(5), 2e9, (tern_options){TERN_I32, test_device()}), NULL, 0, false);
     CHECK(tern_dtype_of(s) == TERN_I64 && tern_item_i64(s) == INT64_C(10000000000));
-    s = tern_sum(tern_ones(TERN_SHAPE(70), (tern_options){.dtype = TERN_BOOL}), NULL, 0, false);
+    s = tern_sum(tern_ones(TERN_SHAPE(70), (tern_options){TERN_BOOL, test_device()}), NULL, 0, false);
     CHECK(tern_dtype_of(s) == TERN_I64 && tern_item_i64(s) == 70);
     CHECK(tern_dtype_of(tern_max(t, NULL, 0, false)) == TERN_U8);
     CHECK_ITEM(tern_mean(tern_zeros(TERN_SHAPE(0), F32), NULL, 0, false), (double)NAN, 0);

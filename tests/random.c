@@ -32,11 +32,11 @@ TERN_TEST(random, uniform_takes_the_stream_s_words) {
     enum { N = 40003 };
     const uint64_t seed = 0x123456789abcdefu;
     tern_seed(seed);
-    (void)tern_rand(TERN_SHAPE(5), 0, 1, (tern_options){0});
+    (void)tern_rand(TERN_SHAPE(5), 0, 1, (tern_options){.device = test_device()});
     CHECK(tern_random_get().position == 2 && tern_random_get().seed == seed);
-    tern_tensor *t = tern_rand(TERN_SHAPE(N), 0, 1, (tern_options){0});
+    tern_tensor *t = tern_rand(TERN_SHAPE(N), 0, 1, (tern_options){.device = test_device()});
     CHECK(tern_random_get().position == 2 + (N + 3) / 4);
-    tern_tensor *d = tern_rand(TERN_SHAPE(7), 0, 1, (tern_options){.dtype = TERN_F64});
+    tern_tensor *d = tern_rand(TERN_SHAPE(7), 0, 1, (tern_options){TERN_F64, test_device()});
     CHECK(tern_random_get().position == 2 + (N + 3) / 4 + 4);
     static double v[N];
     uint32_t w[4];
@@ -54,8 +54,8 @@ TERN_TEST(random, uniform_takes_the_stream_s_words) {
 }
 
 TERN_TEST(random, strided_draws_are_the_same) {
-    tern_tensor *a = tern_zeros(TERN_SHAPE(3, 5), (tern_options){0}),
-                *wide = tern_zeros(TERN_SHAPE(5, 7), (tern_options){0});
+    tern_tensor *a = tern_zeros(TERN_SHAPE(3, 5), (tern_options){.device = test_device()}),
+                *wide = tern_zeros(TERN_SHAPE(5, 7), (tern_options){.device = test_device()});
     tern_tensor *b = tern_transpose(tern_slice(wide, 1, 1, 7, 2), 0, 1);
     tern_seed(9);
     CHECK(tern_uniform_(a, -1, 1));
@@ -87,11 +87,11 @@ TERN_TEST(random, distributions) {
         check_case("%s", tern_dtype_name(floats[d]));
         const int s = tern_scope_push();
         double var;
-        tern_tensor *u = tern_rand(TERN_SHAPE(200000), -3, 5, (tern_options){.dtype = floats[d]});
+        tern_tensor *u = tern_rand(TERN_SHAPE(200000), -3, 5, (tern_options){floats[d], test_device()});
         CHECK_NUMBER(moments(u, 1, &var), 1, 0.03);
         CHECK_NUMBER(var, 64.0 / 12, 0.03);
         CHECK(tern_item(tern_max(u, NULL, 0, false)) < 5 && tern_item(tern_min(u, NULL, 0, false)) >= -3);
-        tern_tensor *n = tern_randn(TERN_SHAPE(200001), 2, 3, (tern_options){.dtype = floats[d]});
+        tern_tensor *n = tern_randn(TERN_SHAPE(200001), 2, 3, (tern_options){floats[d], test_device()});
         CHECK_NUMBER(moments(n, 2, &var), 2, 0.03);
         CHECK_NUMBER(var, 9, 0.02);
         /* Within one, two and three deviations; the neighbours of Box-Muller's pairs do not go together. */
@@ -112,17 +112,17 @@ TERN_TEST(random, distributions) {
 
 TERN_TEST(random, seeds_and_states) {
     tern_seed(42);
-    tern_tensor *a = tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){0});
+    tern_tensor *a = tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){.device = test_device()});
     const tern_random state = tern_random_get();
-    tern_tensor *b = tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){0});
+    tern_tensor *b = tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){.device = test_device()});
     tern_random_set(state);
-    CHECK_SAME(tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){0}), b, ((tolerance){0, 0}));
+    CHECK_SAME(tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){.device = test_device()}), b, ((tolerance){0, 0}));
     tern_seed(42);
-    CHECK_SAME(tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){0}), a, ((tolerance){0, 0}));
+    CHECK_SAME(tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){.device = test_device()}), a, ((tolerance){0, 0}));
     tern_tensor *differ = tern_sum(tern_cast(tern_ne(a, b), TERN_F32), NULL, 0, false);
     CHECK(tern_item(differ) > 30);
     tern_seed(43);
-    CHECK(tern_item(tern_select(tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){0}), 0, 0)) !=
+    CHECK(tern_item(tern_select(tern_randn(TERN_SHAPE(33), 0, 1, (tern_options){.device = test_device()}), 0, 0)) !=
           tern_item(tern_select(a, 0, 0)));
 }
 
@@ -147,8 +147,8 @@ TERN_TEST(random, streams_of_one_s_own) {
 }
 
 TERN_TEST(random, refusals) {
-    tern_tensor *whole = tern_zeros(TERN_SHAPE(2), (tern_options){.dtype = TERN_I32});
-    tern_tensor *t = tern_zeros(TERN_SHAPE(2), (tern_options){0});
+    tern_tensor *whole = tern_zeros(TERN_SHAPE(2), (tern_options){TERN_I32, test_device()});
+    tern_tensor *t = tern_zeros(TERN_SHAPE(2), (tern_options){.device = test_device()});
     EXPECT_ERROR(tern_uniform_(whole, 0, 1), TERN_ERR_DTYPE, "uniform_");
     EXPECT_ERROR(tern_normal_(whole, 0, 1), TERN_ERR_DTYPE, "normal_");
     EXPECT_ERROR(tern_uniform_(t, 1, 0), TERN_ERR_ARGUMENT, "uniform_");
@@ -157,7 +157,7 @@ TERN_TEST(random, refusals) {
     EXPECT_ERROR(tern_uniform_(NULL, 0, 1), TERN_ERR_ARGUMENT, "uniform_");
     CHECK(tern_uniform_(t, 3, 3));
     CHECK_VALUES(t, 3, 3);
-    EXPECT_ERROR(tern_rand(TERN_SHAPE(2), 0, 1, (tern_options){.dtype = TERN_I64}), TERN_ERR_DTYPE, "rand");
+    EXPECT_ERROR(tern_rand(TERN_SHAPE(2), 0, 1, (tern_options){TERN_I64, test_device()}), TERN_ERR_DTYPE, "rand");
     CHECK(tern_require_grad(t, true) == t);
     EXPECT_ERROR(tern_uniform_(t, 0, 1), TERN_ERR_AUTOGRAD, "uniform_");
 }
@@ -170,7 +170,8 @@ TERN_TEST(random, dropout) {
         check_case("%s", tern_dtype_name(floats[d]));
         const int s = tern_scope_push();
         tern_seed(3);
-        tern_tensor *x = tern_require_grad(tern_ones(TERN_SHAPE(N), (tern_options){.dtype = floats[d]}), true), *g;
+        tern_tensor *x = tern_require_grad(tern_ones(TERN_SHAPE(N), (tern_options){floats[d], test_device()}), true),
+                    *g;
         tern_tensor *y = tern_dropout(x, 0.2);
         REQUIRE(tern_to_doubles(y, v, N));
         int64_t kept = 0;
@@ -185,12 +186,12 @@ TERN_TEST(random, dropout) {
         CHECK_SAME(g, y, ((tolerance){0, 0}));
         tern_scope_pop(s);
     }
-    tern_tensor *x = tern_ones(TERN_SHAPE(10), (tern_options){0});
+    tern_tensor *x = tern_ones(TERN_SHAPE(10), (tern_options){.device = test_device()});
     CHECK(tern_dropout(x, 0) == x);
     CHECK_ITEM(tern_sum(tern_dropout(x, 1), NULL, 0, false), 0, 0);
     EXPECT_ERROR(tern_dropout(x, 1.5), TERN_ERR_ARGUMENT, "dropout");
     EXPECT_ERROR(tern_dropout(x, -0.5), TERN_ERR_ARGUMENT, "dropout");
-    EXPECT_ERROR(tern_dropout(tern_zeros(TERN_SHAPE(2), (tern_options){.dtype = TERN_I32}), 0.5), TERN_ERR_DTYPE,
+    EXPECT_ERROR(tern_dropout(tern_zeros(TERN_SHAPE(2), (tern_options){TERN_I32, test_device()}), 0.5), TERN_ERR_DTYPE,
                  "dropout");
     tern_tensor *nan = test_values(TERN_F32, TERN_SHAPE(2), (double)NAN, (double)INFINITY);
     CHECK_VALUES(tern_dropout(nan, 1), 0, 0);

@@ -3,7 +3,7 @@
 #include "common.h"
 #include "tern/functional.h"
 
-#define F64 ((tern_options){.dtype = TERN_F64})
+#define F64 ((tern_options){TERN_F64, test_device()})
 static const tolerance exact = {0, 0}, close = {1e-12, 1e-12};
 
 static double mean_of(tern_tensor *x) { return tern_item(tern_mean(tern_cast(x, TERN_F64), NULL, 0, false)); }

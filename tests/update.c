@@ -39,8 +39,8 @@ static void start(tern_dtype d, tern_tensor **p, tern_tensor **m, tern_tensor **
     memset(&want, 0, sizeof want);
     for (int i = 0; i < N; i++) want.p[i] = round_to(test_uniform(-1, 1), d);
     *p = test_tensor(want.p, TERN_SHAPE(N), d);
-    *m = tern_zeros(TERN_SHAPE(N), (tern_options){.dtype = d});
-    *v = tern_zeros(TERN_SHAPE(N), (tern_options){.dtype = d});
+    *m = tern_zeros(TERN_SHAPE(N), (tern_options){d, test_device()});
+    *v = tern_zeros(TERN_SHAPE(N), (tern_options){d, test_device()});
 }
 
 static tern_tensor *gradient(tern_dtype d) {
@@ -104,8 +104,8 @@ TERN_TEST(update, adam) {
 TERN_TEST(update, several_tensors_and_missing_gradients) {
     tern_tensor *p[3], *g[3], *m[3] = {NULL};
     for (int i = 0; i < 3; i++) {
-        p[i] = tern_ones(TERN_SHAPE(i + 1, 2), (tern_options){0});
-        g[i] = i == 1 ? NULL : tern_full(TERN_SHAPE(i + 1, 2), i + 1, (tern_options){0});
+        p[i] = tern_ones(TERN_SHAPE(i + 1, 2), (tern_options){.device = test_device()});
+        g[i] = i == 1 ? NULL : tern_full(TERN_SHAPE(i + 1, 2), i + 1, (tern_options){.device = test_device()});
     }
     CHECK(tern_sgd_update(p, g, m, 3, (tern_sgd_update_opts){.lr = 0.1}));
     CHECK_VALUES(p[0], 0.9, 0.9);
@@ -113,17 +113,22 @@ TERN_TEST(update, several_tensors_and_missing_gradients) {
     CHECK_VALUES(p[2], 0.7, 0.7, 0.7, 0.7, 0.7, 0.7);
     CHECK_ITEM(tern_global_norm(g, 3), sqrt(2 + 6 * 9), 1e-6);
     /* Nothing overflows where the result does not. */
-    tern_tensor *big = tern_full(TERN_SHAPE(100), 1e30, (tern_options){0}),
-                *small = tern_full(TERN_SHAPE(100), 1e-30, (tern_options){0});
+    tern_tensor *big = tern_full(TERN_SHAPE(100), 1e30, (tern_options){.device = test_device()}),
+                *small = tern_full(TERN_SHAPE(100), 1e-30, (tern_options){.device = test_device()});
     CHECK_ITEM(tern_global_norm(&big, 1), 1e31, 1e24);
     CHECK_NUMBER(tern_item(tern_global_norm(&small, 1)) * 1e29, 1, 1e-5);
     CHECK(tern_item(tern_global_norm(g, 0)) == 0.0);
+    /* A NaN stays one, whatever stands beside it. */
+    tern_tensor *bad = test_values(TERN_F32, TERN_SHAPE(3), 1.0, (double)NAN, (double)INFINITY);
+    CHECK(isnan(tern_item(tern_global_norm(&bad, 1))));
+    tern_tensor *worse = tern_repeat(bad, TERN_SHAPE(700));
+    CHECK(isnan(tern_item(tern_global_norm(&worse, 1))));
 }
 
 TERN_TEST(update, refusals) {
-    tern_tensor *p = tern_ones(TERN_SHAPE(3), (tern_options){0}), *g = tern_ones(TERN_SHAPE(2), (tern_options){0}),
-                *none = NULL;
-    tern_tensor *d = tern_ones(TERN_SHAPE(3), (tern_options){.dtype = TERN_F64});
+    tern_tensor *p = tern_ones(TERN_SHAPE(3), (tern_options){.device = test_device()}),
+                *g = tern_ones(TERN_SHAPE(2), (tern_options){.device = test_device()}), *none = NULL;
+    tern_tensor *d = tern_ones(TERN_SHAPE(3), (tern_options){TERN_F64, test_device()});
     EXPECT_ERROR(tern_sgd_update(&p, &g, &none, 1, (tern_sgd_update_opts){.lr = 0.1}), TERN_ERR_SHAPE, "sgd_update");
     EXPECT_ERROR(tern_sgd_update(&p, &d, &none, 1, (tern_sgd_update_opts){.lr = 0.1}), TERN_ERR_DTYPE, "sgd_update");
     EXPECT_ERROR(tern_adam_update(&p, &p, &p, &g, 1, (tern_adam_update_opts){.lr = 0.1, .step = 1}), TERN_ERR_SHAPE,

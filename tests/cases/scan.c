@@ -77,10 +77,13 @@ static tern_tensor *call_cummin_places(tern_tensor *const *in, const sweep_case 
     }
 
 static const sweep_case scans[] = {
-    LINES, EMPTY, {"wide", {REAL(3, 300)}, .arg = {0}}, {"long", {REAL(2, 1000)}, .arg = {1}, .loosen = 8}};
+    LINES, EMPTY, {"wide", {REAL(3, 300)}, .arg = {0}}, {"long", {REAL(2, 1100)}, .arg = {1}, .loosen = 8}};
 static const sweep_case zeros[] = {
     LINES, EMPTY, {"zeros", {WHOLE(-1, 1, 3, 6)}, .arg = {1}}, {"near zero", {RANGE(-0.01, 0.01, 2, 3)}, .arg = {1}}};
-static const sweep_case places[] = {LINES, EMPTY, {"equals", {WHOLE(0, 2, 4, 9)}, .arg = {1}, .flags = SWEEP_NO_GRAD}};
+static const sweep_case places[] = {LINES,
+                                    EMPTY,
+                                    {"equals", {WHOLE(0, 2, 4, 9)}, .arg = {1}, .flags = SWEEP_NO_GRAD},
+                                    {"long", {WHOLE(0, 9, 2, 1030)}, .arg = {1}, .flags = SWEEP_NO_GRAD}};
 
 SWEEP(cumsum, scans, call_cumsum, ref_cumsum, SWEEP_INTS | SWEEP_BOOL, 2)
 SWEEP(cumprod, zeros, call_cumprod, ref_cumprod, SWEEP_INTS, 2)

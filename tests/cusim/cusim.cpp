@@ -6,7 +6,6 @@
 
 #include <mutex>
 #include <numeric>
-#include <random>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -31,6 +30,7 @@ enum { STACK = 128 << 10, DYNAMIC = 232 << 10, STATIC_ARENA = 64 << 10, ARRAYS =
 struct fiber {
     char *stack;
     bool started, done;
+    bool waits_for_block;
     unsigned waits; /* the lanes it waits for in a warp's barrier; 0: it does not */
 #if defined(__x86_64__)
     void *sp;
@@ -43,10 +43,11 @@ std::recursive_mutex one_launch; /* the device runs one kernel at a time */
 fiber fibers[MAX_THREADS];
 const std::function<void()> *body;
 const char *kernel_name;
-bool plain; /* the kernel runs without fibers */
-int live, waiting;
-unsigned epoch; /* barriers passed by the block */
-uint64_t progress;
+bool plain;        /* the kernel runs without fibers */
+int live, waiting; /* threads that have not ended; of these, at the block's barrier */
+struct {
+    unsigned arrived, ended; /* lanes at a barrier of the warp's; lanes that have ended */
+} warps[MAX_THREADS / WARP];
 alignas(128) char dynamic_arena[DYNAMIC];
 alignas(128) char static_arena[STATIC_ARENA];
 size_t static_used;
@@ -115,7 +116,12 @@ void resume(int i) {
 #endif
 #if defined(__x86_64__)
     if (!f.started) {
-        void **s = reinterpret_cast<void **>(f.stack + STACK - 64);
+        /* Stacks that began alike would share the same few lines of every cache. */
+        char *const top = f.stack + STACK - 64 - i % 61 * 128;
+#if ASAN
+        __asan_unpoison_memory_region(top - 1024, (size_t)(f.stack + STACK - top) + 1024); /* what ended there before */
+#endif
+        void **s = reinterpret_cast<void **>(top);
         *--s = nullptr; /* alignment as after a call */
         *--s = reinterpret_cast<void *>(trampoline);
         s -= 6;
@@ -161,33 +167,73 @@ int order_wanted() {
     return order;
 }
 
+/* A small generator: shuffling is as frequent as blocks are. */
+void shuffle_turns(std::vector<int> &turn, uint64_t seed) {
+    uint64_t x = seed * 0x9E3779B97F4A7C15u + 1;
+    for (size_t i = turn.size(); i > 1; i--) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        std::swap(turn[i - 1], turn[(size_t)((x >> 32) * i >> 32)]);
+    }
+}
+
+/* As the hardware does, threads that ended are not waited for. */
+void release_block() {
+    if (waiting == 0 || waiting < live) return;
+    waiting = 0;
+    for (int i = 0; i < now.n; i++) fibers[i].waits_for_block = false;
+}
+
+bool runnable(int i) { return !fibers[i].done && !fibers[i].waits && !fibers[i].waits_for_block; }
+
+/* Runs thread i up to its next barrier. */
+void run_thread(int i) {
+    resume(i);
+    if (!fibers[i].done) return;
+    live--;
+    warps[i / WARP].ended |= 1u << i % WARP;
+    release_block();
+}
+
+void open_block() {
+    for (int i = 0; i < now.n; i++) {
+        fibers[i].started = fibers[i].done = fibers[i].waits_for_block = false;
+        fibers[i].waits = 0;
+    }
+    memset(warps, 0, sizeof warps);
+    live = now.n;
+    waiting = 0;
+}
+
+/* Round after round over all threads; or, warp by warp, each as far as it can go alone, so that it runs ahead of others
+ * that have not read yet what it writes. */
 void run_block() {
     static std::vector<int> turn;
     const int order = order_wanted();
-    turn.resize((size_t)now.n);
+    const bool by_warp = order > 1 && order % 2 == 1;
+    turn.resize((size_t)(by_warp ? (now.n + WARP - 1) / WARP : now.n));
     std::iota(turn.begin(), turn.end(), 0);
     if (order == 1) std::reverse(turn.begin(), turn.end());
-    if (order > 1) std::shuffle(turn.begin(), turn.end(), std::mt19937((unsigned)order + now.at.x));
-    for (int i = 0; i < now.n; i++) {
-        fibers[i].started = fibers[i].done = false;
-        fibers[i].waits = 0;
-    }
-    live = now.n;
-    waiting = 0;
+    if (order > 1) shuffle_turns(turn, (uint64_t)order + now.at.x);
+    open_block();
     while (live > 0) {
-        const uint64_t before = progress;
-        const int alive = live;
-        for (int i : turn) {
-            if (fibers[i].done) continue;
-            resume(i);
-            if (!fibers[i].done) continue;
-            live--;
-            if (waiting && waiting == live) { /* as the hardware does, threads that ended are not waited for */
-                waiting = 0;
-                epoch++;
+        bool any = false;
+        for (int t : turn) {
+            const int first = by_warp ? t * WARP : t, end = by_warp ? std::min(first + WARP, now.n) : t + 1;
+            bool more = true;
+            while (more) {
+                more = false;
+                for (int k = first; k < end; k++) {
+                    const int i = order & 2 ? first + end - 1 - k : k;
+                    if (!runnable(i)) continue;
+                    run_thread(i);
+                    any = more = true;
+                }
+                if (!by_warp) break;
             }
         }
-        if (progress == before && live == alive) stop("a barrier that some threads do not reach");
+        if (!any) stop("a barrier that some threads do not reach");
     }
 }
 
@@ -225,34 +271,31 @@ void launch(dim3 grid, dim3 block, size_t dynamic_bytes, bool independent, const
 
 void barrier() {
     if (plain) stop("a barrier in a kernel launched as one of independent threads");
-    const unsigned mine = epoch;
-    progress++;
-    if (++waiting == live) {
-        waiting = 0;
-        epoch++;
-        return;
-    }
-    while (mine == epoch) to_main(false);
+    fiber &f = fibers[now.current];
+    f.waits_for_block = true;
+    waiting++;
+    release_block();
+    if (f.waits_for_block) to_main(false);
 }
 
 void warp_barrier(unsigned mask) {
     if (plain) stop("a warp's barrier in a kernel launched as one of independent threads");
-    const int me = now.current, warp = me & ~(WARP - 1);
+    const int me = now.current, warp = me & ~(WARP - 1), left = now.n - warp;
     if (!(mask >> (me - warp) & 1)) stop("a thread that is not in the mask of its own barrier");
+    if (left < WARP) mask &= (1u << left) - 1;
+    auto &w = warps[warp / WARP];
+    if (mask & w.ended) stop("a warp's barrier with a thread that has ended");
     fibers[me].waits = mask;
-    progress++;
-    bool all = true;
-    for (int l = 0; l < WARP && warp + l < now.n; l++)
-        if (mask >> l & 1 && fibers[warp + l].waits != mask) {
-            if (fibers[warp + l].done) stop("a warp's barrier with a thread that has ended");
-            all = false;
-        }
-    if (all)
-        for (int l = 0; l < WARP && warp + l < now.n; l++) {
-            if (mask >> l & 1) fibers[warp + l].waits = 0;
-        }
-    else
-        while (fibers[me].waits) to_main(false);
+    w.arrived |= 1u << (me - warp);
+    bool all = (w.arrived & mask) == mask;
+    for (int l = 0; all && l < WARP; l++) all = !(mask >> l & 1) || fibers[warp + l].waits == mask;
+    if (!all) {
+        to_main(false);
+        return;
+    }
+    w.arrived &= ~mask;
+    for (int l = 0; l < WARP; l++)
+        if (mask >> l & 1) fibers[warp + l].waits = 0;
 }
 
 unsigned ballot(unsigned mask, bool vote) {

@@ -1,11 +1,11 @@
 /* A simulation of CUDA's execution model on the host, so that kernels of cuda/ can be tested without a GPU: compile a
  * .cu file as C++17 with this folder in the include path and TERNI_SIMULATED defined.
  *
- * Blocks run one after another. The threads of a block are fibers that change over at barriers and shuffles, in one of
- * several orders (TERN_SIM_ORDER=0 ascending, 1 descending, larger numbers: shuffled by that seed), so that a missing
- * barrier gives different results in different orders, and a barrier that some threads do not reach is reported. Shared
- * memory is filled with 0xFF (NaN) before each block and lies between red zones under AddressSanitizer. Kernels without
- * barriers are launched as such and run as plain loops; a barrier inside one is reported.
+ * Blocks run one after another. The threads of a block are fibers that change over at barriers and shuffles, in several
+ * orders (TERN_SIM_ORDER=0 ascending, 1 descending, larger even numbers shuffled by that seed, odd ones warp after warp
+ * as far as each can go), so that a missing barrier gives other results, and one that some threads do not reach is
+ * reported. Shared memory is filled with 0xFF (NaN) before each block, between red zones under AddressSanitizer.
+ * Kernels without barriers are launched as such and run as plain loops; a barrier inside one is reported.
  *
  * Not covered: tensor cores, asynchronous copies, weak memory order, occupancy. */
 #ifndef TERN_CUSIM_H
