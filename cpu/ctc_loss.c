@@ -1,6 +1,7 @@
 /* The sum over all alignments of a sequence's labels, forward and backward, in logarithms of doubles. */
 #include <math.h>
 
+#include "formulas.h"
 #include "internal.h"
 #include "widen.h"
 
@@ -12,20 +13,6 @@ typedef struct ctc {
     double *room;
     int64_t room_each;
 } ctc;
-
-/* log(e^a + e^b). */
-static inline double add2(double a, double b) {
-    const double m = a > b ? a : b;
-    return m == -(double)INFINITY ? m : m + log1p(exp((a > b ? b : a) - m));
-}
-
-/* The lattice: blank, label, blank, label, ..., blank. */
-static inline int64_t label(const ctc *j, const int64_t *target, int64_t s) { return s % 2 ? target[s / 2] : j->blank; }
-
-/* A step from s - 2 to s: between labels that differ. */
-static inline bool skips(const ctc *j, const int64_t *target, int64_t s) {
-    return s > 1 && s % 2 && target[s / 2] != target[s / 2 - 1] && target[s / 2] != j->blank;
-}
 
 static bool check(const terni_call *c, ctc *j) {
     const int64_t count = terni_cpu_count(c->in[1]);

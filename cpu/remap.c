@@ -3,6 +3,7 @@
  * that copy forwards, backwards, repeat or fill. */
 #include <string.h>
 
+#include "formulas.h"
 #include "internal.h"
 
 enum { GRAIN = 32768, SHORT_RUN = 4 };
@@ -26,23 +27,6 @@ typedef struct plan {
     uint64_t fill;
     int dtype;
 } plan;
-
-/* The index in x for index i of y; -1 for none. */
-static int64_t source(int32_t mode, int64_t k, int64_t n) {
-    switch (mode) {
-        case TERNI_REMAP_REVERSE:
-            return n - 1 - k;
-        case TERNI_REMAP_WRAP:
-            return (k %= n) < 0 ? k + n : k;
-        case TERNI_REMAP_REFLECT:
-            k = k < 0 ? -k : k;
-            return k < n ? k : 2 * (n - 1) - k;
-        case TERNI_REMAP_REPLICATE:
-            return k < 0 ? 0 : k < n ? k : n - 1;
-        default:
-            return k >= 0 && k < n ? k : -1;
-    }
-}
 
 static bool same(const terni_remap_opts *o, const terni_view *x, const terni_view *y, int d) {
     return x->shape[d] == y->shape[d] && o->before[d] == 0 && (o->mode[d] != TERNI_REMAP_REVERSE || x->shape[d] <= 1);
@@ -82,7 +66,7 @@ static void *plan_new(const terni_remap_opts *o, const terni_view *x, const tern
         p->table[d] = t;
         p->shape[d] = y->shape[d];
         for (int64_t i = 0; i < y->shape[d]; i++) {
-            const int64_t k = source(o->mode[d], i - o->before[d], x->shape[d]);
+            const int64_t k = terni_remap_source(o->mode[d], i - o->before[d], x->shape[d]);
             *t++ = k < 0 ? -1 : k * x->strides[d];
         }
     }

@@ -1,5 +1,6 @@
 /* cross_entropy over [N, C, I] and its gradient, pair_loss, ctc_loss. Losses of positions are summed by one block in a
  * fixed order. */
+#include "formulas.h"
 #include "launch.h"
 
 #include "tern/ops.h" /* tern_reduction */
@@ -192,16 +193,6 @@ struct ctc {
     terni_blame blame;
 };
 
-__device__ __forceinline__ double add2(double a, double b) {
-    const double m = a > b ? a : b;
-    return m == -INFINITY ? m : m + log1p(exp((a > b ? b : a) - m));
-}
-__device__ __forceinline__ int64_t label(const ctc &j, const int64_t *target, int64_t s) {
-    return s % 2 ? target[s / 2] : j.blank;
-}
-__device__ __forceinline__ bool skips(const ctc &j, const int64_t *target, int64_t s) {
-    return s > 1 && s % 2 && target[s / 2] != target[s / 2 - 1] && target[s / 2] != j.blank;
-}
 /* All threads come to the same answer. */
 __device__ bool ctc_good(const ctc &j, int64_t n) {
     const int64_t inputs = j.input_length[n], targets = j.target_length[n];
@@ -246,14 +237,14 @@ __global__ void __launch_bounds__(BLOCK) ctc_sequences(ctc j, const S *log_probs
         const double *a = alpha + (t - 1) * l;
         for (int64_t s = threadIdx.x; s < l; s += blockDim.x) {
             double in = t == 0 ? (s < 2 ? 0 : -INFINITY) : a[s];
-            if (t > 0 && s > 0) in = add2(in, a[s - 1]);
-            if (t > 0 && skips(j, target, s)) in = add2(in, a[s - 2]);
-            alpha[t * l + s] = in + (double)lp[t * step + label(j, target, s)];
+            if (t > 0 && s > 0) in = terni_add_logs(in, a[s - 1]);
+            if (t > 0 && terni_ctc_skips(target, j.blank, s)) in = terni_add_logs(in, a[s - 2]);
+            alpha[t * l + s] = in + (double)lp[t * step + terni_ctc_class(target, j.blank, s)];
         }
         __syncthreads();
     }
     const double *end = alpha + (length - 1) * l;
-    const double total = l > 1 ? add2(end[l - 1], end[l - 2]) : end[0];
+    const double total = l > 1 ? terni_add_logs(end[l - 1], end[l - 2]) : end[0];
     if (threadIdx.x == 0) loss[n] = (S)-total;
     if (!grad || total == -INFINITY) return;
     __syncthreads();                      /* all have read the end before it is changed */
@@ -261,14 +252,16 @@ __global__ void __launch_bounds__(BLOCK) ctc_sequences(ctc j, const S *log_probs
     for (int64_t t = length - 1; t >= 0; t--) {
         for (int64_t s = threadIdx.x; s < l; s += blockDim.x) {
             double out = t == length - 1 ? (s >= l - 2 ? 0 : -INFINITY) : next[s];
-            if (t < length - 1 && s + 1 < l) out = add2(out, next[s + 1]);
-            if (t < length - 1 && s + 2 < l && skips(j, target, s + 2)) out = add2(out, next[s + 2]);
+            if (t < length - 1 && s + 1 < l) out = terni_add_logs(out, next[s + 1]);
+            if (t < length - 1 && s + 2 < l && terni_ctc_skips(target, j.blank, s + 2))
+                out = terni_add_logs(out, next[s + 2]);
             alpha[t * l + s] = alpha[t * l + s] + out - total;
-            now[s] = out + (double)lp[t * step + label(j, target, s)];
+            now[s] = out + (double)lp[t * step + terni_ctc_class(target, j.blank, s)];
         }
         __syncthreads();
         if (threadIdx.x == 0) /* labels repeat: one thread adds, in order */
-            for (int64_t s = 0; s < l; s++) grad[t * step + label(j, target, s)] -= (S)exp(alpha[t * l + s]);
+            for (int64_t s = 0; s < l; s++)
+                grad[t * step + terni_ctc_class(target, j.blank, s)] -= (S)exp(alpha[t * l + s]);
         double *swap = now;
         now = next;
         next = swap;

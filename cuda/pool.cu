@@ -1,5 +1,6 @@
 /* max_pool, avg_pool and their adjoints; im2col and col2im. Adjoints gather: each element of x's gradient finds the
  * windows that hold it, so that nothing is added by atomics. */
+#include "formulas.h"
 #include "launch.h"
 
 namespace {
@@ -10,20 +11,8 @@ struct shape {
     __device__ __forceinline__ int64_t places() const { return out[0] * out[1] * out[2]; }
 };
 
-struct span {
-    int64_t first, last, count;
-};
-
-__device__ __forceinline__ span span_of(const shape &s, int a, int64_t i) {
-    const terni_pool_opts &o = s.o;
-    if (o.adaptive) {
-        const int64_t begin = i * s.in[a] / s.out[a], stop = ((i + 1) * s.in[a] - 1) / s.out[a] + 1;
-        return {begin, stop, stop - begin};
-    }
-    const int64_t start = i * o.stride[a] - o.pad[a], end = start + o.kernel[a];
-    span r = {start < 0 ? 0 : start, end < s.in[a] ? end : s.in[a], 0};
-    r.count = o.exclude_pad ? r.last - r.first : (end < s.in[a] + o.pad[a] ? end : s.in[a] + o.pad[a]) - start;
-    return r;
+__device__ __forceinline__ terni_span span_at(const shape &s, int a, int64_t i) {
+    return terni_span_of(&s.o, a, i, s.in[a], s.out[a]);
 }
 
 /* The windows that hold element i: [*from, *to). */
@@ -51,18 +40,10 @@ __global__ void max_pool(int64_t n, shape s, const S *x, S *y, int32_t *index) {
     const int64_t at[3] = {t / s.out[2] / s.out[1] % s.out[0], t / s.out[2] % s.out[1], t % s.out[2]};
     int64_t start[3], step[3], end[3];
     for (int a = 0; a < 3; a++) {
-        if (s.o.adaptive) {
-            const span b = span_of(s, a, at[a]);
-            start[a] = b.first;
-            end[a] = b.last;
-            step[a] = 1;
-        } else {
-            step[a] = s.o.dilation[a];
-            start[a] = at[a] * s.o.stride[a] - s.o.pad[a];
-            end[a] = start[a] + (s.o.kernel[a] - 1) * step[a] + 1;
-            if (start[a] < 0) start[a] += (-start[a] + step[a] - 1) / step[a] * step[a];
-            if (end[a] > s.in[a]) end[a] = s.in[a];
-        }
+        const terni_taps r = terni_taps_of(&s.o, a, at[a], s.in[a], s.out[a]);
+        step[a] = r.step;
+        start[a] = r.at + r.first * r.step;
+        end[a] = r.at + r.last * r.step;
     }
     const S *plane = x + t / s.places() * s.in[0] * s.in[1] * s.in[2];
     T best = 0;
@@ -101,8 +82,8 @@ __global__ void avg_pool(int64_t n, shape s, const S *x, S *y) {
     using A = terni_sum_t<S>;
     const int64_t t = terni_thread();
     if (t >= n) return;
-    const span b[3] = {span_of(s, 0, t / s.out[2] / s.out[1] % s.out[0]), span_of(s, 1, t / s.out[2] % s.out[1]),
-                       span_of(s, 2, t % s.out[2])};
+    const terni_span b[3] = {span_at(s, 0, t / s.out[2] / s.out[1] % s.out[0]), span_at(s, 1, t / s.out[2] % s.out[1]),
+                             span_at(s, 2, t % s.out[2])};
     const S *plane = x + t / s.places() * s.in[0] * s.in[1] * s.in[2];
     A sum = 0;
     for (int64_t d = b[0].first; d < b[0].last; d++)
@@ -128,7 +109,7 @@ __global__ void avg_pool_grad(int64_t n, shape s, const S *g, S *gx) {
             for (int64_t w = from[2]; w < to[2]; w++) {
                 const int64_t count = s.o.divisor
                                           ? s.o.divisor
-                                          : span_of(s, 0, d).count * span_of(s, 1, h).count * span_of(s, 2, w).count;
+                                          : span_at(s, 0, d).count * span_at(s, 1, h).count * span_at(s, 2, w).count;
                 sum += (A)terni_load<S>(plane[(d * s.out[1] + h) * s.out[2] + w]) / (A)count;
             }
     gx[t] = terni_store<S>((terni_math_t<S>)sum);

@@ -1,5 +1,6 @@
 /* remap (flip, roll, repeat, pad) and its adjoint. Each element of the result finds what it is made of, so that the
  * adjoint adds in the gradient's order without atomics. */
+#include "formulas.h"
 #include "launch.h"
 
 namespace {
@@ -28,23 +29,6 @@ plan plan_of(const terni_remap_opts *o, const terni_view *x, const terni_view *y
     return p;
 }
 
-/* The index in x for index i of y; -1 for none. */
-__device__ __forceinline__ int64_t source(int32_t mode, int64_t k, int64_t n) {
-    switch (mode) {
-        case TERNI_REMAP_REVERSE:
-            return n - 1 - k;
-        case TERNI_REMAP_WRAP:
-            return (k %= n) < 0 ? k + n : k;
-        case TERNI_REMAP_REFLECT:
-            k = k < 0 ? -k : k;
-            return k < n ? k : 2 * (n - 1) - k;
-        case TERNI_REMAP_REPLICATE:
-            return k < 0 ? 0 : k < n ? k : n - 1;
-        default:
-            return k >= 0 && k < n ? k : -1;
-    }
-}
-
 template <class S>
 __global__ void remap(uint32_t n, plan p, const S *x, S *y, S fill) {
     const uint32_t i = (uint32_t)terni_thread();
@@ -53,7 +37,7 @@ __global__ void remap(uint32_t n, plan p, const S *x, S *y, S fill) {
     int64_t at = 0;
     for (int k = 0; k < p.ndim; k++) {
         const uint32_t q = terni_divide(rest, p.size[k]), r = rest - q * p.size[k].d;
-        const int64_t from = source(p.mode[k], (int64_t)r - p.before[k], p.n[k]);
+        const int64_t from = terni_remap_source(p.mode[k], (int64_t)r - p.before[k], p.n[k]);
         if (from < 0) {
             y[i] = fill;
             return;

@@ -93,7 +93,7 @@ SEES = {
 # What of core's own is seen from outside of it: the memory door and the errors by nn, optim and io; views by backends.
 INTERNAL = {"nn": {"core/door.h"}, "optim": {"core/door.h"}, "io": {"core/door.h"},
             "cpu": {"core/backend.h", "core/base.h", "core/ops.h", "core/half.h", "core/philox.h",
-                    "core/special.h", "core/order.h", "core/elementwise_math.inc", "core/elementwise_integer.inc",
+                    "core/special.h", "core/order.h", "core/formulas.h", "core/elementwise_math.inc", "core/elementwise_integer.inc",
                     "core/elementwise.def", "core/ops.def"},
             "benchmarks": {"core/elementwise.def", "tests/sweep.h"}}
 INTERNAL["cuda"] = INTERNAL["cpu"]
