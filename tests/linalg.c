@@ -2,8 +2,10 @@
  * values that are not finite, a batch's number in messages. */
 #include "common.h"
 
+#define ON_DEVICE ((tern_options){TERN_F32, test_device()})
+
 static tern_tensor *matrix(const double *v, int64_t m, int64_t n) {
-    return tern_require_grad(tern_from(v, TERN_SHAPE(m, n), (tern_options){TERN_F64, tern_cpu()}), true);
+    return tern_require_grad(tern_from(v, TERN_SHAPE(m, n), (tern_options){TERN_F64, test_device()}), true);
 }
 
 /* The gradient of det is the matrix of cofactors, whatever the rank. */
@@ -54,7 +56,7 @@ TERN_TEST(linalg, complete_and_full) {
     for (int i = 0; i < 4; i++) {
         const int64_t m = sizes[i][0], n = sizes[i][1], k = m < n ? m : n;
         const tolerance tol = {1e-12, 1e-12};
-        const tern_options o = {TERN_F64, tern_cpu()};
+        const tern_options o = {TERN_F64, test_device()};
         tern_tensor *a = tern_randn(TERN_SHAPE(2, m, n), 0, 1, o), *r, *u, *vh;
         tern_tensor *q = tern_qr(a, true, &r), *s = tern_svd(a, true, &u, &vh);
         REQUIRE(q && s);
@@ -74,7 +76,7 @@ TERN_TEST(linalg, complete_and_full) {
 }
 
 TERN_TEST(linalg, what_has_no_gradient) {
-    tern_tensor *a = tern_require_grad(tern_randn(TERN_SHAPE(4, 2), 0, 1, (tern_options){0}), true);
+    tern_tensor *a = tern_require_grad(tern_randn(TERN_SHAPE(4, 2), 0, 1, ON_DEVICE), true);
     tern_tensor *u, *vh, *r, *g, *q = tern_qr(a, true, &r);
     tern_tensor *y = tern_sum(q, NULL, 0, false);
     EXPECT_ERROR(tern_grad(y, &a, 1, NULL, (tern_backward_opts){0}, &g), TERN_ERR_AUTOGRAD, "qr: ");
@@ -86,7 +88,7 @@ TERN_TEST(linalg, what_has_no_gradient) {
 /* The message has the matrix's number; out pointers are NULL after a failure. */
 TERN_TEST(linalg, one_bad_matrix) {
     const double v[12] = {2, 0, 0, 2, 1, 1, 1, 1, 3, 0, 0, 3};
-    tern_tensor *a = tern_from(v, TERN_SHAPE(3, 2, 2), (tern_options){TERN_F64, tern_cpu()});
+    tern_tensor *a = tern_from(v, TERN_SHAPE(3, 2, 2), (tern_options){TERN_F64, test_device()});
     EXPECT_ERROR(tern_inverse(a), TERN_ERR_ARGUMENT, "inverse: matrix 1 is singular");
     EXPECT_ERROR(tern_solve(a, a), TERN_ERR_ARGUMENT, "solve: matrix 1 is singular");
     EXPECT_ERROR(tern_cholesky(a, true), TERN_ERR_ARGUMENT, "cholesky: matrix 1 is not positive definite");
@@ -118,7 +120,7 @@ TERN_TEST(linalg, pinv_of_low_rank) {
 /* The same bits at any number of threads. */
 TERN_TEST(linalg, threads_do_not_matter) {
     const int before = tern_threads();
-    tern_tensor *a = tern_randn(TERN_SHAPE(301, 9, 9), 0, 1, (tern_options){0}), *y[2], *s[2];
+    tern_tensor *a = tern_randn(TERN_SHAPE(301, 9, 9), 0, 1, ON_DEVICE), *y[2], *s[2];
     for (int i = 0; i < 2; i++) {
         CHECK(tern_set_threads(i ? 4 : 1));
         y[i] = tern_inverse(a);
@@ -131,7 +133,7 @@ TERN_TEST(linalg, threads_do_not_matter) {
 
 static tern_tensor *use_all(tern_tensor *a) {
     tern_tensor *r, *v, *u, *sign;
-    tern_tensor *b = tern_add(tern_matmul(a, tern_transpose(a, -1, -2)), tern_eye(3, 3, (tern_options){0}));
+    tern_tensor *b = tern_add(tern_matmul(a, tern_transpose(a, -1, -2)), tern_eye(3, 3, ON_DEVICE));
     tern_tensor *y = tern_add(tern_solve(b, a), tern_cholesky(b, false));
     y = tern_add(y, tern_add(tern_qr(a, false, &r), tern_inverse(b)));
     y = tern_add(y, tern_unsqueeze(tern_add(tern_svd(a, false, &u, NULL), tern_eigh(b, false, &v)), -1));
@@ -142,7 +144,7 @@ static tern_tensor *use_all(tern_tensor *a) {
 }
 /* Every allocation fails once. */
 TERN_TEST(linalg, without_memory) {
-    tern_tensor *a = tern_randn(TERN_SHAPE(2, 3, 3), 0, 1, (tern_options){0});
+    tern_tensor *a = tern_randn(TERN_SHAPE(2, 3, 3), 0, 1, ON_DEVICE);
     int64_t n = 1;
     for (bool done = false; !done && n < 400; n++) {
         const int scope = tern_scope_push();
@@ -182,7 +184,7 @@ static tern_tensor *apply(const char *name, tern_tensor *a) {
     if (!strcmp(name, "cond")) return tern_cond(a, TERN_NORM_TWO);
     if (!strcmp(name, "kron")) return tern_kron(a, tern_transpose(a, 0, 1));
     if (!strcmp(name, "lstsq"))
-        return tern_lstsq(a, tern_unsqueeze(tern_arange(0, 4, (tern_options){TERN_F64, tern_cpu()}), 1));
+        return tern_lstsq(a, tern_unsqueeze(tern_arange(0, 4, (tern_options){TERN_F64, test_device()}), 1));
     return tern_qr(a, false, &out) ? out : NULL; /* qr_r, wide_qr_r */
 }
 
@@ -192,7 +194,7 @@ static void compare(const char *name, tern_tensor *a, tern_shape shape, const do
     check_case("%s", name);
     REQUIRE(got && tern_shape_equal(tern_shape_get(got), shape));
     CHECK_CLOSE(got, y, tern_numel(got), tol);
-    tern_tensor *seed = tern_arange(1, (double)tern_numel(got) + 1, (tern_options){TERN_F64, tern_cpu()});
+    tern_tensor *seed = tern_arange(1, (double)tern_numel(got) + 1, (tern_options){TERN_F64, test_device()});
     REQUIRE(tern_grad(got, &a, 1, tern_reshape(seed, shape), (tern_backward_opts){0}, &g));
     CHECK_CLOSE(g, grad, tern_numel(g), tol);
 }

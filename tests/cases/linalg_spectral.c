@@ -80,7 +80,7 @@ static tern_tensor *call_qr(tern_tensor *const *in, const sweep_case *c) {
     tern_tensor *sign = tern_sign(tern_diagonal(tern_detach(r), 0, -2, -1));
     if (c->arg[0] == 0) return tern_mul(q, tern_unsqueeze(sign, -2));
     if (c->arg[0] == 1) return tern_mul(r, tern_unsqueeze(sign, -1));
-    const tern_options o = {tern_dtype_of(q), tern_cpu()};
+    const tern_options o = {tern_dtype_of(q), test_device()};
     return tern_matmul(tern_mul(q, tern_arange(1, (double)tern_size(q, -1) + 1, o)), r);
 }
 static void ref_qr(const array *in, const sweep_case *c, array *out) {
@@ -145,7 +145,7 @@ static tern_tensor *call_svd(tern_tensor *const *in, const sweep_case *c) {
         tern_tensor *trace = tern_trace(tern_matmul(mt(tern_detach(u)), tern_detach(u)));
         return tern_add(s, tern_mul_scalar(tern_unsqueeze(trace, -1), 0));
     }
-    const tern_options o = {tern_dtype_of(u), tern_cpu()};
+    const tern_options o = {tern_dtype_of(u), test_device()};
     if (c->arg[0] == 2) return tern_matmul(tern_mul(u, tern_unsqueeze(tern_square(s), -2)), mt(u));
     return tern_matmul(tern_mul(u, tern_arange(1, (double)tern_size(u, -1) + 1, o)), vh);
 }
@@ -224,7 +224,7 @@ static tern_tensor *call_eigh(tern_tensor *const *in, const sweep_case *c) {
                                    c->arg[1] != 0, &v);
     if (!w || c->arg[0] == 0) return w;
     if (c->arg[0] == 9) return v; /* timed */
-    const tern_options o = {tern_dtype_of(v), tern_cpu()};
+    const tern_options o = {tern_dtype_of(v), test_device()};
     return tern_matmul(tern_mul(v, tern_arange(1, (double)tern_size(v, -1) + 1, o)), mt(v));
 }
 static tern_tensor *call_eigvalsh(tern_tensor *const *in, const sweep_case *c) {
