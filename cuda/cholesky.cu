@@ -1,5 +1,6 @@
 /* cholesky, panel by panel: the block on the diagonal, the rows below it, what lies right of them. */
 #include "linalg.h"
+#include "solver.h"
 
 namespace {
 
@@ -7,7 +8,7 @@ namespace {
 template <class T>
 __global__ void __launch_bounds__(128) factor(T *l, int64_t n, int64_t k0, int nb, int32_t *info) {
     enum { LEAD = TERNI_PANEL + 1 };
-    TERNI_SHARED(T, s, TERNI_PANEL *LEAD);
+    TERNI_SHARED(T, s, TERNI_PANEL * LEAD);
     const int tid = threadIdx.x, threads = blockDim.x;
     l += (int64_t)blockIdx.x * n * n + k0 * (n + 1);
     info += blockIdx.x;
@@ -71,5 +72,8 @@ extern "C" bool terni_cuda_cholesky(const terni_call *c) {
     if (count == 0) return true;
     if (terni_cuda_count(c->in[0]) == 0)
         return TERNI_CUDA_OK(terni_cuda_driver->fill(c->out[1]->data, 0, count * sizeof(int32_t), d->stream));
-    return terni_cuda_tri(&part) && (c->in[0]->dtype == TERN_F64 ? run<double>(c, d, count) : run<float>(c, d, count));
+    if (!terni_cuda_tri(&part)) return false;
+    if (terni_solver_takes(d, c->in[0]->shape[c->in[0]->ndim - 1], 256, count))
+        return terni_solver_cholesky_copied(d, c, count);
+    return c->in[0]->dtype == TERN_F64 ? run<double>(c, d, count) : run<float>(c, d, count);
 }

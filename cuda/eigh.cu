@@ -1,6 +1,7 @@
 /* eigh by Jacobi's rotations, a block a matrix: in a round every index is in one pair, and the rotations of all pairs
  * are applied at once, block of 2 x 2 by block. Source: Golub and Van Loan, Matrix Computations, 8.5. */
 #include "linalg.h"
+#include "solver.h"
 
 namespace {
 
@@ -115,8 +116,7 @@ __global__ void __launch_bounds__(512) rotate(problem<T> p) {
     if (p.info[blockIdx.x]) return;
     for (int64_t e = threadIdx.x; e < n * n; e += blockDim.x) norm += a[e] * a[e];
     norm = (T)sqrt(terni_block_all(norm, T(0), scratch, terni_plus()));
-    constexpr T eps = std::numeric_limits<T>::epsilon();
-    const T small = norm * eps / (T)(4 * n);
+    const T small = norm * terni_limits<T>::epsilon / (T)(4 * n);
     int any = 1;
     for (int sweep = 0; any && sweep < SWEEPS; sweep++) {
         any = 0;
@@ -182,5 +182,6 @@ extern "C" bool terni_cuda_eigh(const terni_call *c) {
     if (!d || !terni_matrix_count("eigh", a, 2, &count)) return false;
     if (count == 0) return true;
     if (n == 0) return TERNI_CUDA_OK(terni_cuda_driver->fill(c->out[2]->data, 0, count * sizeof(int32_t), d->stream));
+    if (terni_solver_takes(d, n, 64, count)) return terni_solver_eigh(d, c, count);
     return a->dtype == TERN_F64 ? run<double>(d, c, count, n) : run<float>(d, c, count, n);
 }

@@ -1,17 +1,29 @@
 /* What the kernels of linear algebra share: batches of matrices, triangular systems and products by panels, groups of
  * threads, Householder's reflections. Included by .cu files.
  *
- * A matrix that fits a panel (TERNI_PANEL rows) is one block's work; larger ones go panel by panel, with the launches in
- * between queued by the host, which never waits. Strides are those of a view: every kernel takes rows or columns. */
+ * A matrix that fits a panel (TERNI_PANEL rows) is one block's work; larger ones go panel by panel, with the launches
+ * in between queued by the host, which never waits. Strides are those of a view: every kernel takes rows or columns. */
 #ifndef TERNI_CUDA_LINALG_H
 #define TERNI_CUDA_LINALG_H
 
-#include <limits>
+#include <cfloat>
 #include <utility>
 
 #include "launch.h"
 
 enum { TERNI_PANEL = 32, TERNI_TILE = 16, TERNI_COLUMNS = 64 };
+
+/* Device code cannot call std::numeric_limits. */
+template <class T>
+struct terni_limits {
+    static constexpr float epsilon = FLT_EPSILON, smallest = FLT_MIN;
+    enum { EXPONENT = FLT_MAX_EXP };
+};
+template <>
+struct terni_limits<double> {
+    static constexpr double epsilon = DBL_EPSILON, smallest = DBL_MIN;
+    enum { EXPONENT = DBL_MAX_EXP };
+};
 
 /* ---- batches
  * ------------------------------------------------------------------------------------------------------------------ */
@@ -87,11 +99,10 @@ static inline int terni_matrix_threads(int64_t parallel) { return parallel <= 64
  * ---------------------------------------------------------- */
 
 template <class T>
-__global__ void __launch_bounds__(TERNI_COLUMNS)
-    terni_solve_panel(uint32_t count, terni_matrices a, terni_matrices x, int nb, int64_t columns, bool upper,
-                      bool unit) {
-    TERNI_SHARED(T, t, TERNI_PANEL *(TERNI_PANEL + 1));
-    TERNI_SHARED(T, s, TERNI_PANEL *(TERNI_COLUMNS + 1));
+__global__ void __launch_bounds__(TERNI_COLUMNS) terni_solve_panel(uint32_t count, terni_matrices a, terni_matrices x,
+                                                                   int nb, int64_t columns, bool upper, bool unit) {
+    TERNI_SHARED(T, t, TERNI_PANEL * (TERNI_PANEL + 1));
+    TERNI_SHARED(T, s, TERNI_PANEL * (TERNI_COLUMNS + 1));
     const int tid = threadIdx.x;
     const int64_t c0 = (int64_t)blockIdx.x * TERNI_COLUMNS;
     const int cols = columns - c0 < TERNI_COLUMNS ? (int)(columns - c0) : (int)TERNI_COLUMNS;
@@ -136,8 +147,8 @@ struct terni_update_job {
 
 template <class T>
 __global__ void __launch_bounds__(TERNI_TILE *TERNI_TILE) terni_update(terni_update_job j) {
-    TERNI_SHARED(T, at, TERNI_TILE *(TERNI_PANEL + 1));
-    TERNI_SHARED(T, bt, TERNI_PANEL *(TERNI_TILE + 1));
+    TERNI_SHARED(T, at, TERNI_TILE * (TERNI_PANEL + 1));
+    TERNI_SHARED(T, bt, TERNI_PANEL * (TERNI_TILE + 1));
     const int tid = threadIdx.x, fast = tid % TERNI_TILE, slow = tid / TERNI_TILE;
     const int64_t across = (j.n + TERNI_TILE - 1) / TERNI_TILE, row0 = blockIdx.x / across * TERNI_TILE,
                   col0 = blockIdx.x % across * TERNI_TILE;
@@ -146,7 +157,8 @@ __global__ void __launch_bounds__(TERNI_TILE *TERNI_TILE) terni_update(terni_upd
     for (uint32_t i = blockIdx.y; i < j.count; i += gridDim.y) {
         const T *a = j.a.at<T>(i) + row0 * j.a.rs, *b = j.b.at<T>(i) + col0 * j.b.cs;
         for (int e = tid; e < TERNI_TILE * TERNI_PANEL; e += TERNI_TILE * TERNI_TILE) {
-            int row = j.a.cs == 1 ? e / TERNI_PANEL : e % TERNI_TILE, k = j.a.cs == 1 ? e % TERNI_PANEL : e / TERNI_TILE;
+            int row = j.a.cs == 1 ? e / TERNI_PANEL : e % TERNI_TILE,
+                k = j.a.cs == 1 ? e % TERNI_PANEL : e / TERNI_TILE;
             if (row0 + row < j.m && k < j.k) at[row * (TERNI_PANEL + 1) + k] = a[row * j.a.rs + k * j.a.cs];
             const int col = j.b.cs == 1 ? e % TERNI_TILE : e / TERNI_PANEL;
             k = j.b.cs == 1 ? e / TERNI_TILE : e % TERNI_PANEL;
@@ -193,8 +205,14 @@ bool terni_run_triangular(terni_cuda_device *d, uint32_t count, const terni_matr
                                       unit))
             return false;
         const int64_t first = upper ? 0 : k + nb, rows = upper ? k : n - first;
-        const terni_update_job j = {terni_from<T>(a, first, k), terni_from<T>(x, k, 0), terni_from<T>(x, first, 0),
-                                    count, rows, columns, nb, false};
+        const terni_update_job j = {terni_from<T>(a, first, k),
+                                    terni_from<T>(x, k, 0),
+                                    terni_from<T>(x, first, 0),
+                                    count,
+                                    rows,
+                                    columns,
+                                    nb,
+                                    false};
         if (!terni_run_update<T>(d, j)) return false;
     }
     return true;
@@ -284,7 +302,8 @@ __device__ void terni_orgqr(T *w, const T *tau, int64_t m, int64_t n, int64_t c,
 /* ---- Jacobi's rotations
  * ------------------------------------------------------------------------------------------------------- */
 
-/* Pair i of round r of a tournament in which each of n players (n even) meets every other one in n - 1 rounds; p < q. */
+/* Pair i of round r of a tournament in which each of n players (n even) meets every other one in n - 1 rounds; p < q.
+ */
 __device__ __forceinline__ void terni_pair(int64_t n, int64_t round, int64_t i, int64_t *p, int64_t *q) {
     const int64_t m = n - 1, a = i ? (round + i) % m : m, b = (round + m - i) % m;
     *p = a < b ? a : b;
@@ -297,7 +316,7 @@ __device__ __forceinline__ T terni_scale_of(T most) {
     if (!(most > 0)) return 1;
     int e;
     (void)frexp(most, &e);
-    const int limit = std::numeric_limits<T>::max_exponent - 2;
+    const int limit = terni_limits<T>::EXPONENT - 2;
     return (T)ldexp(T(1), -e > limit ? limit : -e);
 }
 

@@ -1,6 +1,7 @@
 /* lu_factor, panel by panel: the panel's columns with their row exchanges, the exchanges in the other columns, the rows
  * right of the block on the diagonal, what lies below these. */
 #include "linalg.h"
+#include "solver.h"
 
 namespace {
 
@@ -94,8 +95,14 @@ bool run_panel(terni_cuda_device *d, const terni_call *c, uint32_t count, const 
     if (others && !TERNI_LAUNCH_EACH(d, terni_blocks(others, 128), 128, (exchange<T>), a, p, pivots, count))
         return false;
     const terni_matrices m = terni_matrices_of(lu, 2);
-    const terni_update_job j = {terni_from<T>(m, after, p.k0), terni_from<T>(m, p.k0, after),
-                                terni_from<T>(m, after, after), count, rest, rest, p.nb, false};
+    const terni_update_job j = {terni_from<T>(m, after, p.k0),
+                                terni_from<T>(m, p.k0, after),
+                                terni_from<T>(m, after, after),
+                                count,
+                                rest,
+                                rest,
+                                p.nb,
+                                false};
     return terni_run_solve_panel<T>(d, count, terni_from<T>(m, p.k0, p.k0), j.b, p.nb, rest, false, true) &&
            terni_run_update<T>(d, j);
 }
@@ -117,6 +124,7 @@ extern "C" bool terni_cuda_lu_factor(const terni_call *c) {
     if (!d || !terni_matrix_count("lu_factor", lu, 2, &count)) return false;
     if (count == 0) return true;
     if (n == 0) return TERNI_CUDA_OK(terni_cuda_driver->fill(c->out[2]->data, 0, count * sizeof(int32_t), d->stream));
-    return terni_copy_matrices(c->device, c->in[0], lu) &&
-           (lu->dtype == TERN_F64 ? run<double>(d, c, count, n) : run<float>(d, c, count, n));
+    if (!terni_copy_matrices(c->device, c->in[0], lu)) return false;
+    if (terni_solver_takes(d, n, 256, count)) return terni_solver_lu_factor_copied(d, c, count);
+    return lu->dtype == TERN_F64 ? run<double>(d, c, count, n) : run<float>(d, c, count, n);
 }

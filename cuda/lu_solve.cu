@@ -1,5 +1,7 @@
-/* lu_solve, in place of a copy of b: the row exchanges, then a system with each factor; transposed, the other way round. */
+/* lu_solve, in place of a copy of b: the row exchanges, then a system with each factor; transposed, the other way
+ * round. */
 #include "linalg.h"
+#include "solver.h"
 
 namespace {
 
@@ -49,5 +51,6 @@ extern "C" bool terni_cuda_lu_solve(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d || !terni_matrix_count("lu_solve", x, 2, &count) || !terni_copy_matrices(c->device, c->in[2], x))
         return false;
+    if (terni_solver_takes(d, x->shape[x->ndim - 2], 256, count)) return terni_solver_lu_solve_copied(d, c, count);
     return x->dtype == TERN_F64 ? run<double>(d, c, count, transposed) : run<float>(d, c, count, transposed);
 }

@@ -1,5 +1,6 @@
 /* qr: Householder's reflections, then the orthogonal matrix, in place in q; a block a matrix. */
 #include "linalg.h"
+#include "solver.h"
 
 namespace {
 
@@ -23,6 +24,7 @@ bool run(terni_cuda_device *d, const terni_call *call, uint32_t count) {
     terni_view first = *q; /* the columns that begin as a */
     first.shape[q->ndim - 1] = n;
     if (!terni_copy_matrices(call->device, a, &first)) return false;
+    if (terni_solver_takes(d, n, 64, count)) return terni_solver_qr_copied(d, call, count);
     void *tau = terni_cuda_scratch(d, (size_t)count * (size_t)n * sizeof(T));
     if (!tau) return false;
     const bool ok = TERNI_LAUNCH(d, count, terni_matrix_threads(m * c), 0, (factor<T>), static_cast<T *>(q->data),

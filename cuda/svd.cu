@@ -3,13 +3,14 @@
  * which also gives what zero columns leave open, and whole u. Source: Demmel and Veselic, Jacobi's method is more
  * accurate than QR, SIAM J. Matrix Anal. Appl. 13, 1992. */
 #include "linalg.h"
+#include "solver.h"
 
 namespace {
 
 enum { SWEEPS = 40 };
 
-/* Of all matrices, one after the other: w [m, n] with m >= n, v [n, n], u [m, cols], all by columns; v and u may be NULL.
- * place, tau [n]; scale. */
+/* Of all matrices, one after the other: w [m, n] with m >= n, v [n, n], u [m, cols], all by columns; v and u may be
+ * NULL. place, tau [n]; scale. */
 template <class T>
 struct problem {
     int64_t m, n, cols;
@@ -54,7 +55,7 @@ __device__ void turn(T *x, T *y, T c, T s, int64_t n, const terni_groups &g) {
  * there is nothing to do. Columns whose squares are near underflow are zero beside the largest, which is near 1. */
 template <class T>
 __device__ bool make_orthogonal(T *w, T *v, int64_t m, int64_t n, int64_t p, int64_t q, T tol, const terni_groups &g) {
-    constexpr T zero = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
+    constexpr T zero = terni_limits<T>::smallest / terni_limits<T>::epsilon;
     T *x = w + p * m, *y = w + q * m, xx = 0, yy = 0, xy = 0;
     for (int64_t r = g.lane; q < n && r < m; r += g.lanes) {
         xx += x[r] * x[r];
@@ -77,8 +78,7 @@ __global__ void __launch_bounds__(512) rotate(problem<T> p) {
     TERNI_SHARED(int, busy, 32);
     const int64_t m = p.m, n = p.n, even = n + n % 2;
     T *w = p.w + blockIdx.x * m * n, *v = p.v ? p.v + blockIdx.x * n * n : nullptr;
-    constexpr T eps = std::numeric_limits<T>::epsilon();
-    const T tol = eps * (T)sqrt((T)m);
+    const T tol = terni_limits<T>::epsilon * (T)sqrt((T)m);
     const terni_groups g = terni_group(p.lanes);
     if (p.info[blockIdx.x]) return;
     int any = 1;
@@ -123,8 +123,8 @@ __global__ void __launch_bounds__(512) order(problem<T> p) {
 
 /* u from the columns in their order. r's diagonal is plus or minus s: left has u's columns with that sign. */
 template <class T>
-__global__ void __launch_bounds__(512) vectors(problem<T> p, T *left, int64_t lr, int64_t lc, T *right, int64_t rr,
-                                               int64_t rc) {
+__global__ void __launch_bounds__(512)
+    vectors(problem<T> p, T *left, int64_t lr, int64_t lc, T *right, int64_t rr, int64_t rc) {
     TERNI_SHARED(T, scratch, 32);
     const int64_t m = p.m, n = p.n, cols = p.cols;
     const T *w = p.w + blockIdx.x * m * n, *v = p.v + blockIdx.x * n * n, *place = p.place + blockIdx.x * n;
@@ -133,11 +133,11 @@ __global__ void __launch_bounds__(512) vectors(problem<T> p, T *left, int64_t lr
     right += blockIdx.x * n * n;
     if (p.info[blockIdx.x] < 0) return;
     for (int64_t e = threadIdx.x; e < m * n; e += blockDim.x) u[(int64_t)place[e / m] * m + e % m] = w[e];
-    for (int64_t e = threadIdx.x; e < n * n; e += blockDim.x)
-        right[(int64_t)place[e / n] * rc + e % n * rr] = v[e];
+    for (int64_t e = threadIdx.x; e < n * n; e += blockDim.x) right[(int64_t)place[e / n] * rc + e % n * rr] = v[e];
     __syncthreads();
     terni_geqrf(u, tau, m, n, p.lanes, scratch);
-    for (int64_t k = threadIdx.x; k < n; k += blockDim.x) sign[k] = (T)copysign(T(1), u[k * m + k]); /* w is done with */
+    for (int64_t k = threadIdx.x; k < n; k += blockDim.x)
+        sign[k] = (T)copysign(T(1), u[k * m + k]); /* w is done with */
     __syncthreads();
     terni_orgqr(u, tau, m, n, cols, p.lanes);
     for (int64_t e = threadIdx.x; e < m * cols; e += blockDim.x)
@@ -196,8 +196,8 @@ bool run_empty(terni_cuda_device *d, const terni_call *c, uint32_t count) {
     for (int i = 0; i <= 2; i += 2) {
         const terni_view *q = c->out[i];
         const int64_t n = q ? q->shape[q->ndim - 1] : 0, total = q ? terni_cuda_count(q) : 0;
-        if (total > 0 && !TERNI_LAUNCH_EACH(d, terni_blocks(total, 256), 256, (identity<T>), static_cast<T *>(q->data),
-                                            n, total))
+        if (total > 0 &&
+            !TERNI_LAUNCH_EACH(d, terni_blocks(total, 256), 256, (identity<T>), static_cast<T *>(q->data), n, total))
             return false;
     }
     return TERNI_CUDA_OK(terni_cuda_driver->fill(c->out[3]->data, 0, count * sizeof(int32_t), d->stream));
@@ -214,5 +214,6 @@ extern "C" bool terni_cuda_svd(const terni_call *c) {
     if (count == 0) return true;
     const bool wide = a->dtype == TERN_F64;
     if (m == 0 || n == 0) return wide ? run_empty<double>(d, c, count) : run_empty<float>(d, c, count);
+    if (terni_solver_takes(d, m < n ? m : n, 64, count)) return terni_solver_svd(d, c, count);
     return wide ? run<double>(d, c, count, m, n) : run<float>(d, c, count, m, n);
 }

@@ -1,5 +1,5 @@
-/* Factorisations of random matrices of sizes about those at which kernels go from one panel, or one group of threads, to
- * the next: products of the factors give the matrix back. On TERN_TEST_DEVICE. */
+/* Factorisations of random matrices of sizes about those at which kernels go from one panel, or one group of threads,
+ * to the next: products of the factors give the matrix back. On TERN_TEST_DEVICE. */
 #include "common.h"
 
 static const tolerance exact = {0, 0};
@@ -34,7 +34,8 @@ static void systems(int64_t n, int64_t k, tern_options o) {
     for (int i = 0; i < 8; i++) {
         const tern_triangular_solve_opts t = {.upper = i & 1, .transposed = i & 2, .unitriangular = i & 4};
         tern_tensor *given = t.unitriangular ? r : dominant;
-        tern_tensor *half = t.unitriangular ? tern_add(triangle(r, t.upper, 1), eye(n, o)) : triangle(given, t.upper, 0);
+        tern_tensor *half =
+            t.unitriangular ? tern_add(triangle(r, t.upper, 1), eye(n, o)) : triangle(given, t.upper, 0);
         CHECK_SAME(tern_matmul(t.transposed ? flip(half) : half, tern_triangular_solve(given, b, t)), b, tol);
     }
     tern_tensor *spd = tern_add(tern_matmul(r, flip(r)), eye(n, o)), *l = tern_cholesky(spd, false);
@@ -54,7 +55,8 @@ TERN_TEST(linalg_sizes, not_definite) {
     for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
         const tern_options o = {TERN_F64, test_device()};
         tern_tensor *place = tern_full(TERN_SHAPE(1), (double)at[i], (tern_options){TERN_I64, o.device});
-        tern_tensor *row = tern_one_hot(place, 70, TERN_F64), *a = tern_sub(tern_eye(70, 70, o), tern_matmul(flip(row), row));
+        tern_tensor *row = tern_one_hot(place, 70, TERN_F64),
+                    *a = tern_sub(tern_eye(70, 70, o), tern_matmul(flip(row), row));
         check_case("%" PRId64, at[i]);
         tern_tensor *const both[2] = {tern_eye(70, 70, o), a};
         EXPECT_ERROR(tern_cholesky(tern_stack(both, 2, 0), false), TERN_ERR_ARGUMENT,
@@ -88,8 +90,8 @@ static void check_svd(tern_tensor *a, bool full, tern_options o) {
 static void svd_of(int64_t m, int64_t n, tern_options o) {
     tern_tensor *a = tern_randn(TERN_SHAPE(2, m, n), 0, 1, o), *q = tern_qr(a, false, NULL);
     const int64_t rank = (m < n ? m : n) / 2;
-    tern_tensor *low = tern_mul_scalar(
-        tern_matmul(tern_slice(q, -1, 0, rank, 1), tern_slice(tern_eye(n, n, o), 0, 0, rank, 1)), 7);
+    tern_tensor *low =
+        tern_mul_scalar(tern_matmul(tern_slice(q, -1, 0, rank, 1), tern_slice(tern_eye(n, n, o), 0, 0, rank, 1)), 7);
     for (int full = 0; full < 2; full++) {
         check_svd(a, full, o);
         check_svd(low, full, o);
