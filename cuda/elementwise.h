@@ -27,14 +27,33 @@ struct terni_inputs {
     const void *p[NI];
 };
 
-/* Elements a thread: 16 bytes of f32 and f64, no more than 4, as a row's text is compiled so many times. */
+/* Elements a thread: 16 bytes; no more than 8, as a row's text is compiled so many times. */
 template <class S>
-constexpr int terni_each_width = sizeof(S) == 8 ? 2 : 4;
+constexpr int terni_each_width = sizeof(S) == 1 ? 8 : 16 / sizeof(S);
+
+/* f16 and bf16 share their kernels, S is terni_half16 for both. */
+template <class S>
+__device__ __forceinline__ terni_math_t<S> terni_load_flat(S v, bool) {
+    return terni_load<S>(v);
+}
+template <>
+__device__ __forceinline__ float terni_load_flat<terni_half16>(terni_half16 v, bool bf16) {
+    return bf16 ? terni_load<terni_bfloat>(terni_bfloat{v.bits}) : terni_load<terni_half16>(v);
+}
+template <class S>
+__device__ __forceinline__ S terni_store_flat(terni_math_t<S> v, bool) {
+    return terni_store<S>(v);
+}
+template <>
+__device__ __forceinline__ terni_half16 terni_store_flat<terni_half16>(float v, bool bf16) {
+    return bf16 ? terni_half16{terni_store<terni_bfloat>(v).bits} : terni_store<terni_half16>(v);
+}
 
 /* Inputs of storage type S, the output of O, where sizeof(S) >= sizeof(O): V elements a thread, then one a thread for
  * the rest. */
 template <int NI, class S, class O, class F>
-__global__ void __launch_bounds__(TERNI_EACH_BLOCK) terni_each_flat(int64_t n, terni_inputs<NI> in, O *out, F f) {
+__global__ void __launch_bounds__(TERNI_EACH_BLOCK)
+    terni_each_flat(int64_t n, bool bf16, terni_inputs<NI> in, O *out, F f) {
     constexpr int V = terni_each_width<S>;
     using T = terni_math_t<S>;
     const int64_t t = terni_thread(), whole = n / V;
@@ -47,16 +66,16 @@ __global__ void __launch_bounds__(TERNI_EACH_BLOCK) terni_each_flat(int64_t n, t
         for (int j = 0; j < V; j++) {
             T a[NI];
 #pragma unroll
-            for (int k = 0; k < NI; k++) a[k] = terni_load<S>(x[k].v[j]);
-            y.v[j] = terni_store<O>((terni_math_t<O>)terni_apply<NI>(f, a));
+            for (int k = 0; k < NI; k++) a[k] = terni_load_flat<S>(x[k].v[j], bf16);
+            y.v[j] = terni_store_flat<O>((terni_math_t<O>)terni_apply<NI>(f, a), bf16);
         }
         reinterpret_cast<terni_pack<O, V> *>(out)[t] = y;
     } else if (t - whole < n - whole * V) {
         const int64_t i = whole * V + (t - whole);
         T a[NI];
 #pragma unroll
-        for (int k = 0; k < NI; k++) a[k] = terni_load<S>(static_cast<const S *>(in.p[k])[i]);
-        out[i] = terni_store<O>((terni_math_t<O>)terni_apply<NI>(f, a));
+        for (int k = 0; k < NI; k++) a[k] = terni_load_flat<S>(static_cast<const S *>(in.p[k])[i], bf16);
+        out[i] = terni_store_flat<O>((terni_math_t<O>)terni_apply<NI>(f, a), bf16);
     }
 }
 
@@ -88,11 +107,12 @@ __device__ __forceinline__ void terni_store_as<float>(void *p, int64_t i, int dt
 
 enum { TERNI_EACH_ITEMS = 4 };
 
-/* T in, R out (T, or uint8_t for predicates). w: the output, then the inputs. */
-template <int NI, class T, class R, class F>
+/* T in, R out (T, or uint8_t for predicates). w: the output, then the inputs. U copies of the row's text side by side:
+ * f64 and second derivatives have one, which keeps what nvcc has to compile bearable. */
+template <int NI, class T, class R, int U, class F>
 __global__ void __launch_bounds__(TERNI_EACH_BLOCK)
     terni_each_strided(uint32_t n, terni_walk<NI + 1> w, int in, int out, F f) {
-#pragma unroll
+#pragma unroll U
     for (int j = 0; j < TERNI_EACH_ITEMS; j++) {
         const uint32_t i = (blockIdx.x * TERNI_EACH_ITEMS + j) * TERNI_EACH_BLOCK + threadIdx.x;
         if (i >= n) return;
@@ -114,23 +134,23 @@ static inline bool terni_each_is_flat(const terni_each &e) {
 }
 
 template <int NI, class S, class O, class F>
-static bool terni_each_run_flat(terni_cuda_device *d, const terni_each &e, F f) {
+static bool terni_each_run_flat(terni_cuda_device *d, const terni_each &e, F f, bool bf16 = false) {
     constexpr int V = terni_each_width<S>;
     terni_inputs<NI> in;
     for (int k = 0; k < NI; k++) in.p[k] = e.data[k + 1];
     const int64_t threads = e.n / V + e.n % V;
     return TERNI_LAUNCH_EACH(d, terni_blocks(threads, TERNI_EACH_BLOCK), TERNI_EACH_BLOCK,
-                             (terni_each_flat<NI, S, O, F>), e.n, in, static_cast<O *>(e.data[0]), f);
+                             (terni_each_flat<NI, S, O, F>), e.n, bf16, in, static_cast<O *>(e.data[0]), f);
 }
 
-template <int NI, class T, class R, class F>
+template <int NI, class T, class R, int U = TERNI_EACH_ITEMS, class F>
 static bool terni_each_run_strided(terni_cuda_device *d, const terni_each &e, int in, int out, F f) {
     size_t sizes[NI + 1];
     sizes[0] = terni_cuda_size(out);
     for (int k = 1; k <= NI; k++) sizes[k] = terni_cuda_size(in);
     return terni_walk_parts<NI + 1>(e, sizes, [=](const terni_walk<NI + 1> &w, int64_t n) {
         return TERNI_LAUNCH_EACH(d, terni_blocks(n, TERNI_EACH_BLOCK * TERNI_EACH_ITEMS), TERNI_EACH_BLOCK,
-                                 (terni_each_strided<NI, T, R, F>), (uint32_t)n, w, in, out, f);
+                                 (terni_each_strided<NI, T, R, U, F>), (uint32_t)n, w, in, out, f);
     });
 }
 
@@ -143,7 +163,7 @@ static bool terni_each_open(const terni_call *c, terni_each *e) {
 }
 
 /* A row for the float dtypes: f32, f16 and bf16 through F32, f64 through F64. The output is of the inputs' dtype.
- * widths: the flat kernel for halves as well; else they go by strides (second derivatives, say). */
+ * HALVES: the flat kernel for halves as well; else they go by strides (second derivatives, say). */
 template <int NI, bool HALVES, class F32, class F64>
 static bool terni_each_float(const terni_call *c, F32 f32, F64 f64) {
     terni_each e;
@@ -153,14 +173,13 @@ static bool terni_each_float(const terni_call *c, F32 f32, F64 f64) {
     const int dtype = c->out[0]->dtype;
     if (terni_each_is_flat<NI>(e)) {
         if (dtype == TERN_F32) return terni_each_run_flat<NI, float, float>(d, e, f32);
-        if (dtype == TERN_F64) return terni_each_run_flat<NI, double, double>(d, e, f64);
         if constexpr (HALVES) {
-            if (dtype == TERN_F16) return terni_each_run_flat<NI, terni_half16, terni_half16>(d, e, f32);
-            if (dtype == TERN_BF16) return terni_each_run_flat<NI, terni_bfloat, terni_bfloat>(d, e, f32);
+            if (dtype != TERN_F64)
+                return terni_each_run_flat<NI, terni_half16, terni_half16>(d, e, f32, dtype == TERN_BF16);
         }
     }
-    if (dtype == TERN_F64) return terni_each_run_strided<NI, double, double>(d, e, dtype, dtype, f64);
-    return terni_each_run_strided<NI, float, float>(d, e, dtype, dtype, f32);
+    if (dtype == TERN_F64) return terni_each_run_strided<NI, double, double, 1>(d, e, dtype, dtype, f64);
+    return terni_each_run_strided < NI, float, float, HALVES ? TERNI_EACH_ITEMS : 1 > (d, e, dtype, dtype, f32);
 }
 
 /* One type in, R out, by strides unless all is contiguous. */
@@ -170,9 +189,13 @@ static bool terni_each_typed(const terni_call *c, F f) {
     if (!terni_each_open<NI>(c, &e)) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    if (terni_each_is_flat<NI>(e) && terni_cuda_size(c->in[0]->dtype) == sizeof(T))
-        return terni_each_run_flat<NI, T, R>(d, e, f);
-    return terni_each_run_strided<NI, T, R>(d, e, c->in[0]->dtype, c->out[0]->dtype, f);
+    if constexpr (sizeof(T) == 8)
+        return terni_each_run_strided<NI, T, R, 1>(d, e, c->in[0]->dtype, c->out[0]->dtype, f);
+    else {
+        if (terni_each_is_flat<NI>(e) && terni_cuda_size(c->in[0]->dtype) == sizeof(T))
+            return terni_each_run_flat<NI, T, R>(d, e, f);
+        return terni_each_run_strided<NI, T, R>(d, e, c->in[0]->dtype, c->out[0]->dtype, f);
+    }
 }
 
 #endif
