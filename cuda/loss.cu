@@ -1,5 +1,4 @@
-/* cross_entropy over [N, C, I] and its gradient, pair_loss, ctc_loss. Losses of positions are summed by one block in a
- * fixed order. */
+/* pair_loss, whose sums go in a fixed order, and ctc_loss. */
 #include "formulas.h"
 #include "launch.h"
 
@@ -7,91 +6,7 @@
 
 namespace {
 
-enum { BLOCK = 256, ALWAYS_IGNORED = -100 };
-
-__device__ __forceinline__ int64_t target_at(const void *t, bool wide, int64_t i) {
-    return wide ? static_cast<const int64_t *>(t)[i] : (int64_t) static_cast<const int32_t *>(t)[i];
-}
-
-struct larger {
-    template <class T>
-    __device__ T operator()(T a, T b) const {
-        return b > a ? b : a;
-    }
-};
-
-/* Block p: position p = n I + i. loss is NaN where the target is no class. */
-template <class S>
-__global__ void __launch_bounds__(BLOCK)
-    entropies(int64_t C, int64_t I, const S *x, const void *target, bool wide, terni_sum_t<S> *lse, double *loss,
-              terni_cross_entropy_opts o, terni_blame blame) {
-    using A = terni_sum_t<S>;
-    TERNI_SHARED(double, scratch, 32);
-    const int64_t p = blockIdx.x;
-    x += p / I * C * I + p % I;
-    double top = -INFINITY, sum = 0, all = 0;
-    for (int64_t k = threadIdx.x; k < C; k += blockDim.x) top = larger()(top, (double)terni_load<S>(x[k * I]));
-    top = terni_block_all(top, (double)-INFINITY, scratch, larger());
-    for (int64_t k = threadIdx.x; k < C; k += blockDim.x) {
-        const A v = terni_load<S>(x[k * I]);
-        sum += (double)exp(v - (A)top);
-        all += (double)v;
-    }
-    sum = terni_block_all(sum, 0.0, scratch, terni_plus());
-    if (o.label_smoothing > 0) all = terni_block_all(all, 0.0, scratch, terni_plus());
-    if (threadIdx.x) return;
-    const double l = top + log(sum);
-    lse[p] = (A)l;
-    loss[p] = 0;
-    const int64_t t = target_at(target, wide, p);
-    if (t == ALWAYS_IGNORED || t == o.ignore_index) return;
-    if (t < 0 || t >= C) {
-        terni_note(blame, TERNI_FAULT_TARGET, t, p, 0, C);
-        loss[p] = NAN;
-        return;
-    }
-    const double hit = l - (double)terni_load<S>(x[t * I]);
-    loss[p] = o.label_smoothing > 0 ? (1 - o.label_smoothing) * hit + o.label_smoothing * (l - all / (double)C) : hit;
-}
-
-/* One block: the count of targets, and what is asked of the losses. */
-template <class S>
-__global__ void __launch_bounds__(BLOCK) entropy_total(int64_t n, const void *target, bool wide, const double *loss,
-                                                       S *out, terni_sum_t<S> *count, terni_cross_entropy_opts o) {
-    TERNI_SHARED(double, scratch, 32);
-    double sum = 0, hits = 0;
-    for (int64_t p = threadIdx.x; p < n; p += blockDim.x) {
-        const int64_t t = target_at(target, wide, p);
-        hits += t != ALWAYS_IGNORED && t != o.ignore_index;
-        sum += loss[p];
-        if (o.reduction == TERN_REDUCE_NONE) out[p] = terni_from_double<S>(loss[p]);
-    }
-    sum = terni_block_all(sum, 0.0, scratch, terni_plus());
-    hits = terni_block_all(hits, 0.0, scratch, terni_plus());
-    if (threadIdx.x) return;
-    *count = (terni_sum_t<S>)hits;
-    if (o.reduction == TERN_REDUCE_SUM) out[0] = terni_from_double<S>(sum);
-    if (o.reduction == TERN_REDUCE_MEAN) out[0] = terni_from_double<S>(sum / hits);
-}
-
-template <class S>
-__global__ void __launch_bounds__(BLOCK)
-    entropy_grad(int64_t total, int64_t C, int64_t I, const S *g, const S *x, const void *target, bool wide,
-                 const terni_sum_t<S> *lse, const terni_sum_t<S> *count, S *gx, terni_cross_entropy_opts o) {
-    using A = terni_sum_t<S>;
-    const int64_t e = terni_thread();
-    if (e >= total) return;
-    const int64_t k = e / I % C, p = e / I / C * I + e % I, t = target_at(target, wide, p);
-    if (t == ALWAYS_IGNORED || t == o.ignore_index) {
-        gx[e] = terni_store<S>(0);
-        return;
-    }
-    const double scale = o.reduction == TERN_REDUCE_MEAN ? 1 / (double)*count : 1;
-    const A gp = (A)((double)terni_load<S>(g[o.reduction == TERN_REDUCE_NONE ? p : 0]) * scale);
-    const A smooth = (A)(o.label_smoothing / (double)C), one = (A)(1 - o.label_smoothing);
-    const A v = (exp((A)terni_load<S>(x[e]) - lse[p]) - smooth) * gp - (k == t ? one * gp : A(0));
-    gx[e] = terni_store<S>((terni_math_t<S>)v);
-}
+enum { BLOCK = 256 };
 
 /* ---- pair_loss
  * ----------------------------------------------------------------------------------------------------------------------------
@@ -295,50 +210,6 @@ bool run_ctc(terni_cuda_device *d, const terni_call *c) {
 }
 
 }  // namespace
-
-extern "C" bool terni_cuda_cross_entropy(const terni_call *c) {
-    const terni_view *x = c->in[0];
-    const terni_cross_entropy_opts o = *static_cast<const terni_cross_entropy_opts *>(c->opts);
-    const int64_t n = x->shape[0] * x->shape[2];
-    if (n > TERNI_WALK_MAX)
-        return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "cross_entropy: 2^31 positions or more on a GPU");
-    terni_cuda_device *d = terni_cuda_use(c->device);
-    if (!d) return false;
-    const bool wide = c->in[1]->dtype == TERN_I64;
-    const void *target = c->in[1]->data;
-    double *loss = static_cast<double *>(terni_cuda_scratch(d, (size_t)n * sizeof(double)));
-    if (!loss) return false;
-    unsigned block = 32;
-    while (block < BLOCK && (int64_t)block * 4 < x->shape[1]) block *= 2;
-    bool ok = false;
-    TERNI_FLOATS(x->dtype, {
-        using A = terni_sum_t<S>;
-        ok = (n == 0 || TERNI_LAUNCH(d, (unsigned)n, block, 0, (entropies<S>), x->shape[1], x->shape[2],
-                                     static_cast<const S *>(x->data), target, wide, static_cast<A *>(c->out[1]->data),
-                                     loss, o, terni_cuda_blame(d, "cross_entropy"))) &&
-             TERNI_LAUNCH(d, 1, BLOCK, 0, (entropy_total<S>), n, target, wide, (const double *)loss,
-                          static_cast<S *>(c->out[0]->data), static_cast<A *>(c->out[2]->data), o);
-    })
-    terni_cuda_scratch_free(d, loss);
-    return ok;
-}
-
-extern "C" bool terni_cuda_cross_entropy_grad(const terni_call *c) {
-    const terni_view *x = c->in[1];
-    const int64_t total = terni_cuda_count(x);
-    if (total == 0) return true;
-    terni_cuda_device *d = terni_cuda_use(c->device);
-    if (!d) return false;
-    TERNI_FLOATS(x->dtype, {
-        using A = terni_sum_t<S>;
-        return TERNI_LAUNCH_EACH(
-            d, terni_blocks(total, BLOCK), BLOCK, (entropy_grad<S>), total, x->shape[1], x->shape[2],
-            static_cast<const S *>(c->in[0]->data), static_cast<const S *>(x->data), (const void *)c->in[2]->data,
-            c->in[2]->dtype == TERN_I64, static_cast<const A *>(c->in[3]->data), static_cast<const A *>(c->in[4]->data),
-            static_cast<S *>(c->out[0]->data), *static_cast<const terni_cross_entropy_opts *>(c->opts));
-    })
-    return false;
-}
 
 extern "C" bool terni_cuda_pair_loss(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);

@@ -3,7 +3,7 @@
 #ifndef TERNI_CUDA_NORM_H
 #define TERNI_CUDA_NORM_H
 
-#include "launch.h"
+#include "rows.h"
 
 /* A vector of parameters, S or f32; NULL stands for `otherwise`. */
 template <class S>
@@ -14,6 +14,26 @@ struct terni_parameter {
         if (!p) return otherwise;
         return f32 ? (terni_sum_t<S>)static_cast<const float *>(p)[i]
                    : (terni_sum_t<S>)terni_load<S>(static_cast<const S *>(p)[i]);
+    }
+    /* N from i on, by 16 bytes where they lie so. */
+    template <int N>
+    __device__ __forceinline__ void many(int64_t i, float otherwise, terni_sum_t<S> *to) const {
+        if (p && f32 && N % 4 == 0 && ((uintptr_t)(static_cast<const float *>(p) + i) & 15) == 0) {
+#pragma unroll
+            for (int k = 0; k < N / 4; k++) {
+                const terni_row_pack<float> v =
+                    reinterpret_cast<const terni_row_pack<float> *>(static_cast<const float *>(p) + i)[k];
+#pragma unroll
+                for (int j = 0; j < 4; j++) to[4 * k + j] = (terni_sum_t<S>)v.v[j];
+            }
+        } else if (p && !f32 && N == terni_row_width<S> && ((uintptr_t)(static_cast<const S *>(p) + i) & 15) == 0) {
+            const terni_row_pack<S> v = *reinterpret_cast<const terni_row_pack<S> *>(static_cast<const S *>(p) + i);
+#pragma unroll
+            for (int j = 0; j < N; j++) to[j] = (terni_sum_t<S>)terni_load<S>(v.v[j % terni_row_width<S>]);
+        } else {
+#pragma unroll
+            for (int j = 0; j < N; j++) to[j] = at(i + j, otherwise);
+        }
     }
 };
 template <class S>

@@ -1,6 +1,7 @@
-/* softmax and log_softmax over the middle of [outer, C, inner], and their gradients. Rows (inner = 1): a block each, in
- * three passes that the cache serves. Columns: a thread each, neighbours side by side. */
-#include "launch.h"
+/* softmax and log_softmax over the middle of [outer, C, inner], and their gradients. Rows (inner = 1) are held in
+ * registers; those that are too long are read by a block in three passes, which the cache serves. Columns: a thread
+ * each, neighbours side by side. */
+#include "rows.h"
 
 namespace {
 
@@ -16,6 +17,46 @@ struct larger {
 template <class A>
 __device__ __forceinline__ A lowest() {
     return (A)-INFINITY;
+}
+
+template <class S, bool LOG, int K>
+__global__ void __launch_bounds__(TERNI_ROWS_THREADS) held(int64_t R, int64_t C, int G, const S *x, S *y) {
+    using A = terni_sum_t<S>;
+    TERNI_SHARED(A, scratch, 32);
+    const terni_row_place here = terni_row_here(G);
+    if (here.row >= R) return; /* whole warps */
+    x += here.row * C;
+    y += here.row * C;
+    const terni_row_split<S> split(x, C, here.me, here.G);
+    terni_row<S, K> row;
+    row.load(split, x);
+    A top = lowest<A>(), sum = 0;
+    row.each(split, [&](A v, int64_t) { top = larger()(top, v); });
+    top = terni_row_all(top, lowest<A>(), G, scratch, larger());
+    row.each(split, [&](A v, int64_t) { sum += terni_row_exp<S>(v - top); });
+    sum = terni_row_all(sum, A(0), G, scratch, terni_plus());
+    const A part = LOG ? log(sum) : 1 / sum;
+    row.store(split, y, [&](A v, int64_t) { return LOG ? v - top - part : terni_row_exp<S>(v - top) * part; });
+}
+
+template <class S, bool LOG, int K>
+__global__ void __launch_bounds__(TERNI_ROWS_THREADS)
+    held_grad(int64_t R, int64_t C, int G, const S *g, const S *y, S *gx) {
+    using A = terni_sum_t<S>;
+    TERNI_SHARED(A, scratch, 32);
+    const terni_row_place here = terni_row_here(G);
+    if (here.row >= R) return;
+    g += here.row * C;
+    y += here.row * C;
+    gx += here.row * C;
+    const terni_row_split<S> split(g, C, here.me, here.G);
+    terni_row<S, K> gr, yr;
+    gr.load(split, g);
+    yr.load(split, y);
+    A sum = 0;
+    gr.with(split, yr, [&](A gi, A yi) { sum += LOG ? gi : gi * yi; });
+    sum = terni_row_all(sum, A(0), G, scratch, terni_plus());
+    gr.store_with(split, yr, gx, [&](A gi, A yi) { return LOG ? gi - terni_row_exp<S>(yi) * sum : yi * (gi - sum); });
 }
 
 template <class S, bool LOG>
@@ -48,7 +89,7 @@ __global__ void __launch_bounds__(BLOCK) columns(int64_t n, int64_t C, int64_t i
     A top = lowest<A>();
     double sum = 0; /* one thread adds all */
     for (int64_t i = 0; i < C; i++) top = larger()(top, (A)terni_load<S>(x[i * inner]));
-    for (int64_t i = 0; i < C; i++) sum += (double)exp((A)terni_load<S>(x[i * inner]) - top);
+    for (int64_t i = 0; i < C; i++) sum += (double)terni_row_exp<S>((A)terni_load<S>(x[i * inner]) - top);
     const A part = (A)(LOG ? log(sum) : 1 / sum);
     for (int64_t i = 0; i < C; i++) {
         const A v = (A)terni_load<S>(x[i * inner]) - top;
@@ -106,8 +147,13 @@ bool forward(const terni_call *c) {
     TERNI_FLOATS(x->dtype, {
         const S *p = static_cast<const S *>(x->data);
         S *q = static_cast<S *>(y->data);
-        if (inner == 1 && outer <= TERNI_WALK_MAX)
+        if (inner == 1 && outer <= TERNI_WALK_MAX) {
+            const terni_row_plan plan = terni_row_plan_of<S>(outer, C, 1);
+            if (terni_rows_alike(p, q))
+                TERNI_ROW_PACKS(plan.packs, return TERNI_LAUNCH(d, plan.blocks, plan.block, 0, (held<S, LOG, K>), outer,
+                                                                C, plan.G, p, q))
             return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows<S, LOG>), C, p, q);
+        }
         return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns<S, LOG>), outer * inner, C,
                                  inner, p, q);
     })
@@ -125,8 +171,13 @@ bool backward(const terni_call *c) {
         const S *p = static_cast<const S *>(g->data);
         const S *q = static_cast<const S *>(y->data);
         S *r = static_cast<S *>(gx->data);
-        if (inner == 1 && outer <= TERNI_WALK_MAX)
+        if (inner == 1 && outer <= TERNI_WALK_MAX) {
+            const terni_row_plan plan = terni_row_plan_of<S>(outer, C, 2);
+            if (terni_rows_alike(p, q) && terni_rows_alike(p, r))
+                TERNI_ROW_PACKS(plan.packs, return TERNI_LAUNCH(d, plan.blocks, plan.block, 0, (held_grad<S, LOG, K>),
+                                                                outer, C, plan.G, p, q, r))
             return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows_grad<S, LOG>), C, p, q, r);
+        }
         return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns_grad<S, LOG>), outer * inner, C,
                                  inner, p, q, r);
     })
