@@ -47,6 +47,7 @@ typedef struct terni_host {
     /* The public function that the kernel's op is part of, a string that stays; NULL if it is the op itself. fail says
      * it by itself; what fails later must be told. */
     const char *(*caller)(void);
+    bool (*allow_tf32)(void); /* tern_allow_tf32: products and convolutions of f32 may round their inputs to tf32 */
 } terni_host;
 
 /* ---- ids: one enumerator a row ------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include <cpuid.h>
 #endif
 
+#include "tern/linalg.h"
 #include "thread.h"
 
 enum { REASON_SIZE = 512 };
@@ -24,7 +25,13 @@ typedef struct slot {
 static slot slots[TERN_DEVICE_TYPE_COUNT];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static const terni_host host = {terni_alloc, terni_free, terni_fail_at, terni_caller};
+static const terni_host host = {
+    .alloc = terni_alloc,
+    .free = terni_free,
+    .fail = terni_fail_at,
+    .caller = terni_caller,
+    .allow_tf32 = tern_allow_tf32_get,
+};
 
 /* ---- finding modules
  * ------------------------------------------------------------------------------------------------- */

@@ -153,6 +153,20 @@ static const double no_parameters[3];
 
 static bool whole(const double *p) { return p[0] == floor(p[0]) && p[1] == floor(p[1]); }
 
+/* Puts y = op(x) on the tape. Returns y. */
+static tern_tensor *record_unary(int op, tern_tensor *x, tern_tensor *y, const double *p) {
+    if (!terni_recording() || !terni_wants(x)) return y;
+    const unary_opts o = {op, {p[0], p[1], p[2]}};
+    terni_node *n = terni_node_new(&unary_functions[op], 1, &o, sizeof o);
+    if (!n) return NULL;
+    terni_edge_set(n, 0, x);
+    const bool ok = terni_node_save(n, unary_rows[op].by_y ? y : x) && terni_node_output(n, y, 0);
+    terni_node_release(n);
+    return ok ? y : NULL;
+}
+
+tern_tensor *terni_unary_done(int op, tern_tensor *x, tern_tensor *y) { return record_unary(op, x, y, no_parameters); }
+
 static tern_tensor *unary(int op, tern_tensor *x, const double *p) {
     const unary_row *row = &unary_rows[op];
     if (!terni_given(x, row->name, "x")) return NULL;
@@ -164,15 +178,7 @@ static tern_tensor *unary(int op, tern_tensor *x, const double *p) {
     tern_tensor *y = b ? terni_new(terni_shape(x), terni_dtype(x), x->device) : NULL;
     if (!y) return NULL;
     const terni_view *const in[1] = {&x->v};
-    if (!call_kernel(b->unary[op], row->name, in, 1, &y->v, p, x->device)) return NULL;
-    if (!terni_recording() || !terni_wants(x)) return y;
-    const unary_opts o = {op, {p[0], p[1], p[2]}};
-    terni_node *n = terni_node_new(&unary_functions[op], 1, &o, sizeof o);
-    if (!n) return NULL;
-    terni_edge_set(n, 0, x);
-    const bool ok = terni_node_save(n, row->by_y ? y : x) && terni_node_output(n, y, 0);
-    terni_node_release(n);
-    return ok ? y : NULL;
+    return call_kernel(b->unary[op], row->name, in, 1, &y->v, p, x->device) ? record_unary(op, x, y, p) : NULL;
 }
 
 #define TERN_UNARY(name, ...) \

@@ -120,6 +120,8 @@ bool terni_same_float(const char *op, tern_tensor *const *t, int n);
  * differentiable must make way for public ops. */
 bool terni_recording(void);
 static inline bool terni_wants(const tern_tensor *t) { return t->requires_grad || t->node; }
+/* Puts y, which is row(x) already, on the tape; row is one without parameters. Returns y. */
+tern_tensor *terni_unary_done(int row, tern_tensor *x, tern_tensor *y);
 /* Refuses an in-place change of t by b (or NULL) while recording: for changes that are never recorded (statistics). */
 bool terni_in_place_ok(const char *op, tern_tensor *t, tern_tensor *b);
 

@@ -19,6 +19,17 @@ TERN_API tern_tensor *tern_matmul(tern_tensor *a, tern_tensor *b);
 /* x [..., I] w [O, I] b [O] or NULL -> x w^T + b [..., O]. Grad: x, w, b. */
 TERN_API tern_tensor *tern_linear(tern_tensor *x, tern_tensor *w, tern_tensor *b);
 
+/* linear and its activation in one kernel where the backend has one: relu(x w^T + b), and gelu_tanh of it. As the two
+ * ops after one another in all else; gelu keeps its input for the gradient. Grad: x, w, b. */
+TERN_API tern_tensor *tern_linear_relu(tern_tensor *x, tern_tensor *w, tern_tensor *b);
+TERN_API tern_tensor *tern_linear_gelu_tanh(tern_tensor *x, tern_tensor *w, tern_tensor *b);
+
+/* May GPUs round the inputs of f32 products and convolutions to tf32 (10 bits of mantissa instead of 23), which their
+ * tensor cores multiply several times faster? For the whole process; false at first. Sums stay f32, other dtypes and
+ * the CPU are not touched. Returns what it was. Thread-safe. */
+TERN_API bool tern_allow_tf32(bool allow);
+TERN_API bool tern_allow_tf32_get(void);
+
 /* matmul with a fixed number of dimensions: [M, K] x [K, N]; [B, M, K] x [B, K, N]; [M, K] x [K]; [K] x [K] -> 0-dim.
  */
 TERN_API tern_tensor *tern_mm(tern_tensor *a, tern_tensor *b);

@@ -171,9 +171,8 @@ static bool run(const terni_view *a, const terni_view *b, const terni_view *bias
     return true;
 }
 
-bool terni_cpu_matmul(const terni_call *c) {
-    const terni_view *a = c->in[0], *b = c->in[1], *bias = c->in[2], *y = c->out[0];
-    if (terni_cpu_count(y) == 0) return true;
+/* y = a b + bias. */
+static bool multiply_add(const terni_view *a, const terni_view *b, const terni_view *bias, const terni_view *y) {
     const int dtype = y->dtype == TERN_F64 ? TERN_F64 : TERN_F32;
     terni_view room[4];
     scratch s[4] = {{NULL, 0}};
@@ -205,4 +204,21 @@ bool terni_cpu_matmul(const terni_call *c) {
     for (int i = 0; i < 4; i++)
         if (s[i].data) terni_cpu_host->free(s[i].data, s[i].bytes);
     return ok;
+}
+
+bool terni_cpu_matmul(const terni_call *c) {
+    const terni_matmul_opts *o = c->opts;
+    const terni_view *y = c->out[0], *z = c->n_out > 1 && c->out[1] ? c->out[1] : y;
+    if (terni_cpu_count(y) == 0) return true;
+    if (!multiply_add(c->in[0], c->in[1], c->in[2], z)) return false;
+    static const double no_parameters[3];
+    const terni_call activation = {&z, &y, 1, 1, no_parameters, 0};
+    switch (o ? o->activation : TERNI_ACTIVATION_NONE) {
+        case TERNI_ACTIVATION_RELU:
+            return terni_cpu_relu(&activation);
+        case TERNI_ACTIVATION_GELU_TANH:
+            return terni_cpu_gelu_tanh(&activation);
+        default:
+            return true;
+    }
 }

@@ -4,9 +4,18 @@
 
 #include "tern/base.h"
 
-/* matmul: in a [B..., M, K], b [B..., K, N], bias [N] or NULL; out y [B..., M, N] contiguous. Same ndim (2 to 8), batch
- *   dimensions broadcast by strides of 0. One float dtype. Any strides: unit row or column stride without a copy. K may
- * be 0. */
+typedef enum terni_activation {
+    TERNI_ACTIVATION_NONE,
+    TERNI_ACTIVATION_RELU,
+    TERNI_ACTIVATION_GELU_TANH
+} terni_activation;
+typedef struct terni_matmul_opts {
+    int activation; /* terni_activation */
+} terni_matmul_opts;
+/* matmul: in a [B..., M, K], b [B..., K, N], bias [N] or NULL; out y [B..., M, N] contiguous, and z, like y, or NULL,
+ * or no second output. opts may be NULL. y = activation(a b + bias), and z what the activation is applied to; z only
+ * with gelu. Same ndim (2 to 8), batch dimensions broadcast by strides of 0. One float dtype. Any strides: unit row or
+ *   column stride without a copy. K may be 0. */
 
 /* ---- decompositions ------------------------------------------------------------------------------------------------
  * * f32 or f64, one dtype in a call but for i32 outputs. A matrix view is [batch..., M, N]; inputs have any strides.

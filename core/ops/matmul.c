@@ -2,6 +2,11 @@
  * without copying. */
 #include "internal.h"
 
+static _Atomic bool tf32;
+
+bool tern_allow_tf32(bool allow) { return atomic_exchange(&tf32, allow); }
+bool tern_allow_tf32_get(void) { return atomic_load_explicit(&tf32, memory_order_relaxed); }
+
 static bool product_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
     (void)n;
     tern_tensor *a = in[0], *b = in[1];
@@ -76,22 +81,34 @@ tern_tensor *tern_matmul(tern_tensor *a, tern_tensor *b) {
     return y;
 }
 
-/* ---- linear: x w^T + b in one kernel
+/* ---- linear: x w^T + b in one kernel, with the activation where there is one
  * ----------------------------------------------------------------------------------- */
+
+/* With an activation, y is what the caller has allocated, and the function's output is y's input: gelu keeps it, so
+ * keep_input says whether it is wanted; else a tensor that stands for it on the tape, over y's memory. Nobody reads its
+ * values then: relu's gradient goes by y. */
+typedef struct linear_opts {
+    int activation; /* terni_activation */
+    bool keep_input;
+    tern_tensor *y;
+} linear_opts;
 
 static bool linear_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
     (void)n;
+    const linear_opts *o = tern_ctx_opts(ctx);
     tern_tensor *x = in[0], *w = in[1];
-    out[0] = terni_new(TERN_SHAPE(x->v.shape[0], w->v.shape[0]), terni_dtype(x), x->device);
+    out[0] = o->y && !o->keep_input ? tern_detach(o->y)
+                                    : terni_new(TERN_SHAPE(x->v.shape[0], w->v.shape[0]), terni_dtype(x), x->device);
     if (!out[0]) return false;
     terni_view wt = w->v;
     for (int i = 0; i < 2; i++) {
         wt.shape[i] = w->v.shape[1 - i];
         wt.strides[i] = w->v.strides[1 - i];
     }
+    const terni_matmul_opts opts = {o->activation};
     const terni_view *const views[3] = {&x->v, &wt, in[2] ? &in[2]->v : NULL};
-    const terni_view *const y = &out[0]->v;
-    return terni_run_views(TERNI_OP_matmul, x->device, views, 3, &y, 1, NULL) && tern_ctx_save(ctx, x) &&
+    const terni_view *const to[2] = {o->y ? &o->y->v : &out[0]->v, o->keep_input ? &out[0]->v : NULL};
+    return terni_run_views(TERNI_OP_matmul, x->device, views, 3, to, 2, &opts) && tern_ctx_save(ctx, x) &&
            tern_ctx_save(ctx, w);
 }
 
@@ -103,24 +120,54 @@ static bool linear_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor
     if (tern_ctx_needs(ctx, 2)) gin[2] = tern_sum(gout[0], (const int[]){0}, 1, false);
     return tern_ok();
 }
-static const tern_function linear_function = {"linear", 1, 0, linear_forward, linear_backward, NULL};
+static const tern_function linear_function = {"linear", 1, sizeof(linear_opts), linear_forward, linear_backward, NULL};
 
-tern_tensor *tern_linear(tern_tensor *x, tern_tensor *w, tern_tensor *b) {
-    if (!terni_given(x, "linear", "x") || !terni_given(w, "linear", "w")) return NULL;
+/* x [rows, I]: y = activation(x w^T + b). On the tape it is linear and then the activation's row. */
+static tern_tensor *apply_linear(tern_tensor *const *in, int activation) {
+    linear_opts o = {activation, false, NULL};
+    tern_tensor *z;
+    if (activation != TERNI_ACTIVATION_NONE) {
+        o.y = terni_new(TERN_SHAPE(in[0]->v.shape[0], in[1]->v.shape[0]), terni_dtype(in[0]), in[0]->device);
+        if (!o.y) return NULL;
+        o.keep_input = activation == TERNI_ACTIVATION_GELU_TANH && terni_recording() &&
+                       (terni_wants(in[0]) || terni_wants(in[1]) || (in[2] && terni_wants(in[2])));
+    }
+    if (!tern_apply(&linear_function, in, 3, &o, &z)) return NULL;
+    switch (activation) {
+        case TERNI_ACTIVATION_RELU:
+            return terni_unary_done(TERNI_UNARY_relu, z, o.y);
+        case TERNI_ACTIVATION_GELU_TANH:
+            return terni_unary_done(TERNI_UNARY_gelu_tanh, z, o.y);
+        default:
+            return z;
+    }
+}
+
+static tern_tensor *linear(const char *op, tern_tensor *x, tern_tensor *w, tern_tensor *b, int activation) {
+    if (!terni_given(x, op, "x") || !terni_given(w, op, "w")) return NULL;
     tern_tensor *in[3] = {x, w, b};
-    if (!terni_same_float("linear", in, 3) || !terni_same_device("linear", in, 3, NULL)) return NULL;
+    if (!terni_same_float(op, in, 3) || !terni_same_device(op, in, 3, NULL)) return NULL;
     const int n = x->v.ndim;
     if (n < 1 || w->v.ndim != 2 || x->v.shape[n - 1] != w->v.shape[1] ||
         (b && (b->v.ndim != 1 || b->v.shape[0] != w->v.shape[0])))
-        return terni_null(TERN_ERR_SHAPE, "linear: x %s, w %s, b %s: expected [..., I], [O, I] and [O]",
+        return terni_null(TERN_ERR_SHAPE, "%s: x %s, w %s, b %s: expected [..., I], [O, I] and [O]", op,
                           terni_describe(x), terni_describe(w), terni_describe(b));
     tern_shape s = terni_shape(x);
     int64_t rows = 1;
     for (int i = 0; i < n - 1; i++) rows *= s.dim[i];
     if (n != 2) in[0] = tern_reshape(x, TERN_SHAPE(rows, s.dim[n - 1]));
     s.dim[n - 1] = w->v.shape[0];
-    tern_tensor *y;
-    if (!in[0] || !terni_shape_check("linear", &s, terni_dtype(x)) || !tern_apply(&linear_function, in, 3, NULL, &y))
-        return NULL;
-    return n == 2 ? y : tern_reshape(y, s);
+    if (!in[0] || !terni_shape_check(op, &s, terni_dtype(x))) return NULL;
+    tern_tensor *y = apply_linear(in, activation);
+    return n == 2 || !y ? y : tern_reshape(y, s);
+}
+
+tern_tensor *tern_linear(tern_tensor *x, tern_tensor *w, tern_tensor *b) {
+    return linear("linear", x, w, b, TERNI_ACTIVATION_NONE);
+}
+tern_tensor *tern_linear_relu(tern_tensor *x, tern_tensor *w, tern_tensor *b) {
+    return linear("linear_relu", x, w, b, TERNI_ACTIVATION_RELU);
+}
+tern_tensor *tern_linear_gelu_tanh(tern_tensor *x, tern_tensor *w, tern_tensor *b) {
+    return linear("linear_gelu_tanh", x, w, b, TERNI_ACTIVATION_GELU_TANH);
 }

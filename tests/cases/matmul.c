@@ -69,6 +69,11 @@ static const sweep_case matmuls[] = {
     {"larger", {REAL(129, 257), REAL(257, 65)}, .loosen = 10},
     {"tall", {REAL(601, 9), REAL(9, 3)}, .loosen = 4},
     {"batch of larger", {REAL(5, 40, 70), REAL(5, 70, 30)}, .loosen = 8},
+    {"batch of rows", {REAL(4, 1, 6), REAL(6, 5)}},
+    {"batch of columns", {REAL(3, 6), REAL(4, 6, 1)}},
+    {"batches of batches", {REAL(3, 1, 4, 2, 5), REAL(1, 2, 4, 5, 2)}},
+    {"inner 1", {REAL(2, 5, 1), REAL(2, 1, 6)}},
+    {"whole tiles", {REAL(64, 16), REAL(16, 64)}, .loosen = 2},
     {"inner sizes", {REAL(2, 3), REAL(4, 5)}, .code = TERN_ERR_SHAPE, .text = "matmul: "},
     {"batches", {REAL(2, 2, 3), REAL(3, 3, 2)}, .code = TERN_ERR_SHAPE},
     {"0-dim", {SCALAR, REAL(3, 3)}, .code = TERN_ERR_SHAPE},
@@ -110,3 +115,39 @@ static const sweep_case linears[] = {
     {"dtypes", {REAL(3, 4), TYPED(TERN_F64, 5, 4), NONE}, .code = TERN_ERR_DTYPE},
 };
 SWEEP(linear, linears, call_linear, ref_linear, 0, 4)
+
+/* ---- linear with its activation. Away from relu's corner, as differences are taken there.
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static tern_tensor *call_linear_relu(tern_tensor *const *in, const sweep_case *c) {
+    (void)c;
+    return tern_linear_relu(in[0], in[1], in[2]);
+}
+static tern_tensor *call_linear_gelu_tanh(tern_tensor *const *in, const sweep_case *c) {
+    (void)c;
+    return tern_linear_gelu_tanh(in[0], in[1], in[2]);
+}
+
+static void ref_linear_relu(const array *in, const sweep_case *c, array *out) {
+    ref_linear(in, c, out);
+    for (int64_t i = 0; i < out->n; i++) out->v[i] = out->v[i] > 0 ? out->v[i] : 0;
+}
+static void ref_linear_gelu_tanh(const array *in, const sweep_case *c, array *out) {
+    ref_linear(in, c, out);
+    for (int64_t i = 0; i < out->n; i++) {
+        const double x = out->v[i];
+        out->v[i] = 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    }
+}
+
+#define ACTIVATED_CASES                                                                                  \
+    {"2-dim", {REAL(3, 4), REAL(5, 4), REAL(5)}},                                                        \
+        {"whole 8", {REAL(3, 4), REAL(8, 4), REAL(8)}}, /* the second output is fused */                 \
+        {"no bias", {REAL(3, 4), REAL(8, 4), NONE}}, {"1-dim", {REAL(4), REAL(5, 4), REAL(5)}},          \
+        {"3-dim", {REAL(2, 3, 4), REAL(16, 4), REAL(16)}}, {"empty", {REAL(0, 4), REAL(5, 4), REAL(5)}}, \
+        {"inner 0", {REAL(3, 0), REAL(8, 0), RANGE(0.5, 1, 8)}},                                         \
+        {"inner sizes", {REAL(3, 4), REAL(5, 3), REAL(5)}, .code = TERN_ERR_SHAPE, .text = "linear_"},   \
+        {"dtypes", {REAL(3, 4), TYPED(TERN_F64, 5, 4), NONE}, .code = TERN_ERR_DTYPE},
+static const sweep_case activated[] = {ACTIVATED_CASES};
+SWEEP(linear_relu, activated, call_linear_relu, ref_linear_relu, 0, 4)
+SWEEP(linear_gelu_tanh, activated, call_linear_gelu_tanh, ref_linear_gelu_tanh, 0, 4)

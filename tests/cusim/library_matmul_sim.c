@@ -1,0 +1,86 @@
+/* The library of matrix products over the simulation: does what a plan says, matrix by matrix in column-major order,
+ * and refuses what the real one refuses, so that a plan that is wrong shows in the results or as an error. */
+#include <string.h>
+
+#include "half.h"
+#include "matmul.h"
+#include "special.h"
+
+static double load(const void *p, int dtype, int64_t i) {
+    switch (dtype) {
+        case TERN_F64:
+            return ((const double *)p)[i];
+        case TERN_F32:
+            return (double)((const float *)p)[i];
+        case TERN_F16:
+            return (double)terni_f16_to(((const uint16_t *)p)[i]);
+        default:
+            return (double)terni_bf16_to(((const uint16_t *)p)[i]);
+    }
+}
+
+static void store(void *p, int dtype, int64_t i, double v) {
+    switch (dtype) {
+        case TERN_F64:
+            ((double *)p)[i] = v;
+            break;
+        case TERN_F32:
+            ((float *)p)[i] = (float)v;
+            break;
+        case TERN_F16:
+            ((uint16_t *)p)[i] = terni_f16_from(v);
+            break;
+        default:
+            ((uint16_t *)p)[i] = terni_bf16_from(v);
+    }
+}
+
+static bool usable(void) { return true; }
+
+static bool aligned(const void *p, int32_t bytes) { return (uintptr_t)p % (uintptr_t)bytes == 0; }
+
+/* What the real library calls an invalid value. */
+static bool valid(const terni_matmul_plan *p, const terni_matmul_data *data) {
+    const bool sizes = p->m > 0 && p->n > 0 && p->k > 0 && p->m <= INT32_MAX && p->n <= INT32_MAX && p->k <= INT32_MAX;
+    const bool leads = p->lda >= (p->ta ? p->k : p->m) && p->ldb >= (p->tb ? p->n : p->k) && p->ldd >= p->m;
+    const bool strides = p->batch == 1 || (p->stride_a >= 0 && p->stride_b >= 0 && p->stride_d >= p->ldd * p->n);
+    const bool aux = !(p->epilogue & TERNI_EPILOGUE_AUX) || (p->ldd % 8 == 0 && p->stride_d % 8 == 0 && data->aux);
+    const bool bias = !(p->epilogue & TERNI_EPILOGUE_BIAS) == !data->bias;
+    return sizes && leads && strides && aux && bias && p->batch > 0 && aligned(data->d, p->align_d) &&
+           aligned(data->bias, p->align_bias) && aligned(data->aux, p->align_aux);
+}
+
+/* Epilogues are for f32, f16 and bf16. */
+static bool choose(const terni_matmul_plan *p, const terni_matmul_data *data, size_t workspace, terni_matmul_way *way) {
+    if (!valid(p, data)) return terni_cuda_fail(TERN_ERR_INTERNAL, "matmul: the library is given an invalid plan");
+    way->possible = p->dtype != TERN_F64 || p->epilogue == 0;
+    way->workspace = workspace < 4096 ? workspace : 4096;
+    return true;
+}
+
+static void product(const terni_matmul_plan *p, const terni_matmul_data *data, int64_t a0, int64_t b0, int64_t d0) {
+    for (int64_t j = 0; j < p->n; j++)
+        for (int64_t i = 0; i < p->m; i++) {
+            double sum = 0;
+            for (int64_t l = 0; l < p->k; l++)
+                sum += load(data->a, p->dtype, a0 + (p->ta ? l + i * p->lda : i + l * p->lda)) *
+                       load(data->b, p->dtype, b0 + (p->tb ? j + l * p->ldb : l + j * p->ldb));
+            if (p->epilogue & TERNI_EPILOGUE_BIAS) sum += load(data->bias, p->dtype, i);
+            if (p->epilogue & TERNI_EPILOGUE_AUX) store(data->aux, p->dtype, d0 + i + j * p->ldd, sum);
+            if (p->epilogue & TERNI_EPILOGUE_RELU && sum < 0) sum = 0;
+            if (p->epilogue & TERNI_EPILOGUE_GELU) sum = terni_gelu_tanh(sum);
+            store(data->d, p->dtype, d0 + i + j * p->ldd, sum);
+        }
+}
+
+static bool run(terni_cuda_device *d, const terni_matmul_plan *p, const terni_matmul_way *way,
+                const terni_matmul_data *data, void *workspace) {
+    if (!way->possible || !valid(p, data) || !aligned(data->a, p->align_a) || !aligned(data->b, p->align_b))
+        return terni_cuda_fail(TERN_ERR_INTERNAL, "matmul: the library is run with other data than planned");
+    if (way->workspace) memset(workspace, 0x7F, way->workspace);
+    (void)d;
+    for (int64_t i = 0; i < p->batch; i++) product(p, data, i * p->stride_a, i * p->stride_b, i * p->stride_d);
+    return true;
+}
+
+const terni_matmul_library terni_cuda_matmul_library = {usable, choose, run};
