@@ -122,6 +122,7 @@ static bool problem_of(const call *c, int device, terni_conv_problem *p) {
     memset(p, 0, sizeof *p);
     p->kind = (int32_t)c->kind;
     p->dtype = c->x->dtype;
+    p->tf32 = p->dtype == TERN_F32 && terni_cuda_host->allow_tf32();
     p->device = device;
     p->axes = 3 - skip;
     p->accumulate = c->b != NULL;
