@@ -51,7 +51,7 @@ programs() {
     done
 }
 programs examples "$build"/examples/digits "$build"/examples/mnist
-programs tests "$build"/tests/test-* "$build"/tests/tsan_* "$build"/tests/libempty-blas.so
+programs tests "$build"/tests/test-* "$build"/tests/tsan_* "$build"/tests/lib*.so
 programs benchmarks "$build"/benchmarks/bench-*
 for f in tests/examples.sh tests/cpu tests/gpu benchmarks/ops.py benchmarks/gpu; do
     [ ! -e "$source/$f" ] || cp -p "$source/$f" "$stage/$f"
@@ -108,7 +108,7 @@ find "$stage" -type f | while read -r f; do
     "$libs"/*) rpath="\$ORIGIN/.." ;;
     *) rpath="\$ORIGIN/../$libs" ;;
     esac
-    [ "$folder" != tests ] || rpath="$rpath:\$ORIGIN" # libempty-blas.so
+    [ "$folder" != tests ] || rpath="$rpath:\$ORIGIN" # libraries made for tests
     patchelf --set-rpath "$rpath" "$f"
 done
 

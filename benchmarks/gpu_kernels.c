@@ -89,6 +89,7 @@ static void job_close(job *j) {
 static bool job_open(job *j, const bench_row *r, bool both, double seconds) {
     *j = (job){.r = r, .both = both, .scope = tern_scope_push(), .calls = 1};
     tern_seed(1);
+    tern_allow_tf32(r->tf32);
     for (int i = 0; i < BENCH_INPUTS && r->in[i].dim[0]; i++) {
         j->in[i] = input_new(r, &r->in[i]);
         j->n++;
@@ -142,8 +143,9 @@ static void list(void) {
         const double bytes = numel * (double)tern_dtype_size(dtype_of(r, &r->in[0]));
         const double flops = r->flops ? r->flops(dims) : 0;
         const bool is_flops = r->kind == BENCH_FLOPS;
-        printf("%s\t%s\t%s\t%s\t%.17g\t%.17g\t%s", r->name, r->group, kinds[r->kind], tern_dtype_name(r->dtype),
-               is_flops ? flops : r->moves * bytes, is_flops ? r->flops_both * flops : r->moves_both * bytes, r->torch);
+        printf("%s\t%s\t%s\t%s\t%.17g\t%.17g\t%s", r->name, r->group, kinds[r->kind],
+               r->tf32 ? "tf32" : tern_dtype_name(r->dtype), is_flops ? flops : r->moves * bytes,
+               is_flops ? r->flops_both * flops : r->moves_both * bytes, r->torch);
         for (int k = 0; k < BENCH_INPUTS && r->in[k].dim[0]; k++) {
             const bench_input *in = &r->in[k];
             printf("\t%s %lld %.17g %d", tern_dtype_name(dtype_of(r, in)), (long long)size_of(in->below),

@@ -100,6 +100,16 @@ static double causal_flops(int64_t d[BENCH_INPUTS][BENCH_DIMS]) { return attenti
 #define SQUARE(n, type)                                                                                  \
     COMPUTES(matmul_##n, type, "matmul", matmul, "torch.matmul(a, b)", matmul_flops, 0, {.dim = {n, n}}, \
              {.dim = {n, n}})
+#define SQUARE_TF32(n)                         \
+    {.name = "matmul_" #n "_tf32",             \
+     .group = "matmul",                        \
+     .kind = BENCH_FLOPS,                      \
+     .dtype = TERN_F32,                        \
+     .tf32 = true,                             \
+     .torch = "torch.matmul(a, b)",            \
+     .in = {{.dim = {n, n}}, {.dim = {n, n}}}, \
+     .call = call_matmul,                      \
+     .flops = matmul_flops},
 #define CONV(what, call_name, expression, flops_fn, c, o, hw, k)                                       \
     COMPUTES(conv_##what, bf16, "conv", call_name, expression, flops_fn, 3, {.dim = {256, c, hw, hw}}, \
              {.dim = {o, c, k, k}, .scale = 0.05})

@@ -28,6 +28,7 @@ typedef struct bench_row {
     const char *name, *group;
     bench_kind kind;
     tern_dtype dtype;
+    bool tf32;         /* f32 products may round their inputs to tf32, here and there */
     const char *torch; /* an expression of the inputs a, b, c, d; or what benchmarks/gpu has under this name */
     bench_input in[BENCH_INPUTS];
     tern_tensor *(*call)(tern_tensor *const *in);
