@@ -64,7 +64,7 @@ static inline terni_matrices terni_matrices_of(const terni_view *v, int matrix_d
 
 /* The same matrices from row r and column c on. */
 template <class T>
-terni_matrices terni_from(terni_matrices m, int64_t r, int64_t c) {
+static terni_matrices terni_from(terni_matrices m, int64_t r, int64_t c) {
     m.data = static_cast<T *>(m.data) + r * m.rs + c * m.cs;
     return m;
 }
@@ -175,7 +175,7 @@ __global__ void __launch_bounds__(TERNI_TILE *TERNI_TILE) terni_update(terni_upd
 }
 
 template <class T>
-bool terni_run_update(terni_cuda_device *d, const terni_update_job &j) {
+static bool terni_run_update(terni_cuda_device *d, const terni_update_job &j) {
     if (j.m == 0 || j.n == 0 || j.count == 0) return true;
     const int64_t tiles = (j.m + TERNI_TILE - 1) / TERNI_TILE * ((j.n + TERNI_TILE - 1) / TERNI_TILE);
     if (tiles > TERNI_WALK_MAX)
@@ -186,8 +186,8 @@ bool terni_run_update(terni_cuda_device *d, const terni_update_job &j) {
 }
 
 template <class T>
-bool terni_run_solve_panel(terni_cuda_device *d, uint32_t count, const terni_matrices &a, const terni_matrices &x,
-                           int nb, int64_t columns, bool upper, bool unit) {
+static bool terni_run_solve_panel(terni_cuda_device *d, uint32_t count, const terni_matrices &a,
+                                  const terni_matrices &x, int nb, int64_t columns, bool upper, bool unit) {
     if (columns == 0 || count == 0) return true;
     return TERNI_LAUNCH(d, dim3(terni_blocks(columns, TERNI_COLUMNS), count < 65535 ? count : 65535), TERNI_COLUMNS, 0,
                         (terni_solve_panel<T>), count, a, x, nb, columns, upper, unit);
@@ -195,8 +195,8 @@ bool terni_run_solve_panel(terni_cuda_device *d, uint32_t count, const terni_mat
 
 /* a y = x in place of x [N, columns]; a's other triangle is not read. */
 template <class T>
-bool terni_run_triangular(terni_cuda_device *d, uint32_t count, const terni_matrices &a, const terni_matrices &x,
-                          int64_t n, int64_t columns, bool upper, bool unit) {
+static bool terni_run_triangular(terni_cuda_device *d, uint32_t count, const terni_matrices &a, const terni_matrices &x,
+                                 int64_t n, int64_t columns, bool upper, bool unit) {
     const int64_t panels = (n + TERNI_PANEL - 1) / TERNI_PANEL;
     for (int64_t p = 0; p < panels; p++) {
         const int64_t k = (upper ? panels - 1 - p : p) * TERNI_PANEL;
@@ -249,7 +249,8 @@ struct terni_largest { /* NaN is larger */
 
 /* Columns first to end of w: w -= tau v v^T w, over rows k to m; v is 1 at row k and x below. */
 template <class T>
-__device__ void terni_reflect(T *w, const T *x, T tau, int64_t k, int64_t m, int64_t first, int64_t end, int lanes) {
+static __device__ void terni_reflect(T *w, const T *x, T tau, int64_t k, int64_t m, int64_t first, int64_t end,
+                                     int lanes) {
     const terni_groups g = terni_group(lanes);
     for (int64_t base = first; base < end; base += g.n) {
         const int64_t c = base + g.mine;
@@ -264,7 +265,7 @@ __device__ void terni_reflect(T *w, const T *x, T tau, int64_t k, int64_t m, int
 
 /* w [m, n], m >= n, becomes r on and above the diagonal and the reflections below, tau [n]. scratch: 32 elements. */
 template <class T>
-__device__ void terni_geqrf(T *w, T *tau, int64_t m, int64_t n, int lanes, T *scratch) {
+static __device__ void terni_geqrf(T *w, T *tau, int64_t m, int64_t n, int lanes, T *scratch) {
     const int tid = threadIdx.x, threads = blockDim.x;
     for (int64_t k = 0; k < n; k++) {
         T *x = w + k * m, most = 0, sum = 0;
@@ -285,7 +286,7 @@ __device__ void terni_geqrf(T *w, T *tau, int64_t m, int64_t n, int lanes, T *sc
 
 /* The first c columns of the orthogonal matrix, in place of the n reflections. */
 template <class T>
-__device__ void terni_orgqr(T *w, const T *tau, int64_t m, int64_t n, int64_t c, int lanes) {
+static __device__ void terni_orgqr(T *w, const T *tau, int64_t m, int64_t n, int64_t c, int lanes) {
     const int tid = threadIdx.x, threads = blockDim.x;
     for (int64_t e = n * m + tid; e < c * m; e += threads) w[e] = e / m == e % m ? 1 : 0;
     __syncthreads();
