@@ -7,6 +7,8 @@
 #define TERNI_BACKEND_H
 
 #include "tern/base.h"
+#include "tern/device.h"
+#include "tern/memory.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,6 +44,8 @@ typedef bool (*terni_kernel)(const terni_call *call);
 typedef struct terni_host {
     void *(*alloc)(size_t bytes); /* through the memory door, 64-byte aligned; NULL after recording the error */
     void (*free)(void *p, size_t bytes);
+    void *(*alloc_quiet)(size_t bytes); /* the same, but NULL records no error */
+    void (*free_quiet)(void *p, size_t bytes);
     bool (*fail)(tern_code code, const char *file, int line, const char *format, ...)
         TERN_PRINTF(4, 5); /* returns false */
     /* The public function that the kernel's op is part of, a string that stays; NULL if it is the op itself. fail says
@@ -92,6 +96,47 @@ enum {
     TERNI_OP_COUNT
 };
 
+/* ---- devices that work while the host goes on ------------------------------------------------------------------ *
+ * Every thread has a current stream on each device, at first the device's own, which all threads share; what a thread
+ * asks for is queued there. Streams and events are the backend's objects; NULL for a stream is the thread's current
+ * one. Functions return false after host->fail, unless they are void. */
+typedef struct terni_runtime {
+    bool (*properties)(int device, tern_device_properties *p);
+    bool (*cache)(int device, tern_memory_cache_stats *stats);
+    void (*reset_peak)(int device);
+
+    bool (*stream_new)(int device, void **stream);
+    void (*stream_free)(int device, void *stream); /* no thread has it current; its work may go on */
+    bool (*stream_use)(int device, void *stream);  /* by the calling thread; NULL: the device's own */
+    bool (*stream_wait)(int device, void *stream);
+    bool (*stream_done)(int device, void *stream, bool *done);
+    bool (*stream_after)(int device, void *stream, void *event);
+    bool (*event_new)(int device, void **event);
+    void (*event_free)(int device, void *event);
+    bool (*event_record)(int device, void *event, void *stream);
+    bool (*event_done)(int device, void *event, bool *done);
+    bool (*event_wait)(int device, void *event);
+    bool (*event_elapsed)(int device, void *from, void *to, double *ms);
+
+    /* Host memory that devices copy to and from by themselves; 64-byte aligned or better. */
+    bool (*pinned_alloc)(size_t bytes, void **data);
+    void (*pinned_free)(void *data); /* queued copies may still use it */
+    /* Queued on the current stream. host, if not NULL, is the pinned memory that src (dst) lies in; plain memory is
+     * done with on return. */
+    bool (*upload)(int device, void *dst, const void *src, size_t bytes, void *host);
+    bool (*download)(int device, void *dst, const void *src, size_t bytes, void *host);
+    /* From one device of this kind to another: after what both current streams hold, before what comes there later. */
+    bool (*copy_between)(int to, void *dst, int from, const void *src, size_t bytes);
+    /* The memory that data points into is used on stream besides its own. */
+    bool (*used_on)(int device, const void *data, void *stream);
+
+    /* Around every kernel; leave follows where enter gave true. */
+    bool (*enter)(const char *name, const terni_call *call);
+    void (*leave)(void);
+    void (*range_push)(const char *name);
+    void (*range_pop)(void);
+} terni_runtime;
+
 /* ---- the table ------------------------------------------------------------------------------------------------ */
 
 typedef struct terni_backend {
@@ -109,10 +154,11 @@ typedef struct terni_backend {
     bool (*alloc)(int device, size_t bytes, void **data);
     void (*free)(int device, void *data, size_t bytes);
     void (*trim)(int device);
-    /* Between plain host memory and the device; both wait until done. */
+    /* Between host memory and the device; both return when the host's memory is done with. */
     bool (*upload)(int device, void *dst, const void *src, size_t bytes);
     bool (*download)(int device, void *dst, const void *src, size_t bytes);
     bool (*sync)(int device);
+    const terni_runtime *runtime; /* NULL: everything is done when a call returns */
 
     /* Elementwise. All views of a call have the same shape (broadcast inputs have strides of 0).
      *   unary        in x               out y        opts: double[3], p, q and r, for rows with parameters

@@ -28,6 +28,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const terni_host host = {
     .alloc = terni_alloc,
     .free = terni_free,
+    .alloc_quiet = terni_alloc_quiet,
+    .free_quiet = terni_free_quiet,
     .fail = terni_fail_at,
     .caller = terni_caller,
     .allow_tf32 = tern_allow_tf32_get,
@@ -172,6 +174,18 @@ void terni_backends_trim(void) {
     }
 }
 
+void terni_backends_reset_peak(void) {
+    for (int t = 0; t < TERN_DEVICE_TYPE_COUNT; t++) {
+        const terni_backend *b = atomic_load_explicit(&slots[t].table, memory_order_acquire);
+        for (int i = 0; b && b->runtime && i < slots[t].devices; i++) b->runtime->reset_peak(i);
+    }
+}
+
+int tern_device_count(tern_device_type type) {
+    const int t = (int)type;
+    return find(t) ? slots[t].devices : 0;
+}
+
 /* ---- calls
  * -------------------------------------------------------------------------------------------------------------- */
 
@@ -182,6 +196,14 @@ static const char *const op_names[] = {
 
 const char *terni_op_name(int op) { return op >= 0 && op < TERNI_OP_COUNT ? op_names[op] : "?"; }
 
+bool terni_call_kernel(const terni_backend *b, terni_kernel k, const char *name, const terni_call *call) {
+    if (!b->runtime) return k(call);
+    if (!b->runtime->enter(name, call)) return false;
+    const bool ok = k(call);
+    b->runtime->leave();
+    return ok;
+}
+
 bool terni_run_views(int op, tern_device d, const terni_view *const *in, int n_in, const terni_view *const *out,
                      int n_out, const void *opts) {
     const terni_backend *b = terni_backend_of(d);
@@ -190,7 +212,7 @@ bool terni_run_views(int op, tern_device d, const terni_view *const *in, int n_i
         return terni_fail(TERN_ERR_UNSUPPORTED, "%s: the %s backend of this build has no such kernel", op_names[op],
                           b->name);
     const terni_call call = {in, out, n_in, n_out, opts, d.index};
-    return b->op[op](&call);
+    return terni_call_kernel(b, b->op[op], op_names[op], &call);
 }
 
 bool terni_same_device(const char *op, tern_tensor *const *t, int n, tern_device *out) {

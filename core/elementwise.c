@@ -73,8 +73,9 @@ static const bits_row bits_rows[] = {
 static bool call_kernel(terni_kernel k, const char *name, const terni_view *const *in, int n, const terni_view *out,
                         const void *opts, tern_device d) {
     if (!k) return terni_fail(TERN_ERR_UNSUPPORTED, "%s: this backend has no such kernel", name);
+    const terni_backend *b = terni_backend_of(d);
     const terni_call call = {in, &out, n, 1, opts, d.index};
-    return k(&call);
+    return b && terni_call_kernel(b, k, name, &call);
 }
 
 /* ---- unary

@@ -43,6 +43,7 @@ typedef struct terni_storage {
     void (*drop)(void *user); /* foreign memory; else NULL */
     void *user;
     bool foreign;
+    bool pinned;    /* on the CPU; data is the CUDA backend's */
     bool inference; /* made in inference mode: never saved, versions not counted */
 } terni_storage;
 
@@ -79,6 +80,8 @@ static inline tern_dtype terni_dtype(const tern_tensor *t) { return (tern_dtype)
 
 /* A new contiguous tensor in the current scope; the shape was checked. */
 tern_tensor *terni_new(tern_shape shape, tern_dtype dtype, tern_device device);
+/* The same on the CPU in pinned memory, if there is a backend that uses it. */
+tern_tensor *terni_new_pinned(tern_shape shape, tern_dtype dtype);
 /* A view of t's storage: shape, strides (elements), first element `offset` elements after t's first. Not recorded. */
 tern_tensor *terni_alias(tern_tensor *t, tern_shape shape, const int64_t *strides, int64_t offset);
 /* t if contiguous, else a contiguous copy; not recorded: for the inside of forward and kernels' callers. */
@@ -105,8 +108,11 @@ bool terni_run(int op, tern_tensor *const *in, int n_in, tern_tensor *const *out
 bool terni_run_views(int op, tern_device d, const terni_view *const *in, int n_in, const terni_view *const *out,
                      int n_out, const void *opts);
 const char *terni_op_name(int op);
-/* Gives the loaded backends' caches back. */
+/* Calls kernel k of backend b; name is the op's, for profilers. */
+bool terni_call_kernel(const terni_backend *b, terni_kernel k, const char *name, const terni_call *call);
+/* Gives the loaded backends' caches back; sets their peaks to what is live now. */
 void terni_backends_trim(void);
+void terni_backends_reset_peak(void);
 /* The common device of tensors a .. (NULL entries skipped); records TERN_ERR_DEVICE, naming op, and gives false if they
  * differ. */
 bool terni_same_device(const char *op, tern_tensor *const *t, int n, tern_device *out);

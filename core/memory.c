@@ -4,9 +4,11 @@
 #include "tern/memory.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tern/device.h"
 #include "thread.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -24,7 +26,25 @@ typedef struct counters {
     _Atomic int64_t live, peak, allocations;
 } counters;
 
-static counters host_counters, device_counters[TERN_DEVICE_TYPE_COUNT];
+enum { DEVICES = 64, MARKS = 32 };
+
+static counters host_counters, cpu_counters, cuda_counters[DEVICES];
+
+static counters *counters_of(tern_device d) {
+    if (d.type == TERN_CPU) return d.index == 0 ? &cpu_counters : NULL;
+    return d.type == TERN_CUDA && d.index >= 0 && d.index < DEVICES ? &cuda_counters[d.index] : NULL;
+}
+
+/* Open marks: each keeps the peak of its own time. */
+typedef struct mark {
+    atomic_bool taken;
+    _Atomic(counters *) of; /* NULL: not open */
+    int64_t live, allocations;
+    _Atomic int64_t peak;
+} mark;
+static mark marks[MARKS];
+static atomic_int open_marks;
+
 static _Atomic int64_t fail_at, requests; /* fail_at 0: off */
 
 static bool request_denied(void) {
@@ -39,13 +59,20 @@ void tern_memory_fail_at(int64_t n) {
 
 int64_t tern_memory_requests(void) { return atomic_load(&requests); }
 
+static void raise_to(_Atomic int64_t *peak, int64_t live) {
+    int64_t p = atomic_load_explicit(peak, memory_order_relaxed);
+    while (live > p &&
+           !atomic_compare_exchange_weak_explicit(peak, &p, live, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
 static void count(counters *c, int64_t bytes) {
     const int64_t live = atomic_fetch_add_explicit(&c->live, bytes, memory_order_relaxed) + bytes;
     if (bytes <= 0) return;
-    int64_t peak = atomic_load_explicit(&c->peak, memory_order_relaxed);
-    while (live > peak &&
-           !atomic_compare_exchange_weak_explicit(&c->peak, &peak, live, memory_order_relaxed, memory_order_relaxed)) {
-    }
+    raise_to(&c->peak, live);
+    if (atomic_load_explicit(&open_marks, memory_order_relaxed) == 0) return;
+    for (int i = 0; i < MARKS; i++)
+        if (atomic_load_explicit(&marks[i].of, memory_order_acquire) == c) raise_to(&marks[i].peak, live);
 }
 
 /* Outside the counters and the switch: texts of errors, also of those about memory. */
@@ -130,8 +157,9 @@ static _Atomic int64_t damaged;
 
 bool tern_memory_guard(void) {
     if (atomic_load(&host_counters.allocations)) return false;
-    for (int i = 0; i < TERN_DEVICE_TYPE_COUNT; i++)
-        if (atomic_load(&device_counters[i].allocations)) return false;
+    if (atomic_load(&cpu_counters.allocations)) return false;
+    for (int i = 0; i < DEVICES; i++)
+        if (atomic_load(&cuda_counters[i].allocations)) return false;
     atomic_store(&guarding, true);
     return true;
 }
@@ -272,7 +300,7 @@ bool terni_memory_request(tern_device d, size_t bytes) {
 }
 
 void terni_memory_account(tern_device d, int64_t bytes) {
-    counters *c = &device_counters[d.type];
+    counters *c = counters_of(d); /* storage is made for devices that are there */
     count(c, bytes);
     if (bytes > 0) atomic_fetch_add_explicit(&c->allocations, 1, memory_order_relaxed);
 }
@@ -285,16 +313,86 @@ static tern_memory_stats stats(counters *c) {
 }
 
 tern_memory_stats tern_memory_device(tern_device device) {
-    if (device.type < 0 || device.type >= TERN_DEVICE_TYPE_COUNT) return (tern_memory_stats){0};
-    return stats(&device_counters[device.type]);
+    counters *c = counters_of(device);
+    return c ? stats(c) : (tern_memory_stats){0};
 }
 
 tern_memory_stats tern_memory_host(void) { return stats(&host_counters); }
 
+static void reset(counters *c) { atomic_store(&c->peak, atomic_load(&c->live)); }
+
 void tern_memory_reset_peak(void) {
-    atomic_store(&host_counters.peak, atomic_load(&host_counters.live));
-    for (int i = 0; i < TERN_DEVICE_TYPE_COUNT; i++)
-        atomic_store(&device_counters[i].peak, atomic_load(&device_counters[i].live));
+    reset(&host_counters);
+    reset(&cpu_counters);
+    for (int i = 0; i < DEVICES; i++) reset(&cuda_counters[i]);
+    terni_backends_reset_peak();
+}
+
+int tern_memory_mark(tern_device device) {
+    if (!tern_ok()) return -1;
+    counters *c = terni_backend_of(device) ? counters_of(device) : NULL;
+    if (!c) return -1;
+    for (int i = 0; i < MARKS; i++) {
+        mark *m = &marks[i];
+        bool taken = false;
+        if (!atomic_compare_exchange_strong(&m->taken, &taken, true)) continue;
+        m->live = atomic_load(&c->live);
+        m->allocations = atomic_load(&c->allocations);
+        atomic_store(&m->peak, m->live);
+        atomic_fetch_add(&open_marks, 1);
+        atomic_store_explicit(&m->of, c, memory_order_release);
+        return i;
+    }
+    terni_fail(TERN_ERR_MEMORY, "memory_mark: %d marks are open; tern_memory_since ends one", MARKS);
+    return -1;
+}
+
+tern_memory_stats tern_memory_since(int mark_number) {
+    mark *m = mark_number >= 0 && mark_number < MARKS ? &marks[mark_number] : NULL;
+    counters *c = m ? atomic_exchange(&m->of, NULL) : NULL;
+    if (!c) {
+        if (tern_ok()) terni_fail(TERN_ERR_ARGUMENT, "memory_since: %d is no open mark", mark_number);
+        return (tern_memory_stats){0};
+    }
+    atomic_fetch_sub(&open_marks, 1);
+    const tern_memory_stats s = {atomic_load(&c->live) - m->live, atomic_load(&m->peak) - m->live,
+                                 atomic_load(&c->allocations) - m->allocations};
+    atomic_store(&m->taken, false);
+    return s;
+}
+
+bool tern_memory_cache(tern_device device, tern_memory_cache_stats *out) {
+    if (!terni_given(out, "memory_cache", "stats")) return false;
+    *out = (tern_memory_cache_stats){0};
+    const terni_backend *b = terni_backend_of(device);
+    if (!b) return false;
+    if (b->runtime) return b->runtime->cache(device.index, out);
+    const tern_memory_stats s = stats(counters_of(device));
+    pthread_mutex_lock(&cache_lock);
+    *out = (tern_memory_cache_stats){
+        .live = s.live, .live_peak = s.peak, .reserved = s.live + (int64_t)cache.bytes, .allocations = s.allocations};
+    pthread_mutex_unlock(&cache_lock);
+    return true;
+}
+
+const char *tern_memory_summary(tern_device device, char *buf, size_t size) {
+    char name[32];
+    tern_memory_cache_stats c;
+    tern_device_properties p;
+    if (size) buf[0] = 0;
+    if (!tern_memory_cache(device, &c) || !tern_device_properties_get(device, &p)) return buf;
+    const tern_memory_stats t = tern_memory_device(device);
+    const double mib = 1.0 / (1 << 20);
+    snprintf(buf, size,
+             "%s (%s): %.1f of %.1f MiB available\n"
+             "  tensors   %10.1f MiB live, %.1f at most, %lld allocations\n"
+             "  blocks    %10.1f MiB live, %.1f at most, %lld handed out, %lld given back\n"
+             "  reserved  %10.1f MiB, %.1f at most, in %lld segments; emptied %lld times to serve a request\n",
+             tern_device_name(device, name, sizeof name), p.name, (double)p.available * mib, (double)p.memory * mib,
+             (double)t.live * mib, (double)t.peak * mib, (long long)t.allocations, (double)c.live * mib,
+             (double)c.live_peak * mib, (long long)c.allocations, (long long)c.frees, (double)c.reserved * mib,
+             (double)c.reserved_peak * mib, (long long)c.segments, (long long)c.retries);
+    return buf;
 }
 
 void terni_memory_thread_exit(void) {

@@ -14,11 +14,32 @@ typedef struct tern_memory_stats {
     int64_t allocations; /* successful requests since the start */
 } tern_memory_stats;
 
+typedef struct tern_memory_cache_stats {
+    int64_t live, live_peak;         /* bytes handed out, rounded up, scratch memory of kernels included */
+    int64_t reserved, reserved_peak; /* bytes had from the driver */
+    int64_t allocations, frees;      /* blocks handed out and given back since the start */
+    int64_t segments;                /* pieces had from the driver now */
+    int64_t retries;                 /* how often the cache had to be emptied to serve a request */
+} tern_memory_cache_stats;
+
 /* Counters of the tensors' data on a device, summed over threads. Thread-safe. */
 TERN_API tern_memory_stats tern_memory_device(tern_device device);
 /* Counters of the library's own bookkeeping on the host (tensor heads, tape nodes, modules, file buffers). Thread-safe.
  */
 TERN_API tern_memory_stats tern_memory_host(void);
+/* Notes the tensors' data that is live on the device now, to learn later how much a part of the program needed above
+ * that, whatever other marks there are and on whatever threads. Returns the mark, for one tern_memory_since; -1 after
+ * an error: TERN_ERR_DEVICE, or TERN_ERR_MEMORY if 32 marks are open. Thread-safe. */
+TERN_API int tern_memory_mark(tern_device device);
+/* What was had since the mark, which ends: live, bytes more than then (less: negative); peak, the most that there was
+ * above what was live then; allocations. All 0 if mark is none, also after a TERN_ERR_ARGUMENT. Thread-safe. */
+TERN_API tern_memory_stats tern_memory_since(int mark);
+/* The cache between tensors and the device's memory. On the CPU live, live_peak and allocations are the tensors',
+ * reserved is live and what the cache holds, the rest is 0. Errors: TERN_ERR_DEVICE. Thread-safe. */
+TERN_API bool tern_memory_cache(tern_device device, tern_memory_cache_stats *stats);
+/* Writes lines that tell of the device's memory, for people, into buf, cut to size. Returns buf; "" after an error.
+ * Thread-safe. */
+TERN_API const char *tern_memory_summary(tern_device device, char *buf, size_t size);
 /* Sets every peak to what is live now. Thread-safe. */
 TERN_API void tern_memory_reset_peak(void);
 /* Gives the calling thread's free lists and the devices' caches back to the system. Thread-safe. */

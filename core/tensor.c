@@ -40,6 +40,28 @@ static terni_storage *storage_new(tern_device device, size_t bytes) {
     return s;
 }
 
+static const terni_runtime *pinning(void) {
+    if (!tern_device_available(tern_cuda(0))) return NULL;
+    const terni_backend *b = terni_backend_of(tern_cuda(0));
+    return b ? b->runtime : NULL;
+}
+
+static terni_storage *pinned_storage_new(const terni_runtime *r, size_t bytes) {
+    terni_storage *s = terni_alloc(HEAD);
+    if (!s) return NULL;
+    memset(s, 0, sizeof *s);
+    if (bytes && (!terni_memory_request(tern_cpu(), bytes) || !r->pinned_alloc(bytes, &s->data))) {
+        terni_free(s, HEAD);
+        return NULL;
+    }
+    atomic_init(&s->refs, 1);
+    s->bytes = bytes;
+    s->pinned = true;
+    s->inference = terni_self.off & TERNI_OFF_INFERENCE;
+    terni_memory_account(tern_cpu(), (int64_t)bytes);
+    return s;
+}
+
 static void storage_release(terni_storage *s) {
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
     if (s->foreign) {
@@ -48,6 +70,12 @@ static void storage_release(terni_storage *s) {
         return;
     }
     terni_memory_account(s->device, -(int64_t)s->bytes);
+    if (s->pinned) {
+        const terni_runtime *r = pinning();
+        if (s->data && r) r->pinned_free(s->data);
+        terni_free(s, HEAD);
+        return;
+    }
     if (s->device.type == TERN_CPU) {
         terni_free_quiet(s, HEAD + s->bytes);
         return;
@@ -97,6 +125,13 @@ tern_tensor *terni_new(tern_shape shape, tern_dtype dtype, tern_device device) {
     const int64_t n = terni_shape_numel(&shape);
     if (n < 0) return terni_null(TERN_ERR_INTERNAL, "memory: shape %s was not checked", terni_shape_str(shape));
     terni_storage *s = storage_new(device, (size_t)n * tern_dtype_size(dtype));
+    return s ? head_new(s, &shape, NULL, 0, dtype) : NULL;
+}
+
+tern_tensor *terni_new_pinned(tern_shape shape, tern_dtype dtype) {
+    const terni_runtime *r = pinning();
+    if (!r) return terni_new(shape, dtype, tern_cpu());
+    terni_storage *s = pinned_storage_new(r, (size_t)terni_shape_numel(&shape) * tern_dtype_size(dtype));
     return s ? head_new(s, &shape, NULL, 0, dtype) : NULL;
 }
 

@@ -6,6 +6,7 @@
 #include "tern/base.h"
 #include "tern/checkpoint.h"
 #include "tern/data.h"
+#include "tern/device.h"
 #include "tern/functional.h"
 #include "tern/layers.h"
 #include "tern/memory.h"

@@ -46,5 +46,6 @@ void terni_words_free(void *p);
 /* Clean-up by the files that own the parts. */
 void terni_scope_thread_exit(void);
 void terni_memory_thread_exit(void);
+void terni_device_thread_exit(void);
 
 #endif

@@ -8,9 +8,10 @@
 enum { ROUND = 512, SMALL = 1 << 20, SMALL_SEGMENT = 2 << 20, MEDIUM = 10 << 20, MEDIUM_SEGMENT = 20 << 20 };
 enum { BINS = 4 * 40, BUCKETS = 1 << 12, USES = 4 };
 
-/* Work of another stream on a block that was freed before it was known to be done. */
+/* Another stream than its own works on a block. */
 typedef struct use {
     terni_stream stream;
+    int device; /* the stream's */
     struct use *next;
 } use;
 
@@ -42,6 +43,8 @@ struct terni_allocator {
     block *bin[BINS];
     uint64_t full[(BINS + 63) / 64]; /* bins that hold a block */
     block *bucket[BUCKETS];
+    block **segment; /* the first block of each, by address */
+    size_t segments, room;
     pending *waiting;
     terni_stream pool_stream;
     int pool; /* what pool_stream allocates from now */
@@ -135,9 +138,42 @@ static void live_remove(terni_allocator *a, block *b) {
 
 static void block_free(terni_allocator *a, block *b) { a->host.free(b, sizeof *b); }
 
+/* How many segments begin at p or before it. */
+static size_t segments_to(const terni_allocator *a, const void *p) {
+    size_t low = 0, high = a->segments;
+    while (low < high) {
+        const size_t mid = low + (high - low) / 2;
+        if ((uintptr_t)a->segment[mid]->p <= (uintptr_t)p)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static bool segment_room(terni_allocator *a) {
+    if (a->segments < a->room) return true;
+    const size_t room = a->room ? 2 * a->room : 64;
+    block **more = a->host.alloc(room * sizeof(block *));
+    if (!more) return false;
+    if (a->segments) memcpy(more, a->segment, a->segments * sizeof(block *));
+    if (a->segment) a->host.free(a->segment, a->room * sizeof(block *));
+    a->segment = more;
+    a->room = room;
+    return true;
+}
+
+/* The block that p points into. A segment's first block stays the same one through splits and joins. */
+static block *block_around(const terni_allocator *a, const void *p) {
+    const size_t i = segments_to(a, p);
+    for (block *b = i ? a->segment[i - 1] : NULL; b; b = b->behind)
+        if ((uintptr_t)p - (uintptr_t)b->p < b->size) return b;
+    return NULL;
+}
+
 static int segment_new(terni_allocator *a, size_t size, terni_stream stream, block **out) {
     if (a->limit && (size > a->limit || a->stats.reserved > a->limit - size)) return TERNI_DRIVER_NO_MEMORY;
-    block *b = a->host.alloc(sizeof *b);
+    block *b = segment_room(a) ? a->host.alloc(sizeof *b) : NULL;
     if (!b) return TERNI_DRIVER_NO_MEMORY;
     memset(b, 0, sizeof *b);
     void *p = NULL;
@@ -150,6 +186,10 @@ static int segment_new(terni_allocator *a, size_t size, terni_stream stream, blo
     b->size = size;
     b->stream = stream;
     b->pool = stream == a->pool_stream ? a->pool : 0;
+    const size_t at = segments_to(a, p);
+    memmove(a->segment + at + 1, a->segment + at, (a->segments - at) * sizeof(block *));
+    a->segment[at] = b;
+    a->segments++;
     a->stats.reserved += size;
     if (a->stats.reserved > a->stats.reserved_peak) a->stats.reserved_peak = a->stats.reserved;
     a->stats.segments++;
@@ -160,6 +200,9 @@ static int segment_new(terni_allocator *a, size_t size, terni_stream stream, blo
 /* b is a whole segment, and in no bin. */
 static int segment_free(terni_allocator *a, block *b) {
     const int rc = a->driver->device_free(b->p);
+    const size_t at = segments_to(a, b->p) - 1;
+    a->segments--;
+    memmove(a->segment + at, a->segment + at + 1, (a->segments - at) * sizeof(block *));
     a->stats.reserved -= b->size;
     a->stats.segments--;
     block_free(a, b);
@@ -188,24 +231,40 @@ static void rest(terni_allocator *a, block *b) {
     bin_add(a, b);
 }
 
-/* Freed blocks whose events have passed go to rest; with wait, all of them. */
-static int settle(terni_allocator *a, bool wait) {
+/* b is free, and nothing works on it any more. */
+static int retire(terni_allocator *a, block *b) {
+    b->live = false;
+    if (a->direct) return segment_free(a, b);
+    rest(a, b);
+    return 0;
+}
+
+static bool awaited(const terni_allocator *a, const block *b) {
+    for (const pending *o = a->waiting; o; o = o->next)
+        if (o->b == b) return true;
+    return false;
+}
+
+typedef enum patience { QUERY, WAIT, FORCE } patience;
+
+/* Freed blocks whose events have passed go to rest: those that have by now, or all of them. After an error nobody knows
+ * whether one has, so it stays, unless the allocator goes. */
+static int settle(terni_allocator *a, patience how) {
     int first = 0;
     for (pending **at = &a->waiting; *at;) {
         pending *w = *at;
-        const int rc = wait ? a->driver->event_wait(w->event) : a->driver->event_query(w->event);
-        if (rc == TERNI_DRIVER_NOT_READY) {
+        const int rc = how == QUERY ? a->driver->event_query(w->event) : a->driver->event_wait(w->event);
+        if (rc && rc != TERNI_DRIVER_NOT_READY && !first) first = rc;
+        if (rc && how != FORCE) {
             at = &w->next;
             continue;
         }
-        if (rc && !first) first = rc;
         *at = w->next;
-        a->driver->event_free(w->event);
-        bool last = true; /* of this block's */
-        for (pending *o = a->waiting; o; o = o->next) last &= o->b != w->b;
-        if (last) {
-            w->b->live = false;
-            rest(a, w->b);
+        const int freed = a->driver->event_free(w->event);
+        if (freed && !first) first = freed;
+        if (!awaited(a, w->b)) {
+            const int retired = retire(a, w->b);
+            if (retired && !first) first = retired;
         }
         a->host.free(w, sizeof *w);
     }
@@ -213,7 +272,7 @@ static int settle(terni_allocator *a, bool wait) {
 }
 
 static int give_back(terni_allocator *a) {
-    int first = settle(a, true);
+    int first = settle(a, WAIT);
     for (int i = 0; i < BINS; i++)
         for (block *b = a->bin[i], *next; b; b = next) {
             next = b->next;
@@ -249,7 +308,7 @@ static void drop_uses(terni_allocator *a, block *b) {
 }
 
 void terni_allocator_free(terni_allocator *a) {
-    settle(a, true);
+    settle(a, FORCE);
     for (int i = 0; i < BUCKETS; i++)
         while (a->bucket[i]) {
             block *b = a->bucket[i];
@@ -263,14 +322,17 @@ void terni_allocator_free(terni_allocator *a) {
             bin_remove(a, b);
             segment_free(a, b);
         }
+    if (a->segment) a->host.free(a->segment, a->room * sizeof(block *));
     pthread_mutex_destroy(&a->lock);
     a->host.free(a, sizeof *a);
 }
 
 static int get(terni_allocator *a, size_t bytes, terni_stream stream, void **p) {
+    if (bytes > SIZE_MAX / 4) return TERNI_DRIVER_NO_MEMORY; /* sizes below do not overflow */
     const size_t size = round_up(bytes, ROUND);
     const int pool = stream == a->pool_stream ? a->pool : 0;
-    if (a->waiting) settle(a, false);
+    int rc = a->waiting ? settle(a, QUERY) : 0;
+    if (rc) return rc;
     block *b = a->direct ? NULL : bin_find(a, size, stream, pool);
     if (b)
         bin_remove(a, b);
@@ -279,7 +341,7 @@ static int get(terni_allocator *a, size_t bytes, terni_stream stream, void **p) 
                                : size <= SMALL  ? SMALL_SEGMENT
                                : size <= MEDIUM ? MEDIUM_SEGMENT
                                                 : round_up(size, SMALL_SEGMENT);
-        int rc = segment_new(a, segment, stream, &b);
+        rc = segment_new(a, segment, stream, &b);
         if (rc == TERNI_DRIVER_NO_MEMORY) { /* the cache may hold what is missing */
             a->stats.retries++;
             const int other = give_back(a);
@@ -305,42 +367,40 @@ static int get(terni_allocator *a, size_t bytes, terni_stream stream, void **p) 
     return 0;
 }
 
-static int put(terni_allocator *a, void *p) {
-    block *b = live_find(a, p);
-    if (!b) return 1; /* invalid value */
-    live_remove(a, b);
-    if (!b->uses) {
-        if (a->direct) return segment_free(a, b);
-        rest(a, b);
+/* An event behind what u's stream does now; where there can be none, the host waits for the stream. */
+static int wait_later(terni_allocator *a, block *b, const use *u) {
+    pending *w = a->host.alloc(sizeof *w);
+    terni_event e = NULL;
+    int rc = w ? a->driver->use_device(u->device) : TERNI_DRIVER_NO_MEMORY;
+    if (!rc) rc = a->driver->event_new(&e, false);
+    if (!rc) rc = a->driver->event_record(e, u->stream);
+    if (!rc) {
+        *w = (pending){b, e, a->waiting};
+        a->waiting = w;
         return 0;
     }
+    const int freed = e ? a->driver->event_free(e) : 0;
+    if (w) a->host.free(w, sizeof *w);
+    const int waited = a->driver->stream_wait(u->stream);
+    return waited ? waited : freed;
+}
+
+static int put(terni_allocator *a, void *p) {
+    block *b = live_find(a, p);
+    if (!b) return TERNI_DRIVER_INVALID;
+    live_remove(a, b);
+    if (!b->uses) return retire(a, b);
     int first = 0;
     b->live = true; /* until its events have passed */
     while (b->uses) {
         use *u = b->uses;
-        pending *w = a->host.alloc(sizeof *w);
-        terni_event e = NULL;
-        int rc = w ? a->driver->event_new(&e, false) : TERNI_DRIVER_NO_MEMORY;
-        if (!rc) rc = a->driver->event_record(e, u->stream);
-        if (rc) { /* no event: wait for the stream itself */
-            if (e) a->driver->event_free(e);
-            if (w) a->host.free(w, sizeof *w);
-            const int waited = a->driver->stream_wait(u->stream);
-            if (waited && !first) first = waited;
-        } else {
-            *w = (pending){b, e, a->waiting};
-            a->waiting = w;
-        }
+        const int rc = wait_later(a, b, u);
+        if (rc && !first) first = rc;
         b->uses = u->next;
         a->host.free(u, sizeof *u);
     }
-    bool waits = false;
-    for (pending *o = a->waiting; o; o = o->next) waits |= o->b == b;
-    if (!waits) {
-        b->live = false;
-        rest(a, b);
-    }
-    return first;
+    const int retired = awaited(a, b) ? 0 : retire(a, b);
+    return first ? first : retired;
 }
 
 int terni_allocator_get(terni_allocator *a, size_t bytes, terni_stream stream, void **p) {
@@ -357,20 +417,22 @@ int terni_allocator_put(terni_allocator *a, void *p) {
     return rc;
 }
 
-int terni_allocator_used_on(terni_allocator *a, void *p, terni_stream stream) {
+static int used_on(terni_allocator *a, const void *p, terni_stream stream, int device) {
+    block *b = block_around(a, p);
+    if (!b || live_find(a, b->p) != b) return TERNI_DRIVER_INVALID;
+    bool known = b->stream == stream;
+    for (const use *u = b->uses; u; u = u->next) known |= u->stream == stream;
+    if (known) return 0;
+    use *u = a->host.alloc(sizeof *u);
+    if (!u) return TERNI_DRIVER_NO_MEMORY;
+    *u = (use){stream, device, b->uses};
+    b->uses = u;
+    return 0;
+}
+
+int terni_allocator_used_on(terni_allocator *a, const void *p, terni_stream stream, int device) {
     pthread_mutex_lock(&a->lock);
-    block *b = live_find(a, p);
-    int rc = b ? 0 : 1;
-    bool known = b && b->stream == stream;
-    for (use *u = b ? b->uses : NULL; u; u = u->next) known |= u->stream == stream;
-    if (b && !known) {
-        use *u = a->host.alloc(sizeof *u);
-        if (u) {
-            *u = (use){stream, b->uses};
-            b->uses = u;
-        } else
-            rc = TERNI_DRIVER_NO_MEMORY;
-    }
+    const int rc = used_on(a, p, stream, device);
     pthread_mutex_unlock(&a->lock);
     return rc;
 }
@@ -408,6 +470,8 @@ void terni_allocator_pool_drop(terni_allocator *a, int id) {
     for (int i = 0; i < BUCKETS; i++)
         for (block *b = a->bucket[i]; b; b = b->chain)
             if (b->pool == id) b->pool = 0;
+    for (pending *w = a->waiting; w; w = w->next)
+        if (w->b->pool == id) w->b->pool = 0;
     pthread_mutex_unlock(&a->lock);
 }
 

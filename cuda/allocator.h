@@ -1,6 +1,7 @@
 /* The caching allocator: device memory comes from the driver in segments, is cut into blocks, and goes back to the
  * cache at once when it is freed, since work on one stream runs in order: the next user of the block on that stream
- * comes after the last. A block is handed out on another stream only after its own has caught up. Private to cuda/.
+ * comes after the last. Blocks of one stream are not handed out on another; one that other streams used as well is
+ * handed out again only after these have passed the point at which it was freed. Private to cuda/.
  *
  * Sizes are rounded to 512 bytes. Requests up to 1 MiB are cut from segments of 2 MiB, those up to 10 MiB from segments
  * of 20 MiB, larger ones have segments of their own in multiples of 2 MiB; neighbours that are free are joined. When
@@ -25,7 +26,7 @@ typedef struct terni_allocator_stats {
 } terni_allocator_stats;
 
 typedef struct terni_allocator_host {
-    void *(*alloc)(size_t bytes); /* the allocator's own bookkeeping */
+    void *(*alloc)(size_t bytes); /* the allocator's own bookkeeping; NULL records no error */
     void (*free)(void *p, size_t bytes);
 } terni_allocator_host;
 
@@ -36,10 +37,11 @@ void terni_allocator_free(terni_allocator *a);
 
 /* 0, or the driver's error; TERNI_DRIVER_NO_MEMORY where nothing helps. bytes > 0. */
 int terni_allocator_get(terni_allocator *a, size_t bytes, terni_stream stream, void **p);
-/* p came from get. */
+/* p came from get. An error does not mean that p is not given back, unless it is TERNI_DRIVER_INVALID. */
 int terni_allocator_put(terni_allocator *a, void *p);
-/* Work on stream uses p besides the stream that it was had for: it is not handed out before that is done. */
-int terni_allocator_used_on(terni_allocator *a, void *p, terni_stream stream);
+/* Work on stream, of the driver's device `device`, uses the block that p points into besides the stream that it was had
+ * for: when it is freed it is not handed out before that is done. TERNI_DRIVER_INVALID if p is in no live block. */
+int terni_allocator_used_on(terni_allocator *a, const void *p, terni_stream stream, int device);
 /* Gives whole free segments back to the driver. */
 int terni_allocator_trim(terni_allocator *a);
 

@@ -16,7 +16,11 @@ extern "C" {
 typedef void *terni_stream;
 typedef void *terni_event;
 
-enum { TERNI_DRIVER_NO_MEMORY = 2, TERNI_DRIVER_NOT_READY = 600 }; /* as cudaError_t has them */
+enum {
+    TERNI_DRIVER_INVALID = 1,
+    TERNI_DRIVER_NO_MEMORY = 2,
+    TERNI_DRIVER_NOT_READY = 600
+}; /* as cudaError_t has them */
 
 typedef enum terni_copy_kind {
     TERNI_COPY_TO_DEVICE = 1,
@@ -43,12 +47,15 @@ typedef struct terni_driver {
     int (*device_free)(void *p);
     int (*host_alloc)(void **p, size_t bytes); /* pinned, seen by the device at the same address */
     int (*host_free)(void *p);
+    int (*pinned)(const void *p, bool *yes); /* p is host memory that the device copies from by itself */
     int (*copy)(void *dst, const void *src, size_t bytes, terni_copy_kind kind, terni_stream s);
+    int (*copy_between)(void *dst, int to, const void *src, int from, size_t bytes, terni_stream s);
     int (*fill)(void *dst, int byte, size_t bytes, terni_stream s);
 
     int (*stream_new)(terni_stream *s);
     int (*stream_free)(terni_stream s);
-    int (*stream_wait)(terni_stream s); /* the host waits */
+    int (*stream_wait)(terni_stream s);  /* the host waits */
+    int (*stream_query)(terni_stream s); /* 0, TERNI_DRIVER_NOT_READY or an error */
     int (*event_new)(terni_event *e, bool timed);
     int (*event_free)(terni_event e);
     int (*event_record)(terni_event e, terni_stream s);
@@ -61,6 +68,9 @@ typedef struct terni_driver {
     int (*capture_end)(terni_stream s, void **graph); /* an executable graph; NULL if the capture was spoilt */
     int (*graph_launch)(void *graph, terni_stream s);
     int (*graph_free)(void *graph);
+
+    int (*range_push)(const char *name); /* for profilers */
+    int (*range_pop)(void);
 
     int (*launched)(void); /* the last launch's error, which is forgotten */
     const char *(*describe)(int error);

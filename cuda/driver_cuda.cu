@@ -1,5 +1,6 @@
 /* The driver table over the CUDA runtime. */
 #include <cuda_runtime.h>
+#include <nvtx3/nvToolsExt.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -11,12 +12,24 @@ namespace {
 cudaStream_t stream(terni_stream s) { return static_cast<cudaStream_t>(s); }
 cudaEvent_t event(terni_event e) { return static_cast<cudaEvent_t>(e); }
 
-int device_count(int *n) { return cudaGetDeviceCount(n); }
-int use_device(int device) { return cudaSetDevice(device); }
+/* The runtime remembers an error until it is asked, and the check after the next launch would take it for the launch's.
+ */
+int done(cudaError_t rc) {
+    if (rc) (void)cudaGetLastError();
+    return rc;
+}
+
+int device_count(int *n) { return done(cudaGetDeviceCount(n)); }
+/* Asked each time: the program, or a library in it, may have made another one current. */
+int use_device(int device) {
+    int now = -1;
+    const cudaError_t rc = cudaGetDevice(&now);
+    return rc == cudaSuccess && now == device ? 0 : done(cudaSetDevice(device));
+}
 int properties(int device, terni_device_properties *p) {
     cudaDeviceProp c;
     cudaError_t rc = cudaGetDeviceProperties(&c, device);
-    if (rc) return rc;
+    if (rc) return done(rc);
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "%.127s", c.name);
     p->major = c.major;
@@ -25,50 +38,81 @@ int properties(int device, terni_device_properties *p) {
     p->shared_bytes = (int)c.sharedMemPerBlockOptin;
     p->bytes = c.totalGlobalMem;
     rc = cudaDriverGetVersion(&p->driver);
-    return rc ? rc : cudaRuntimeGetVersion(&p->runtime);
+    return done(rc ? rc : cudaRuntimeGetVersion(&p->runtime));
 }
-int mem_info(size_t *free, size_t *total) { return cudaMemGetInfo(free, total); }
+int mem_info(size_t *free, size_t *total) { return done(cudaMemGetInfo(free, total)); }
 
-int device_alloc(void **p, size_t bytes) { return cudaMalloc(p, bytes); }
-int device_free(void *p) { return cudaFree(p); }
-int host_alloc(void **p, size_t bytes) { return cudaHostAlloc(p, bytes, cudaHostAllocMapped | cudaHostAllocPortable); }
-int host_free(void *p) { return cudaFreeHost(p); }
+/* These may be called while the thread captures a graph, of which they are no part. */
+struct beside_capture {
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+    cudaError_t rc = cudaThreadExchangeStreamCaptureMode(&mode);
+    ~beside_capture() {
+        if (!rc) (void)cudaThreadExchangeStreamCaptureMode(&mode);
+    }
+};
+int device_alloc(void **p, size_t bytes) {
+    const beside_capture b;
+    return done(b.rc ? b.rc : cudaMalloc(p, bytes));
+}
+int device_free(void *p) {
+    const beside_capture b;
+    return done(b.rc ? b.rc : cudaFree(p));
+}
+int host_alloc(void **p, size_t bytes) {
+    const beside_capture b;
+    return done(b.rc ? b.rc : cudaHostAlloc(p, bytes, cudaHostAllocMapped | cudaHostAllocPortable));
+}
+int host_free(void *p) {
+    const beside_capture b;
+    return done(b.rc ? b.rc : cudaFreeHost(p));
+}
+int pinned(const void *p, bool *yes) {
+    cudaPointerAttributes a;
+    const cudaError_t rc = cudaPointerGetAttributes(&a, p);
+    *yes = rc || a.type != cudaMemoryTypeUnregistered;
+    return done(rc);
+}
 int copy(void *dst, const void *src, size_t bytes, terni_copy_kind kind, terni_stream s) {
     const cudaMemcpyKind how = kind == TERNI_COPY_TO_DEVICE ? cudaMemcpyHostToDevice
                                : kind == TERNI_COPY_TO_HOST ? cudaMemcpyDeviceToHost
                                                             : cudaMemcpyDeviceToDevice;
-    return cudaMemcpyAsync(dst, src, bytes, how, stream(s));
+    return done(cudaMemcpyAsync(dst, src, bytes, how, stream(s)));
 }
-int fill(void *dst, int byte, size_t bytes, terni_stream s) { return cudaMemsetAsync(dst, byte, bytes, stream(s)); }
+int copy_between(void *dst, int to, const void *src, int from, size_t bytes, terni_stream s) {
+    return done(cudaMemcpyPeerAsync(dst, to, src, from, bytes, stream(s)));
+}
+int fill(void *dst, int byte, size_t bytes, terni_stream s) {
+    return done(cudaMemsetAsync(dst, byte, bytes, stream(s)));
+}
 
 int stream_new(terni_stream *s) {
     cudaStream_t c = nullptr;
     const cudaError_t rc = cudaStreamCreateWithFlags(&c, cudaStreamNonBlocking);
     *s = c;
-    return rc;
+    return done(rc);
 }
-int stream_free(terni_stream s) { return cudaStreamDestroy(stream(s)); }
-int stream_wait(terni_stream s) { return cudaStreamSynchronize(stream(s)); }
+int stream_free(terni_stream s) { return done(cudaStreamDestroy(stream(s))); }
+int stream_wait(terni_stream s) { return done(cudaStreamSynchronize(stream(s))); }
+int stream_query(terni_stream s) { return done(cudaStreamQuery(stream(s))); }
 int event_new(terni_event *e, bool timed) {
     cudaEvent_t c = nullptr;
     const cudaError_t rc = cudaEventCreateWithFlags(&c, timed ? cudaEventDefault : cudaEventDisableTiming);
     *e = c;
-    return rc;
+    return done(rc);
 }
-int event_free(terni_event e) { return cudaEventDestroy(event(e)); }
-int event_record(terni_event e, terni_stream s) { return cudaEventRecord(event(e), stream(s)); }
+int event_free(terni_event e) { return done(cudaEventDestroy(event(e))); }
+int event_record(terni_event e, terni_stream s) { return done(cudaEventRecord(event(e), stream(s))); }
 int event_query(terni_event e) {
-    const cudaError_t rc = cudaEventQuery(event(e));
-    if (rc == cudaErrorNotReady) cudaGetLastError();
-    return rc;
+    const beside_capture b;
+    return done(b.rc ? b.rc : cudaEventQuery(event(e)));
 }
-int event_wait(terni_event e) { return cudaEventSynchronize(event(e)); }
-int stream_after(terni_stream s, terni_event e) { return cudaStreamWaitEvent(stream(s), event(e), 0); }
+int event_wait(terni_event e) { return done(cudaEventSynchronize(event(e))); }
+int stream_after(terni_stream s, terni_event e) { return done(cudaStreamWaitEvent(stream(s), event(e), 0)); }
 int event_elapsed(float *ms, terni_event from, terni_event to) {
-    return cudaEventElapsedTime(ms, event(from), event(to));
+    return done(cudaEventElapsedTime(ms, event(from), event(to)));
 }
 
-int capture_begin(terni_stream s) { return cudaStreamBeginCapture(stream(s), cudaStreamCaptureModeThreadLocal); }
+int capture_begin(terni_stream s) { return done(cudaStreamBeginCapture(stream(s), cudaStreamCaptureModeThreadLocal)); }
 int capture_end(terni_stream s, void **graph) {
     cudaGraph_t g = nullptr;
     cudaGraphExec_t e = nullptr;
@@ -81,9 +125,19 @@ int capture_end(terni_stream s, void **graph) {
     return rc;
 }
 int graph_launch(void *graph, terni_stream s) {
-    return cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream(s));
+    return done(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream(s)));
 }
-int graph_free(void *graph) { return cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
+int graph_free(void *graph) { return done(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph))); }
+
+/* These return a depth; without a profiler, a negative number that is no error. */
+int range_push(const char *name) {
+    (void)nvtxRangePushA(name);
+    return 0;
+}
+int range_pop() {
+    (void)nvtxRangePop();
+    return 0;
+}
 
 int launched() { return cudaGetLastError(); }
 const char *describe(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
@@ -113,7 +167,7 @@ bool sticky(int error) {
 }  // namespace
 
 extern "C" const terni_driver terni_cuda_driver_table = {
-    device_count, use_device,   properties,  mem_info,   device_alloc, device_free,   host_alloc,
-    host_free,    copy,         fill,        stream_new, stream_free,  stream_wait,   event_new,
-    event_free,   event_record, event_query, event_wait, stream_after, event_elapsed, capture_begin,
-    capture_end,  graph_launch, graph_free,  launched,   describe,     sticky};
+    device_count, use_device,   properties,   mem_info,    device_alloc, device_free,  host_alloc,    host_free,
+    pinned,       copy,         copy_between, fill,        stream_new,   stream_free,  stream_wait,   stream_query,
+    event_new,    event_free,   event_record, event_query, event_wait,   stream_after, event_elapsed, capture_begin,
+    capture_end,  graph_launch, graph_free,   range_push,  range_pop,    launched,     describe,      sticky};

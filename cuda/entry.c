@@ -22,6 +22,7 @@ static const terni_backend table = {
     .upload = terni_cuda_upload,
     .download = terni_cuda_download,
     .sync = terni_cuda_sync,
+    .runtime = &terni_cuda_runtime,
 #define ROW(name)                                                                                               \
     .unary[TERNI_UNARY_##name] = terni_cuda_##name, .unary_grad[TERNI_UNARY_##name] = terni_cuda_##name##_grad, \
     .unary_curv[TERNI_UNARY_##name] = terni_cuda_##name##_curv,

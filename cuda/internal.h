@@ -57,10 +57,21 @@ typedef struct terni_blame {
 
 enum { TERNI_CUDA_DEVICES = 64 };
 
+/* A stream, and what went wrong in its kernels. Streams go back to their device, never to the driver, as blocks of
+ * memory name them; a new one is the first that is spare. */
+typedef struct terni_cuda_queue {
+    terni_stream stream;
+    terni_fault *fault;
+    bool spare;
+    struct terni_cuda_queue *next; /* of the device */
+} terni_cuda_queue;
+
+/* A device as one thread sees it: each has a copy of its own. What threads share stands behind the pointers. */
 typedef struct terni_cuda_device {
     int index;
     terni_allocator *allocator;
-    terni_stream stream; /* the calling thread's work goes here */
+    terni_cuda_queue *queue; /* the thread's current one; stream and fault are its */
+    terni_stream stream;     /* the calling thread's work goes here */
     terni_fault *fault;
     terni_device_properties properties;
 } terni_cuda_device;
@@ -70,11 +81,13 @@ extern const terni_driver *terni_cuda_driver;
 
 /* For a kernel of op, in the function that is being called. */
 terni_blame terni_cuda_blame(const terni_cuda_device *d, const char *op);
-/* The device, made ready and made the calling thread's; NULL after an error. */
+/* The device, made ready and made the calling thread's, in CUDA too; NULL after an error. */
 terni_cuda_device *terni_cuda_use(int index);
 /* True for 0; else false after an error that names what was called and where. A sticky error stays. */
 bool terni_cuda_ok(int rc, const char *what, const char *file, int line);
 #define TERNI_CUDA_OK(call) terni_cuda_ok((call), #call, __FILE__, __LINE__)
+/* Takes note of an error where none can be given: one that loses the context is reported by the next call. */
+void terni_cuda_note(int rc);
 /* After a launch. */
 bool terni_cuda_launched(const char *kernel, const char *file, int line);
 
@@ -90,6 +103,22 @@ void terni_cuda_trim(int device);
 bool terni_cuda_upload(int device, void *dst, const void *src, size_t bytes);
 bool terni_cuda_download(int device, void *dst, const void *src, size_t bytes);
 bool terni_cuda_sync(int device);
+/* Errors for what kernels of a stream found wrong, once its work was waited for. */
+bool terni_cuda_report(terni_fault *fault);
+/* A stream of the device beside its own, for the program; it goes back as spare. */
+terni_cuda_queue *terni_cuda_queue_get(int device);
+void terni_cuda_queue_put(int device, terni_cuda_queue *q);
+/* Makes q, or the device's own stream, the calling thread's. */
+bool terni_cuda_queue_use(int device, terni_cuda_queue *q);
+/* There are streams besides the devices' own. */
+bool terni_cuda_many(void);
+/* The device if it is ready, else NULL; no error. */
+terni_cuda_device *terni_cuda_seen(int device);
+/* Tells the allocator that data is used on the thread's stream, if there are many. */
+bool terni_cuda_touch(terni_cuda_device *d, const void *data);
+
+/* What core finds in the backend's table (stream.c). */
+extern const terni_runtime terni_cuda_runtime;
 
 /* ---- views (views.c)
  * ------------------------------------------------------------------------------------------------------------ */

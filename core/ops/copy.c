@@ -57,11 +57,7 @@ static bool move(tern_tensor *x, tern_tensor *y) {
     if (!bx || !by) return false;
     if (x->device.type == TERN_CPU) return by->upload(y->device.index, y->v.data, x->v.data, bytes);
     if (y->device.type == TERN_CPU) return bx->download(x->device.index, y->v.data, x->v.data, bytes);
-    void *host = terni_malloc(bytes); /* between two GPUs, through the host */
-    const bool ok = host && bx->download(x->device.index, host, x->v.data, bytes) &&
-                    by->upload(y->device.index, y->v.data, host, bytes);
-    terni_mfree(host);
-    return ok;
+    return bx->runtime->copy_between(y->device.index, y->v.data, x->device.index, x->v.data, bytes);
 }
 
 typedef struct to_opts {

@@ -4,19 +4,26 @@
 
 #include "driver.h"
 
+#include <stdatomic.h>
+
+/* Counters are atomic, as kernels are asked for by several threads; tests set the rest while no other thread runs. */
 typedef struct terni_sim_failure {
-    long at; /* the at-th call from now fails; 0: none */
+    atomic_long at; /* the at-th call from now fails; 0: none */
     int error;
     bool sticky; /* and every one after it */
-    bool lost;
+    atomic_bool lost;
 } terni_sim_failure;
 extern terni_sim_failure terni_sim_fail;
 
 typedef struct terni_sim_counts {
-    long calls, blocks, events, waits;
-    uint64_t clock;
-    bool stopped; /* events recorded now are not over before something waits for them, or clock is raised */
+    atomic_long calls, waits;
+    atomic_long blocks, host_blocks, events, streams; /* there are now */
+    atomic_long copies, ranges, range_depth;
+    bool stopped; /* work from now on is not over before something waits for it */
 } terni_sim_counts;
 extern terni_sim_counts terni_sim_seen;
+
+/* The device that the calling thread has made current. */
+int terni_sim_device(void);
 
 #endif
