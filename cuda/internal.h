@@ -117,6 +117,9 @@ terni_cuda_device *terni_cuda_seen(int device);
 /* Tells the allocator that data is used on the thread's stream, if there are many. */
 bool terni_cuda_touch(terni_cuda_device *d, const void *data);
 
+/* Gives pinned memory that nobody has back to the system. */
+void terni_cuda_pinned_trim(void);
+
 /* What core finds in the backend's table (stream.c). */
 extern const terni_runtime terni_cuda_runtime;
 

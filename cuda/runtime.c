@@ -258,6 +258,7 @@ void terni_cuda_trim(int device) {
     if (!atomic_load(&devices[device].ready) || atomic_load(&lost)) return;
     terni_cuda_note(terni_cuda_driver->use_device(device));
     terni_cuda_note(terni_allocator_trim(devices[device].device.allocator));
+    terni_cuda_pinned_trim();
 }
 
 /* ---- waiting

@@ -134,6 +134,13 @@ static bool pinned_alloc(size_t bytes, void **data) {
 
 static void pinned_free(void *data) { terni_cuda_note(terni_allocator_put(pinned, data)); }
 
+void terni_cuda_pinned_trim(void) {
+    pthread_mutex_lock(&pinned_lock);
+    terni_allocator *a = pinned;
+    pthread_mutex_unlock(&pinned_lock);
+    if (a) terni_cuda_note(terni_allocator_trim(a));
+}
+
 static bool pinned_used(terni_cuda_device *d, const void *host) {
     const int rc = terni_allocator_used_on(pinned, host, d->stream, d->index);
     return rc != TERNI_DRIVER_NO_MEMORY
