@@ -38,7 +38,8 @@ static void *host_get_loud(size_t bytes) {
     if (!p) host_error(TERN_ERR_MEMORY, __FILE__, __LINE__, "memory: of the host");
     return p;
 }
-static const terni_host host = {host_get_loud, host_put, host_get, host_put, host_error};
+static const char *nobody(void) { return NULL; }
+static const terni_host host = {host_get_loud, host_put, host_get, host_put, host_error, nobody};
 static const terni_runtime *const rt = &terni_cuda_runtime;
 
 static void forget(void) {
