@@ -83,16 +83,19 @@ extern const terni_driver *terni_cuda_driver;
 terni_blame terni_cuda_blame(const terni_cuda_device *d, const char *op);
 /* The device, made ready and made the calling thread's, in CUDA too; NULL after an error. */
 terni_cuda_device *terni_cuda_use(int index);
+/* What must be looked at: the compiler says where it is not. */
+#define TERNI_CHECKED __attribute__((warn_unused_result))
+
 /* True for 0; else false after an error that names what was called and where. A sticky error stays. */
-bool terni_cuda_ok(int rc, const char *what, const char *file, int line);
+TERNI_CHECKED bool terni_cuda_ok(int rc, const char *what, const char *file, int line);
 #define TERNI_CUDA_OK(call) terni_cuda_ok((call), #call, __FILE__, __LINE__)
 /* Takes note of an error where none can be given: one that loses the context is reported by the next call. */
 void terni_cuda_note(int rc);
 /* After a launch. */
-bool terni_cuda_launched(const char *kernel, const char *file, int line);
+TERNI_CHECKED bool terni_cuda_launched(const char *kernel, const char *file, int line);
 
 /* Scratch memory of the device's stream. Freed in any order, also right after the launch that uses it. */
-void *terni_cuda_scratch(terni_cuda_device *d, size_t bytes);
+TERNI_CHECKED void *terni_cuda_scratch(terni_cuda_device *d, size_t bytes);
 void terni_cuda_scratch_free(terni_cuda_device *d, void *p);
 
 int terni_cuda_device_count(char *reason, size_t size);
@@ -115,7 +118,7 @@ bool terni_cuda_many(void);
 /* The device if it is ready, else NULL; no error. */
 terni_cuda_device *terni_cuda_seen(int device);
 /* Tells the allocator that data is used on the thread's stream, if there are many. */
-bool terni_cuda_touch(terni_cuda_device *d, const void *data);
+TERNI_CHECKED bool terni_cuda_touch(terni_cuda_device *d, const void *data);
 
 /* Gives pinned memory that nobody has back to the system. */
 void terni_cuda_pinned_trim(void);

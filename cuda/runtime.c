@@ -125,10 +125,7 @@ static bool make_ready(int index) {
 
 terni_cuda_device *terni_cuda_use(int index) {
     const int dead = atomic_load_explicit(&lost, memory_order_relaxed);
-    if (dead) {
-        terni_cuda_ok(dead, "an earlier call", __FILE__, __LINE__);
-        return NULL;
-    }
+    if (dead && !terni_cuda_ok(dead, "an earlier call", __FILE__, __LINE__)) return NULL;
     if (!TERNI_CUDA_OK(terni_cuda_driver->use_device(index))) return NULL;
     if (mine[index].allocator) return &mine[index];
     if (!atomic_load_explicit(&devices[index].ready, memory_order_acquire)) {
@@ -226,14 +223,13 @@ void terni_cuda_info(char *text, size_t size) {
 static void *device_get(terni_cuda_device *d, size_t bytes) {
     void *p = NULL;
     const int rc = terni_allocator_get(d->allocator, bytes, d->stream, &p);
-    if (rc == 0) return p;
     if (rc == TERNI_DRIVER_NO_MEMORY) {
         char text[256];
         terni_allocator_describe(d->allocator, text, sizeof text);
         terni_cuda_fail(TERN_ERR_MEMORY, "memory: %zu bytes on cuda:%d could not be had; %s", bytes, d->index, text);
-    } else
-        terni_cuda_ok(rc, "the allocation of device memory", __FILE__, __LINE__);
-    return NULL;
+        return NULL;
+    }
+    return terni_cuda_ok(rc, "the allocation of device memory", __FILE__, __LINE__) ? p : NULL;
 }
 
 bool terni_cuda_alloc(int device, size_t bytes, void **data) {
