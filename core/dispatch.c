@@ -16,7 +16,7 @@ enum { REASON_SIZE = 512 };
 
 typedef struct slot {
     _Atomic(const terni_backend *) table; /* set once the backend can be used */
-    bool tried;
+    bool tried, found;
     int devices;
     char file[512];
     char reason[REASON_SIZE]; /* why it cannot */
@@ -135,6 +135,7 @@ static void load(int type) {
         for (int i = 0; i < n; i++) {
             void *m = open_module(s, names[i]);
             if (!m) continue;
+            s->found = true;
             if (take_module(s, m)) break;
             dlclose(m);
         }
@@ -295,7 +296,8 @@ const char *tern_info(char *buf, size_t size) {
         if (t < 0)
             n = snprintf(buf, size, "tern %s\n", tern_version());
         else if (!find(t))
-            n = snprintf(buf + at, size - at, "%s: cannot be used: %s\n", kinds[t], slots[t].reason);
+            n = snprintf(buf + at, size - at, "%s: cannot be used: %s%s%s%s\n", kinds[t], slots[t].reason,
+                         slots[t].found ? " (" : "", slots[t].found ? slots[t].file : "", slots[t].found ? ")" : "");
         else {
             char text[2048] = "";
             find(t)->info(text, sizeof text);

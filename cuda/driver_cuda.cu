@@ -140,7 +140,17 @@ int range_pop() {
 }
 
 int launched() { return cudaGetLastError(); }
-const char *describe(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
+const char *describe(int error) {
+    static thread_local char text[96];
+    int driver = 0, runtime = 0;
+    if (error != cudaErrorInsufficientDriver || done(cudaDriverGetVersion(&driver)) ||
+        done(cudaRuntimeGetVersion(&runtime)))
+        return cudaGetErrorString(static_cast<cudaError_t>(error));
+    if (driver == 0) return "no NVIDIA driver is installed";
+    snprintf(text, sizeof text, "the driver is for CUDA %d.%d, too old for this build's %d.%d", driver / 1000,
+             driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    return text;
+}
 
 /* After these only a new process helps. */
 bool sticky(int error) {
