@@ -39,7 +39,12 @@ static void *host_get_loud(size_t bytes) {
     return p;
 }
 static const char *nobody(void) { return NULL; }
-static const terni_host host = {host_get_loud, host_put, host_get, host_put, host_error, nobody};
+static const terni_host host = {.alloc = host_get_loud,
+                                .free = host_put,
+                                .alloc_quiet = host_get,
+                                .free_quiet = host_put,
+                                .fail = host_error,
+                                .caller = nobody};
 static const terni_runtime *const rt = &terni_cuda_runtime;
 
 static void forget(void) {

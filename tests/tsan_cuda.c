@@ -18,7 +18,8 @@ static bool fail(tern_code c, const char *file, int line, const char *format, ..
     return false;
 }
 static const char *nobody(void) { return NULL; }
-static const terni_host host = {get, put, get, put, fail, nobody};
+static const terni_host host = {
+    .alloc = get, .free = put, .alloc_quiet = get, .free_quiet = put, .fail = fail, .caller = nobody};
 static const terni_runtime *const rt = &terni_cuda_runtime;
 
 /* Handed from thread to thread. */
