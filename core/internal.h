@@ -171,5 +171,7 @@ void terni_share_storage(tern_tensor *t, tern_tensor *src);
 
 /* Takes `blocks` blocks of four words from the program's stream; returns where they start. */
 tern_random terni_random_take(uint64_t blocks);
+/* dropout with draws that were taken before (dropout.c). */
+tern_tensor *terni_dropout(tern_tensor *x, const terni_random_opts *o);
 
 #endif

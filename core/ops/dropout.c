@@ -13,12 +13,15 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
     return tern_apply(&function, grad, 1, tern_ctx_opts(ctx), grad_in);
 }
 
+tern_tensor *terni_dropout(tern_tensor *x, const terni_random_opts *o) {
+    tern_tensor *out[1];
+    return x && tern_apply(&function, &x, 1, o, out) ? out[0] : NULL;
+}
+
 tern_tensor *tern_dropout(tern_tensor *x, double p) {
     if (!terni_given(x, "dropout", "x") || !terni_same_float("dropout", &x, 1)) return NULL;
     if (!(p >= 0 && p <= 1)) return terni_null(TERN_ERR_ARGUMENT, "dropout: p %g, expected [0, 1]", p);
     if (p == 0) return x;
     const tern_random r = terni_random_take(((uint64_t)x->numel + 3) / 4);
-    const terni_random_opts o = {.seed = r.seed, .position = r.position, .a = p};
-    tern_tensor *out[1];
-    return tern_apply(&function, &x, 1, &o, out) ? out[0] : NULL;
+    return terni_dropout(x, &(terni_random_opts){.seed = r.seed, .position = r.position, .a = p});
 }
