@@ -61,9 +61,9 @@ typedef struct tern_attention_opts {
 /* softmax(scale q k^T + mask) v: q [..., H, L, E], k [..., K, S, E], v [..., K, S, V] -> [..., H, L, V]. H is a
  * multiple of K, and H / K heads of q in a row share one of k and v; without heads, 2-dim. mask, or NULL, broadcasts to
  * [..., H, L, S]: bool (true takes part), or added, of q's dtype. A row that mask leaves no key, or with S = 0, gives
- * zeros. f16 and bf16 are computed in f32. The weights are never held at once, but for the gradient of an added mask and
- * for second derivatives. y, and the gradients, lie in memory as q (k, v) does where that is [..., L, H, E]. Grad: q, k,
- * v, an added mask. Source: Dao, arXiv 2307.08691. */
+ * zeros. f16 and bf16 are computed in f32. The weights are never held at once, but for the gradient of an added mask
+ * and for second derivatives. y, and the gradients, lie in memory as q (k, v) does where that is [..., L, H, E]. Grad:
+ * q, k, v, an added mask. Source: Dao, arXiv 2307.08691. */
 TERN_API tern_tensor *tern_scaled_dot_product_attention(tern_tensor *q, tern_tensor *k, tern_tensor *v,
                                                         tern_tensor *mask, tern_attention_opts opts);
 

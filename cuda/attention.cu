@@ -123,7 +123,6 @@ extern "C" bool terni_cuda_attention(const terni_call *c) {
     if (z.B * z.H * z.L == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
-    TERNI_FLOATS(c->in[0]->dtype,
-                 return z.V > terni_tile<terni_sum_t<S>>::T ? run<S, 2>(c, d, z) : run<S, 1>(c, d, z))
+    TERNI_FLOATS(c->in[0]->dtype, return z.V > terni_tile<terni_sum_t<S>>::T ? run<S, 2>(c, d, z) : run<S, 1>(c, d, z))
     return false;
 }

@@ -1,5 +1,6 @@
-/* What the kernels of attention share: products of tiles in shared memory, scores with their mask, slopes. A block of 256
- * threads works on a tile of T by T scores, R by R a thread; thread (ty, tx) has rows ty R + i and columns tx R + j. */
+/* What the kernels of attention share: products of tiles in shared memory, scores with their mask, slopes. A block of
+ * 256 threads works on a tile of T by T scores, R by R a thread; thread (ty, tx) has rows ty R + i and columns tx R +
+ * j. */
 #ifndef TERNI_CUDA_ATTENTION_H
 #define TERNI_CUDA_ATTENTION_H
 
@@ -90,8 +91,8 @@ __device__ __forceinline__ void terni_tile_put(A *tile, const A (&v)[R][R]) {
         for (int i = 0; i < R; i++) tile[(tx * R + j) * terni_tile<A>::LD + ty * R + i] = v[i][j];
 }
 
-/* acc[i][g R + j] += sum over the tile's n columns of tile(row i, column) m[column][g T + tx R + j]: G T columns of m, of
- * which `columns` are there. Begins with a barrier; the last thing it reads is the tile and the stage. */
+/* acc[i][g R + j] += sum over the tile's n columns of tile(row i, column) m[column][g T + tx R + j]: G T columns of m,
+ * of which `columns` are there. Begins with a barrier; the last thing it reads is the tile and the stage. */
 template <int G, class S, class A, int R = terni_tile<A>::R>
 __device__ __forceinline__ void terni_tile_times(const A *tile, const S *m, int64_t step, int64_t n, int64_t columns,
                                                  A *stage, A (&acc)[R][G * R]) {

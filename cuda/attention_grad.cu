@@ -25,7 +25,8 @@ struct operands {
     const terni_sum_t<S> *lse, *along;
 };
 
-/* From the products of a row and a key, and of their rows of gy and v: the weight, as dropped, and the score's slope. */
+/* From the products of a row and a key, and of their rows of gy and v: the weight, as dropped, and the score's slope.
+ */
 template <class S, class A>
 __device__ __forceinline__ void slope(const terni_attention_sizes &z, terni_attention_draws &draws, int64_t b,
                                       int64_t h, int64_t row, int64_t key, A lse, A along, A &s, A &d) {
@@ -92,8 +93,7 @@ __global__ void __launch_bounds__(TERNI_ATTENTION_THREADS)
             terni_tile_put<A>(tile, d);
             terni_tile_times<G, S, A>(tile, o.q.at(b, h, r0) + c0, o.q.row, z.L - r0, z.E - c0, stage, sum_k);
         }
-    if (gk.p)
-        terni_tile_store<G, S, A>(gk.at(b, kh, k0) + c0, gk.row, z.S - k0, z.E - c0, (A)z.scale, sum_k);
+    if (gk.p) terni_tile_store<G, S, A>(gk.at(b, kh, k0) + c0, gk.row, z.S - k0, z.E - c0, (A)z.scale, sum_k);
     if (gv.p) terni_tile_store<G, S, A>(gv.at(b, kh, k0) + c0, gv.row, z.S - k0, z.V - c0, A(1), sum_v);
 }
 

@@ -105,8 +105,7 @@ TERN_TEST(attention, holds_no_matrix) {
     if (test_device().type != TERN_CPU) return; /* its kernels' scratch is counted there */
     enum { H = 8, L = 512, E = 4 };
     tern_tensor *x[3], *g[3];
-    for (int i = 0; i < 3; i++)
-        x[i] = tern_require_grad(test_random(TERN_SHAPE(H, L, E), -1, 1, TERN_F32), true);
+    for (int i = 0; i < 3; i++) x[i] = tern_require_grad(test_random(TERN_SHAPE(H, L, E), -1, 1, TERN_F32), true);
     const int64_t threads = tern_threads() > 4 ? 4 : tern_threads();
     tern_set_threads((int)threads);
     tern_tensor *gy = tern_ones(TERN_SHAPE(H, L, E), (tern_options){TERN_F32, test_device()});
@@ -137,8 +136,7 @@ TERN_TEST(attention, rows_without_keys) {
     for (int i = 0; i < L; i++) values[i] = i % 3 ? 0 : -(double)INFINITY;
     tern_tensor *mask = tern_require_grad(test_tensor(values, TERN_SHAPE(L, 1), TERN_F32), true);
     tern_tensor *x[4] = {NULL, NULL, NULL, mask}, *g[4];
-    for (int i = 0; i < 3; i++)
-        x[i] = tern_require_grad(test_random(TERN_SHAPE(i ? S : L, 6), -1, 1, TERN_F32), true);
+    for (int i = 0; i < 3; i++) x[i] = tern_require_grad(test_random(TERN_SHAPE(i ? S : L, 6), -1, 1, TERN_F32), true);
     tern_tensor *y = tern_scaled_dot_product_attention(x[0], x[1], x[2], mask, (tern_attention_opts){0});
     if (!CHECK(y && tern_grad(y, x, 4, tern_ones_like(y), (tern_backward_opts){0}, g))) return;
     double row[6];
