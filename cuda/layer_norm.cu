@@ -288,9 +288,10 @@ bool run(terni_cuda_device *d, const terni_call *c, const terni_view *bias, cons
     const terni_parameter<S> w = terni_parameter_of<S>(c->in[1]), b = terni_parameter_of<S>(bias);
     A *m = mean ? static_cast<A *>(mean->data) : nullptr, *r = static_cast<A *>(rstd->data);
     const terni_row_plan plan = terni_row_plan_of<S>(R, C, 1);
-    if (terni_rows_alike(x, y))
-        TERNI_ROW_PACKS(plan.packs, return TERNI_LAUNCH(d, plan.blocks, plan.block, 0, (held<S, K>), R, C, plan.G, x, w,
-                                                        b, y, m, r, eps))
+    if (terni_rows_alike(x, y)) {
+        TERNI_ROW_PACKS_1(plan.packs, return TERNI_LAUNCH(d, plan.blocks, plan.block, 0, (held<S, K>), R, C, plan.G, x,
+                                                          w, b, y, m, r, eps))
+    }
     if (m) return TERNI_LAUNCH(d, (unsigned)R, terni_norm_block(C), 0, (layer<S>), C, x, w, b, y, m, r, eps);
     return TERNI_LAUNCH(d, (unsigned)R, terni_norm_block(C), 0, (rms<S>), C, x, w, y, r, eps);
 }

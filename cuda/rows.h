@@ -7,7 +7,7 @@
 
 #include "launch.h"
 
-enum { TERNI_ROWS_BLOCK = 256, TERNI_ROWS_THREADS = 1024 };
+enum { TERNI_ROWS_BLOCK = 256, TERNI_ROWS_THREADS = 512 };
 
 template <class S>
 constexpr int terni_row_width = 16 / (int)sizeof(S);
@@ -166,23 +166,25 @@ static terni_row_plan terni_row_plan_of(int64_t R, int64_t C, int held) {
 /* a and b, contiguous, are equally far from a multiple of 16 bytes. */
 static inline bool terni_rows_alike(const void *a, const void *b) { return (((uintptr_t)a ^ (uintptr_t)b) & 15) == 0; }
 
-/* Calls CODE with K as the number of packs. */
-#define TERNI_ROW_PACKS(packs, ...) \
-    switch (packs) {                \
-        case 1: {                   \
-            constexpr int K = 1;    \
-            __VA_ARGS__;            \
-        } break;                    \
-        case 4: {                   \
-            constexpr int K = 4;    \
-            __VA_ARGS__;            \
-        } break;                    \
-        case 8: {                   \
-            constexpr int K = 8;    \
-            __VA_ARGS__;            \
-        } break;                    \
-        default:                    \
-            break;                  \
+/* Calls CODE with K as the number of packs, of a plan for one row held, or for two. */
+#define TERNI_ROW_PACKS_2(packs, ...) \
+    switch (packs) {                  \
+        case 1: {                     \
+            constexpr int K = 1;      \
+            __VA_ARGS__;              \
+        } break;                      \
+        case 4: {                     \
+            constexpr int K = 4;      \
+            __VA_ARGS__;              \
+        } break;                      \
+        default:                      \
+            break;                    \
+    }
+#define TERNI_ROW_PACKS_1(packs, ...)     \
+    TERNI_ROW_PACKS_2(packs, __VA_ARGS__) \
+    if (packs == 8) {                     \
+        constexpr int K = 8;              \
+        __VA_ARGS__;                      \
     }
 
 #endif

@@ -149,9 +149,10 @@ bool forward(const terni_call *c) {
         S *q = static_cast<S *>(y->data);
         if (inner == 1 && outer <= TERNI_WALK_MAX) {
             const terni_row_plan plan = terni_row_plan_of<S>(outer, C, 1);
-            if (terni_rows_alike(p, q))
-                TERNI_ROW_PACKS(plan.packs, return TERNI_LAUNCH(d, plan.blocks, plan.block, 0, (held<S, LOG, K>), outer,
-                                                                C, plan.G, p, q))
+            if (terni_rows_alike(p, q)) {
+                TERNI_ROW_PACKS_1(plan.packs, return TERNI_LAUNCH(d, plan.blocks, plan.block, 0, (held<S, LOG, K>),
+                                                                  outer, C, plan.G, p, q))
+            }
             return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows<S, LOG>), C, p, q);
         }
         return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns<S, LOG>), outer * inner, C,
@@ -174,8 +175,8 @@ bool backward(const terni_call *c) {
         if (inner == 1 && outer <= TERNI_WALK_MAX) {
             const terni_row_plan plan = terni_row_plan_of<S>(outer, C, 2);
             if (terni_rows_alike(p, q) && terni_rows_alike(p, r))
-                TERNI_ROW_PACKS(plan.packs, return TERNI_LAUNCH(d, plan.blocks, plan.block, 0, (held_grad<S, LOG, K>),
-                                                                outer, C, plan.G, p, q, r))
+                TERNI_ROW_PACKS_2(plan.packs, return TERNI_LAUNCH(d, plan.blocks, plan.block, 0, (held_grad<S, LOG, K>),
+                                                                  outer, C, plan.G, p, q, r))
             return TERNI_LAUNCH(d, (unsigned)outer, row_block(C), 0, (rows_grad<S, LOG>), C, p, q, r);
         }
         return TERNI_LAUNCH_EACH(d, terni_blocks(outer * inner, BLOCK), BLOCK, (columns_grad<S, LOG>), outer * inner, C,
