@@ -21,8 +21,7 @@ __global__ void put_bias_small(uint32_t n, terni_divisor plane, terni_divisor ch
 
 extern "C" bool terni_cuda_conv_own(terni_cuda_device *d, const terni_conv_opts *o, const terni_view *x,
                                     const terni_view *w, const terni_view *b, const terni_view *y) {
-    const terni_conv_shape s = terni_conv_shape_of(x, w, y, o);
-    TERNI_FLOATS(y->dtype, return (terni_conv_launch<S, false>)(d, s, w->data, x->data, b ? b->data : nullptr, y->data))
+    TERNI_FLOATS(y->dtype, return (terni_conv_launch<S, false>)(d, o, x, w, b, y))
     return false;
 }
 

@@ -11,12 +11,12 @@ enum { BLOCK = 128, FLUSH = 64 }; /* steps, after which the running sums go to o
 template <class T>
 struct taps_of {
     int64_t plane[T::LOADS_B]; /* of the channel within its image's group; -1: there is no such column */
-    int64_t at[T::LOADS_B][3];
+    int32_t at[T::LOADS_B][3];
 };
 
 template <class S, class T>
 __global__ void __launch_bounds__(T::THREADS)
-    product(terni_conv_shape s, int64_t tiles_m, int64_t tiles_n, int64_t part, const S *g, const S *x,
+    product(terni_conv_shape<int32_t> s, int64_t tiles_m, int64_t tiles_n, int64_t part, const S *g, const S *x,
             terni_sum_t<S> *parts, S *gw) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(A, shared, 2 * T::HALF);
@@ -42,8 +42,8 @@ __global__ void __launch_bounds__(T::THREADS)
     const auto fetch =
         [&](int64_t p0) { /* and moves on */
                           const bool there = p0 + tid % T::K < end;
-                          int64_t from[3], at[3];
-                          terni_conv_at(s.out, true, there ? q : 0, from);
+                          int32_t from[3], at[3];
+                          terni_conv_at(s.out, there ? q : 0, from);
 #pragma unroll
                           for (int r = 0; r < T::LOADS_A; r++) {
                               const int64_t m = first_m + tid / T::K + r * APART;
@@ -55,9 +55,9 @@ __global__ void __launch_bounds__(T::THREADS)
                           for (int r = 0; r < T::LOADS_B; r++) {
                               for (int i = 0; i < 3; i++) at[i] = from[i] * s.stride[i] + mine.at[r][i];
                               next_b[r] = 0;
-                              if (there && mine.plane[r] >= 0 && terni_conv_inside(s.in, at))
-                                  next_b[r] = terni_load<S>(
-                                      x[image * s.C * s.in.count + mine.plane[r] + terni_conv_offset(s.in, at)]);
+                              if (there && mine.plane[r] >= 0 && terni_conv_inside<int32_t>(s.in, at))
+                                  next_b[r] = terni_load<S>(x[image * s.C * s.in.count + mine.plane[r] +
+                                                              terni_conv_offset<int32_t>(s.in, at)]);
                           }
                           for (q += T::K; q >= s.out.count; q -= s.out.count) image++;
         };
@@ -114,19 +114,19 @@ __global__ void add_parts(int64_t n, int64_t count, const terni_sum_t<S> *parts,
 }
 
 /* A weight a block: depthwise, and what has no small indices. */
-template <class S>
-__global__ void __launch_bounds__(BLOCK) direct(terni_conv_shape s, const S *g, const S *x, S *gw) {
+template <class S, class I>
+__global__ void __launch_bounds__(BLOCK) direct(terni_conv_shape<I> s, const S *g, const S *x, S *gw) {
     using A = terni_sum_t<S>;
     TERNI_SHARED(A, scratch, 32);
     const int64_t t = blockIdx.x, c = t / s.taps % s.per_in, o = t / s.taps / s.per_in, tap = t % s.taps;
     const int64_t channel = o / s.per_out * s.per_in + c;
-    const int64_t k[3] = {tap / s.k[2] / s.k[1], tap / s.k[2] % s.k[1], tap % s.k[2]};
+    const I k[3] = {(I)(tap / s.k[2] / s.k[1]), (I)(tap / s.k[2] % s.k[1]), (I)(tap % s.k[2])};
     A sum = 0;
     for (int64_t image = 0; image < s.N; image++) {
         const S *from = g + (image * s.O + o) * s.out.count, *to = x + (image * s.C + channel) * s.in.count;
         for (int64_t q = threadIdx.x; q < s.out.count; q += blockDim.x) {
-            int64_t here[3], there[3];
-            terni_conv_at(s.out, s.small, q, here);
+            I here[3], there[3];
+            terni_conv_at(s.out, q, here);
             if (terni_conv_meets<false>(s, here, k, there))
                 sum += (A)terni_load<S>(from[q]) * (A)terni_load<S>(to[terni_conv_offset(s.in, there)]);
         }
@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(BLOCK) direct(terni_conv_shape s, const S *g, 
 }
 
 template <class S, class T>
-bool tiles(terni_cuda_device *d, const terni_conv_shape &s, const S *g, const S *x, S *gw) {
+bool tiles(terni_cuda_device *d, const terni_conv_shape<int32_t> &s, const S *g, const S *x, S *gw) {
     using A = terni_sum_t<S>;
     const int64_t columns = s.per_in * s.taps, pixels = s.N * s.out.count, n = s.O * columns;
     const int64_t tiles_m = (s.per_out + T::M - 1) / T::M, tiles_n = (columns + T::N - 1) / T::N;
@@ -157,22 +157,29 @@ bool tiles(terni_cuda_device *d, const terni_conv_shape &s, const S *g, const S 
     return ok;
 }
 
+template <class S, class I>
+bool launch_direct(terni_cuda_device *d, const terni_conv_shape<I> &s, const S *g, const S *x, S *gw) {
+    const int threads = s.out.count > 64 ? BLOCK : 32;
+    return TERNI_LAUNCH(d, (unsigned)(s.O * s.per_in * s.taps), threads, 0, (direct<S, I>), s, g, x, gw);
+}
+
 template <class S>
-bool weight_grad(terni_cuda_device *d, const terni_conv_shape &s, const S *g, const S *x, S *gw) {
-    if (!s.small || s.N * s.out.count == 0 || (s.per_in == 1 && s.per_out == 1)) {
-        const int threads = s.out.count > 64 ? BLOCK : 32;
-        return TERNI_LAUNCH(d, (unsigned)(s.O * s.per_in * s.taps), threads, 0, (direct<S>), s, g, x, gw);
-    }
-    return s.per_out > 16 && s.per_in * s.taps > 32 ? tiles<S, terni_conv_wide>(d, s, g, x, gw)
-                                                    : tiles<S, terni_conv_narrow>(d, s, g, x, gw);
+bool weight_grad(terni_cuda_device *d, const terni_conv_opts *o, const terni_view *gy, const terni_view *x,
+                 const terni_view *gw) {
+    const terni_conv_shape<int64_t> large = terni_conv_shape_of<int64_t>(x, gw, gy, o);
+    const terni_conv_shape<int32_t> s = terni_conv_shape_of<int32_t>(x, gw, gy, o);
+    const S *const g = static_cast<const S *>(gy->data), *const xs = static_cast<const S *>(x->data);
+    S *const to = static_cast<S *>(gw->data);
+    if (!terni_conv_small(large)) return launch_direct<S, int64_t>(d, large, g, xs, to);
+    if (s.N * s.out.count == 0 || (s.per_in == 1 && s.per_out == 1)) return launch_direct<S, int32_t>(d, s, g, xs, to);
+    return s.per_out > 16 && s.per_in * s.taps > 32 ? tiles<S, terni_conv_wide>(d, s, g, xs, to)
+                                                    : tiles<S, terni_conv_narrow>(d, s, g, xs, to);
 }
 
 }  // namespace
 
 extern "C" bool terni_cuda_conv_weight_grad_own(terni_cuda_device *d, const terni_conv_opts *o, const terni_view *gy,
                                                 const terni_view *x, const terni_view *gw) {
-    const terni_conv_shape s = terni_conv_shape_of(x, gw, gy, o);
-    TERNI_FLOATS(gw->dtype, return weight_grad<S>(d, s, static_cast<const S *>(gy->data),
-                                                  static_cast<const S *>(x->data), static_cast<S *>(gw->data)))
+    TERNI_FLOATS(gw->dtype, return weight_grad<S>(d, o, gy, x, gw))
     return false;
 }
