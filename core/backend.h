@@ -139,6 +139,12 @@ typedef struct terni_runtime {
 
 /* ---- the table ------------------------------------------------------------------------------------------------ */
 
+/* Eight bytes of device memory, and what they become. */
+typedef struct terni_cell {
+    void *at;
+    uint64_t bits;
+} terni_cell;
+
 typedef struct terni_backend {
     uint32_t abi;  /* TERNI_BACKEND_ABI */
     uint32_t size; /* sizeof(terni_backend) */
@@ -159,6 +165,17 @@ typedef struct terni_backend {
     bool (*download)(int device, void *dst, const void *src, size_t bytes);
     bool (*sync)(int device);
     const terni_runtime *runtime; /* NULL: everything is done when a call returns */
+
+    /* Captured graphs (core/graph.h); NULL in a backend without. Between begin and end the calling thread's work on the
+     * device is recorded instead of done, and its allocations come from a pool of the graph; end gives the graph, or
+     * NULL, after host->fail where keep is true. Both leave the device usable whatever happens. replay writes the cells
+     * in the stream's order, then queues the work. free returns how many blocks of the pool are still allocated: these
+     * become ordinary ones. spoil: the capture under way comes to nothing, because of what, a phrase. */
+    bool (*capture_begin)(int device);
+    void *(*capture_end)(int device, bool keep);
+    void (*capture_spoil)(int device, const char *what);
+    bool (*graph_replay)(void *graph, const terni_cell *cells, int n);
+    int64_t (*graph_free)(void *graph);
 
     /* Elementwise. All views of a call have the same shape (broadcast inputs have strides of 0).
      *   unary        in x               out y        opts: double[3], p, q and r, for rows with parameters

@@ -166,10 +166,21 @@ static inline void terni_changed(tern_tensor *t) { t->storage->version += !t->st
 /* t looks at what src looks at; its old storage is released. Node and gradient stay. */
 void terni_share_storage(tern_tensor *t, tern_tensor *src);
 
+/* ---- graphs (graph.c)
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* True outside of a capture; else records that `what` cannot be captured, and spoils the capture. */
+bool terni_not_capturing(const char *what);
+
 /* ---- random (random.c)
  * ----------------------------------------------------------------------------------------------------- */
 
-/* Takes `blocks` blocks of four words from the program's stream; returns where they start. */
+/* Takes `blocks` blocks of four words from the stream that the thread draws from, for a tensor on this device; *from is
+ * where they start. False after recording an error: draws on the CPU cannot be captured. */
+bool terni_draws_take(tern_device device, uint64_t blocks, terni_draws *from);
+/* Where the next draw starts. */
+terni_draws terni_draws_now(void);
+/* Takes blocks from the program's own stream. */
 tern_random terni_random_take(uint64_t blocks);
 /* dropout with draws that were taken before (dropout.c). */
 tern_tensor *terni_dropout(tern_tensor *x, const terni_random_opts *o);

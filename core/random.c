@@ -12,11 +12,15 @@ static tern_random stream;
 
 void tern_seed(uint64_t seed) { tern_random_set((tern_random){seed, 0}); }
 
-tern_random tern_random_get(void) { return terni_random_take(0); }
+tern_random tern_random_get(void) {
+    const terni_draws at = terni_draws_now();
+    return (tern_random){at.seed, at.position};
+}
 
 void tern_random_set(tern_random state) {
+    if (!terni_not_capturing("setting the random stream")) return;
     if (terni_self.replay) {
-        *terni_self.replay = state;
+        *terni_self.replay = (terni_draws){state.seed, state.position, NULL};
         return;
     }
     pthread_mutex_lock(&lock);
@@ -25,16 +29,29 @@ void tern_random_set(tern_random state) {
 }
 
 tern_random terni_random_take(uint64_t blocks) {
-    if (terni_self.replay) {
-        const tern_random at = *terni_self.replay;
-        terni_self.replay->position += blocks;
-        return at;
-    }
     pthread_mutex_lock(&lock);
     const tern_random from = stream;
     stream.position += blocks;
     pthread_mutex_unlock(&lock);
     return from;
+}
+
+terni_draws terni_draws_now(void) {
+    if (terni_self.replay) return *terni_self.replay;
+    const tern_random at = terni_random_take(0);
+    return (terni_draws){at.seed, at.position, NULL};
+}
+
+bool terni_draws_take(tern_device device, uint64_t blocks, terni_draws *from) {
+    if (device.type == TERN_CPU && !terni_not_capturing("drawing random numbers on the CPU")) return false;
+    if (terni_self.replay) {
+        *from = *terni_self.replay;
+        terni_self.replay->position += blocks;
+    } else {
+        const tern_random at = terni_random_take(blocks);
+        *from = (terni_draws){at.seed, at.position, NULL};
+    }
+    return true;
 }
 
 void tern_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {

@@ -14,7 +14,7 @@ typedef struct recompute_opts {
     tern_fn f;
     void *user;
     int n;              /* arguments of f: the first inputs */
-    tern_random random; /* where the stream stood */
+    terni_draws random; /* where the stream stood */
 } recompute_opts;
 
 /* f on heads of x, recorded, in a region of its own. What is x's may not be changed in place through a head. */
@@ -105,7 +105,7 @@ static bool recompute_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_ten
         for (int k = 0; k < i && i < o->n; k++) /* an argument given twice gets its gradient once */
             if (same_place(&node->edge[k], &node->edge[i])) wanted[i] = false;
     }
-    tern_random random = o->random, *const was = terni_self.replay;
+    terni_draws random = o->random, *const was = terni_self.replay;
     terni_self.replay = &random;
     const bool create = tern_grad_mode(true);
     uint32_t region;
@@ -144,7 +144,7 @@ tern_tensor *tern_recompute(tern_fn f, tern_tensor *const *x, int n, void *user)
     if (n < 1 || n > TERN_MAX_FN)
         return terni_null(TERN_ERR_ARGUMENT, "recompute: %d inputs, expected 1 to %d", n, TERN_MAX_FN);
     if (!terni_recording()) return f(x, n, user);
-    const recompute_opts o = {f, user, n, tern_random_get()};
+    const recompute_opts o = {f, user, n, terni_draws_now()};
     const int scope = tern_scope_push();
     captures c = {.args = edges_to(x, n)};
     tern_tensor *y = c.args ? record(&o, x, &c.region) : NULL;

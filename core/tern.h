@@ -8,6 +8,7 @@
 #include "tern/data.h"
 #include "tern/device.h"
 #include "tern/functional.h"
+#include "tern/graph.h"
 #include "tern/layers.h"
 #include "tern/memory.h"
 #include "tern/module.h"

@@ -3,6 +3,7 @@
 #define TERNI_THREAD_H
 
 #include "internal.h"
+#include "tern/graph.h"
 
 enum { TERNI_CLASSES = 16, TERNI_CLASS_BYTES = 64 }; /* free lists for blocks of 64, 128, ... 1024 bytes */
 
@@ -27,7 +28,8 @@ typedef struct terni_thread {
     terni_node *dead; /* nodes to be freed by that loop */
     void *free_list[TERNI_CLASSES];
     int free_n[TERNI_CLASSES];
-    tern_random *replay; /* draws come from here instead of the program's stream; NULL: from that */
+    terni_draws *replay; /* draws come from here instead of the program's stream; NULL: from that */
+    tern_graph *capture; /* under way in this thread (graph.c) */
     uint32_t region;     /* nodes made now belong to it; 0 for none */
     const char *op;      /* the public op under way that is made of others: errors begin with it */
     bool muted;          /* errors are recorded, the handler is not called */
@@ -44,6 +46,7 @@ terni_words *terni_words_of(void);
 void *terni_words_alloc(size_t bytes); /* memory.c */
 void terni_words_free(void *p);
 /* Clean-up by the files that own the parts. */
+void terni_graph_thread_exit(void);
 void terni_scope_thread_exit(void);
 void terni_memory_thread_exit(void);
 void terni_device_thread_exit(void);

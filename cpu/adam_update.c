@@ -1,3 +1,5 @@
+#include <math.h>
+
 #include "internal.h"
 #include "update.h"
 #include "widen.h"
@@ -11,6 +13,7 @@ static void piece(const terni_call *c, int32_t t, int64_t begin, int64_t end) {
 
 static bool update(const terni_call *c) {
     const terni_adam_opts *o = c->opts;
+    if (o->skip && !isfinite(terni_cpu_update_scale(c, o->n))) return true;
     terni_cpu_update(c, o->n, piece);
     return true;
 }

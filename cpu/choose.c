@@ -54,7 +54,7 @@ static void integers(void *arg, int64_t begin, int64_t end) {
     int64_t v[CHUNK];
     for (int64_t c = begin; c < end; c++) {
         const int64_t n = length(j->n, c);
-        terni_cpu_words(j->o->seed, j->o->position, 2 * c * CHUNK, 2 * n, w);
+        terni_cpu_words(j->o->from.seed, j->o->from.position, 2 * c * CHUNK, 2 * n, w);
         for (int64_t i = 0; i < n; i++)
             v[i] = (int64_t)((uint64_t)j->o->lo + terni_below(w[2 * i], w[2 * i + 1], j->o->range));
         put_integers(j->y, c * CHUNK, n, v);
@@ -88,7 +88,7 @@ static void make_keys(void *arg, int64_t begin, int64_t end) {
     uint32_t w[2 * CHUNK];
     for (int64_t c = begin; c < end; c++) {
         const int64_t n = length(j->n, c);
-        terni_cpu_words(j->o->seed, j->o->position, 2 * c * CHUNK, 2 * n, w);
+        terni_cpu_words(j->o->from.seed, j->o->from.position, 2 * c * CHUNK, 2 * n, w);
         for (int64_t i = 0; i < n; i++) j->key[c * CHUNK + i] = (uint64_t)w[2 * i] << 32 | w[2 * i + 1];
     }
 }
@@ -157,7 +157,7 @@ static void flips(void *arg, int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; c++) {
         const int64_t n = length(j->n, c), per = wide ? 2 : 1;
         bool good = true;
-        terni_cpu_words(j->o->seed, j->o->position, per * c * CHUNK, per * n, w);
+        terni_cpu_words(j->o->from.seed, j->o->from.position, per * c * CHUNK, per * n, w);
         if (j->p) terni_cpu_get(j->p, c * CHUNK, n, &p);
         if (!j->p)
             for (int64_t i = 0; i < n; i++) v[i] = (w[i] >> 8) < threshold;
@@ -231,7 +231,7 @@ static void sum_rows(void *arg, int64_t begin, int64_t end) {
 
 /* The two words of uniform number i. */
 static void words_at(const terni_multinomial_opts *o, int64_t i, uint32_t w[2]) {
-    const terni_philox_block b = terni_philox_at(o->seed, o->position + (uint64_t)i / 2);
+    const terni_philox_block b = terni_philox_at(o->from.seed, o->from.position + (uint64_t)i / 2);
     w[0] = b.w[2 * (i % 2)];
     w[1] = b.w[2 * (i % 2) + 1];
 }

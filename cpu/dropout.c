@@ -15,7 +15,7 @@ static void chunks(void *arg, int64_t begin, int64_t end) {
     terni_draw_buffer b;
     for (int64_t k = begin; k < end; k++) {
         const int64_t rest = terni_cpu_count(x) - k * CHUNK, n = rest < CHUNK ? rest : CHUNK;
-        terni_cpu_words(o->seed, o->position, k * CHUNK, n, w);
+        terni_cpu_words(o->from.seed, o->from.position, k * CHUNK, n, w);
         terni_cpu_get(x, k * CHUNK, n, &b);
         if (x->dtype == TERN_F64)
             for (int64_t i = 0; i < n; i++) b.f64[i] = w[i] >> 8 < threshold ? 0 : b.f64[i] * scale;

@@ -3,11 +3,13 @@
 #include <math.h>
 
 #include "internal.h"
+#include "update.h"
 
 enum { CHUNK = 8192, LANES = 32 };
 
 typedef struct job {
     const terni_call *c;
+    int n;           /* of in, that are measured */
     double *partial; /* one a chunk */
     double scale;
 } job;
@@ -50,7 +52,7 @@ static int64_t chunks_of(const terni_view *v) { return (count(v) + CHUNK - 1) / 
 static void sums(void *arg, int64_t begin, int64_t end) {
     const job *j = arg;
     int64_t first = 0;
-    for (int t = 0; t < j->c->n_in && first < end; t++) {
+    for (int t = 0; t < j->n && first < end; t++) {
         const terni_view *v = j->c->in[t];
         const int64_t n = count(v), stop = first + chunks_of(v);
         for (int64_t k = begin > first ? begin : first; k < (end < stop ? end : stop); k++) {
@@ -69,9 +71,9 @@ static double total(job *j, int64_t chunks) {
 }
 
 /* The largest magnitude; NaN if there is one. */
-static double largest(const terni_call *c) {
+static double largest(const terni_call *c, int n_in) {
     double m = 0;
-    for (int t = 0; t < c->n_in; t++)
+    for (int t = 0; t < n_in; t++)
         for (int64_t i = 0, n = count(c->in[t]); i < n; i++) {
             const double a = fabs(value(c->in[t], i));
             if (!(a <= m)) m = a;
@@ -80,15 +82,23 @@ static double largest(const terni_call *c) {
     return m;
 }
 
+static void put(const terni_view *y, double v) {
+    if (y->dtype == TERN_F64)
+        *(double *)y->data = v;
+    else
+        *(float *)y->data = (float)v;
+}
+
 bool terni_cpu_global_norm(const terni_call *c) {
+    const terni_norm_opts *o = c->opts;
     int64_t chunks = 0;
-    for (int t = 0; t < c->n_in; t++) chunks += chunks_of(c->in[t]);
+    for (int t = 0; t < o->n; t++) chunks += chunks_of(c->in[t]);
     const size_t bytes = (size_t)(chunks + 1) * sizeof(double);
-    job j = {.c = c, .partial = terni_cpu_host->alloc(bytes), .scale = 1};
+    job j = {.c = c, .n = o->n, .partial = terni_cpu_host->alloc(bytes), .scale = 1};
     if (!j.partial) return false;
     double s = total(&j, chunks), unit = 1;
     if (s < 1e-250 || isinf(s)) {
-        const double m = largest(c);
+        const double m = largest(c, o->n);
         if (m > 0 && isfinite(m)) {
             unit = m > 0x1p-1000 ? m : 0x1p-1000;
             j.scale = 1 / unit;
@@ -96,10 +106,8 @@ bool terni_cpu_global_norm(const terni_call *c) {
         }
     }
     terni_cpu_host->free(j.partial, bytes);
-    const double norm = unit * sqrt(s);
-    if (c->out[0]->dtype == TERN_F64)
-        *(double *)c->out[0]->data = norm;
-    else
-        *(float *)c->out[0]->data = (float)norm;
+    const double unscale = terni_cpu_update_scale(c, o->n), norm = unit * sqrt(s) * unscale;
+    put(c->out[0], norm);
+    if (c->out[1]) put(c->out[1], terni_clip_factor(norm, unscale, o->max_norm));
     return true;
 }

@@ -18,7 +18,7 @@ static int64_t length(const job *j, int64_t chunk) {
 /* A chunk of an f64 view takes twice the words. */
 static int64_t words(const job *j, int64_t chunk, int64_t n, uint32_t *w) {
     const int64_t per = j->y->dtype == TERN_F64 ? 2 : 1;
-    terni_cpu_words(j->o->seed, j->o->position, per * chunk * CHUNK, per * n, w);
+    terni_cpu_words(j->o->from.seed, j->o->from.position, per * chunk * CHUNK, per * n, w);
     return n;
 }
 

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "internal.h"
@@ -13,6 +14,7 @@ static void piece(const terni_call *c, int32_t t, int64_t begin, int64_t end) {
 
 static bool update(const terni_call *c) {
     const terni_sgd_opts *o = c->opts;
+    if (o->skip && !isfinite(terni_cpu_update_scale(c, o->n))) return true;
     terni_cpu_update(c, o->n, piece);
     return true;
 }

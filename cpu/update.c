@@ -20,6 +20,12 @@ static void run(void *arg, int64_t begin, int64_t end) {
     }
 }
 
+double terni_cpu_update_scale(const terni_call *c, int32_t n) {
+    const terni_view *v = c->in[n];
+    if (!v) return 1;
+    return v->dtype == TERN_F64 ? *(const double *)v->data : (double)*(const float *)v->data;
+}
+
 void terni_cpu_update(const terni_call *c, int32_t n, terni_update_piece piece) {
     job j = {c, piece, n};
     int64_t total = 0;

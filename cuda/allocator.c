@@ -439,7 +439,7 @@ int terni_allocator_used_on(terni_allocator *a, const void *p, terni_stream stre
 
 int terni_allocator_trim(terni_allocator *a) {
     pthread_mutex_lock(&a->lock);
-    const int rc = give_back(a);
+    const int rc = a->pool ? 0 : give_back(a); /* not in the middle of a capture: the driver waits in it */
     pthread_mutex_unlock(&a->lock);
     return rc;
 }
@@ -461,19 +461,33 @@ void terni_allocator_pool_end(terni_allocator *a) {
     pthread_mutex_unlock(&a->lock);
 }
 
-void terni_allocator_pool_drop(terni_allocator *a, int id) {
+int64_t terni_allocator_pool_drop(terni_allocator *a, int id) {
+    int64_t live = 0;
     pthread_mutex_lock(&a->lock);
     for (int i = 0; i < BINS; i++)
         for (block *b = a->bin[i]; b; b = b->next)
             if (b->pool == id) b->pool = 0;
-    /* Blocks that live on become ordinary ones when they are freed. */
-    for (int i = 0; i < BUCKETS; i++)
-        for (block *b = a->bucket[i]; b; b = b->chain)
-            if (b->pool == id) b->pool = 0;
     for (pending *w = a->waiting; w; w = w->next)
         if (w->b->pool == id) w->b->pool = 0;
+    for (int i = 0; i < BUCKETS; i++)
+        for (block *b = a->bucket[i]; b; b = b->chain)
+            if (b->pool == id) {
+                b->pool = 0;
+                live++;
+            }
     pthread_mutex_unlock(&a->lock);
+    return live;
 }
+
+int terni_allocator_pool_of(terni_allocator *a, const void *p) {
+    pthread_mutex_lock(&a->lock);
+    const block *b = live_find(a, p);
+    const int pool = b ? b->pool : 0;
+    pthread_mutex_unlock(&a->lock);
+    return pool;
+}
+
+bool terni_allocator_direct(const terni_allocator *a) { return a->direct; }
 
 /* ---- statistics
  * --------------------------------------------------------------------------------------------------------- */

@@ -49,7 +49,11 @@ int terni_allocator_trim(terni_allocator *a);
  * reserved until it is dropped, as each replay writes to the same addresses. */
 void terni_allocator_pool_begin(terni_allocator *a, terni_stream stream, int id);
 void terni_allocator_pool_end(terni_allocator *a);
-void terni_allocator_pool_drop(terni_allocator *a, int id);
+/* Returns how many of its blocks are live: they become ordinary ones. */
+int64_t terni_allocator_pool_drop(terni_allocator *a, int id);
+/* The pool that a live block is from; 0: none. */
+int terni_allocator_pool_of(terni_allocator *a, const void *p);
+bool terni_allocator_direct(const terni_allocator *a);
 
 void terni_allocator_read(terni_allocator *a, terni_allocator_stats *stats);
 void terni_allocator_reset_peak(terni_allocator *a);

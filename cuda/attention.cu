@@ -14,8 +14,7 @@ terni_attention_sizes terni_attention_sizes_of(const terni_view *q, const terni_
     z.causal = o->causal;
     z.kept = o->dropout < 1 ? 1 / (1 - o->dropout) : 0;
     z.threshold = o->dropout > 0 ? terni_dropout_threshold(o->dropout) : 0;
-    z.seed = o->seed;
-    z.position = o->position;
+    z.from = o->from;
     if (!mask) return z;
     z.mask = mask->data;
     z.mask_bool = mask->dtype == TERN_BOOL;

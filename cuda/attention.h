@@ -4,8 +4,7 @@
 #ifndef TERNI_CUDA_ATTENTION_H
 #define TERNI_CUDA_ATTENTION_H
 
-#include "launch.h"
-#include "philox.h"
+#include "draws.h"
 
 enum { TERNI_ATTENTION_THREADS = 256, TERNI_ATTENTION_DEPTH = 32 };
 
@@ -36,7 +35,7 @@ struct terni_attention_sizes {
     double scale, kept; /* kept: 1 / (1 - dropout) */
     const void *mask;
     int64_t mask_stride[4];
-    uint64_t seed, position;
+    terni_draws from;
     uint32_t threshold; /* of dropout; 0: nothing is dropped */
     bool causal, mask_bool;
 };
@@ -162,7 +161,7 @@ struct terni_attention_draws {
     __device__ __forceinline__ A at(const terni_attention_sizes &z, int64_t i) {
         if (i / 4 != block) {
             block = i / 4;
-            w = terni_philox_at(z.seed, z.position + (uint64_t)block);
+            w = terni_draw_block(z.from, (uint64_t)block);
         }
         const uint32_t low = i & 1 ? w.w[1] : w.w[0], high = i & 1 ? w.w[3] : w.w[2];
         return (i & 2 ? high : low) >> 8 < z.threshold ? A(0) : (A)z.kept;

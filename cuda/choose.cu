@@ -1,6 +1,5 @@
 /* randperm and multinomial: draws that are orders and choices, the CPU's bit for bit. */
-#include "philox.h"
-
+#include "draws.h"
 #include "order.h"
 #include "sort.h"
 
@@ -12,15 +11,15 @@ enum { BLOCK = 256 };
 struct words {
     uint32_t high, low;
 };
-__device__ __forceinline__ words words_at(uint64_t seed, uint64_t position, int64_t i) {
-    const terni_philox_block b = terni_philox_at(seed, position + (uint64_t)i / 2);
+__device__ __forceinline__ words words_at(const terni_draws &from, int64_t i) {
+    const terni_philox_block b = terni_draw_block(from, (uint64_t)i / 2);
     return {b.w[2 * (i % 2)], b.w[2 * (i % 2) + 1]};
 }
 
-__global__ void perm_keys(int64_t n, uint64_t *key, uint64_t seed, uint64_t position) {
+__global__ void perm_keys(int64_t n, uint64_t *key, terni_draws from) {
     const int64_t i = terni_thread();
     if (i >= n) return;
-    const words w = words_at(seed, position, i);
+    const words w = words_at(from, i);
     key[i] = (uint64_t)w.high << 32 | w.low;
 }
 
@@ -57,7 +56,7 @@ __global__ void pick_with(int64_t total, int64_t n, int64_t samples, const doubl
     const int64_t i = terni_thread();
     if (i >= total) return;
     const double *sum = sums + i / samples * n;
-    const words w = words_at(o.seed, o.position, i);
+    const words w = words_at(o.from, i);
     const double t = terni_u53(w.high, w.low) * sum[n - 1];
     int64_t lo = 0, hi = n;
     while (lo < hi) { /* the first above t */
@@ -78,7 +77,7 @@ template <class S>
 __global__ void pick_keys(int64_t total, const S *p, uint64_t *key, terni_multinomial_opts o) {
     const int64_t i = terni_thread();
     if (i >= total) return;
-    const words w = words_at(o.seed, o.position, i);
+    const words w = words_at(o.from, i);
     const double v = (double)terni_load<S>(p[i]);
     const double k = v > 0 ? -terni_log_f64(terni_open_f64(w.high, w.low)) / v : (double)INFINITY;
     uint64_t bits;
@@ -95,7 +94,7 @@ extern "C" bool terni_cuda_randperm(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     terni_sorted s;
     if (!d || !terni_cuda_sort_open(d, 1, n, &s)) return false;
-    if (!TERNI_LAUNCH_EACH(d, terni_blocks(n, BLOCK), BLOCK, perm_keys, n, s.key, o->seed, o->position)) {
+    if (!TERNI_LAUNCH_EACH(d, terni_blocks(n, BLOCK), BLOCK, perm_keys, n, s.key, o->from)) {
         terni_cuda_scratch_free(d, s.memory);
         return false;
     }

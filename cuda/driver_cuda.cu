@@ -112,7 +112,7 @@ int event_elapsed(float *ms, terni_event from, terni_event to) {
     return done(cudaEventElapsedTime(ms, event(from), event(to)));
 }
 
-int capture_begin(terni_stream s) { return done(cudaStreamBeginCapture(stream(s), cudaStreamCaptureModeThreadLocal)); }
+int capture_begin(terni_stream s) { return done(cudaStreamBeginCapture(stream(s), cudaStreamCaptureModeRelaxed)); }
 int capture_end(terni_stream s, void **graph) {
     cudaGraph_t g = nullptr;
     cudaGraphExec_t e = nullptr;

@@ -23,6 +23,11 @@ static const terni_backend table = {
     .download = terni_cuda_download,
     .sync = terni_cuda_sync,
     .runtime = &terni_cuda_runtime,
+    .capture_begin = terni_cuda_capture_begin,
+    .capture_end = terni_cuda_capture_end,
+    .capture_spoil = terni_cuda_capture_spoil,
+    .graph_replay = terni_cuda_graph_replay,
+    .graph_free = terni_cuda_graph_free,
 #define ROW(name)                                                                                               \
     .unary[TERNI_UNARY_##name] = terni_cuda_##name, .unary_grad[TERNI_UNARY_##name] = terni_cuda_##name##_grad, \
     .unary_curv[TERNI_UNARY_##name] = terni_cuda_##name##_curv,

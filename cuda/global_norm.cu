@@ -1,6 +1,6 @@
 /* global_norm: the 2-norm of many tensors together. Sums of squares in f64, scaled so that f64 squares do not overflow.
  */
-#include "launch.h"
+#include "many.h"
 
 namespace {
 
@@ -45,53 +45,105 @@ __device__ scaled all(scaled v, scaled *scratch) {
     return scratch[0];
 }
 
-template <class S>
-__global__ void __launch_bounds__(BLOCK) chunks(int64_t n, const S *x, scaled *parts) {
+/* parts: of the first of this launch's chunks. */
+template <class S, class M>
+__global__ void __launch_bounds__(BLOCK) chunks(const __grid_constant__ M t, scaled *parts) {
+    constexpr int W = terni_pack<S>::WIDTH;
     TERNI_SHARED(scaled, scratch, BLOCK);
+    const int k = terni_many_find(t, blockIdx.x);
+    const S *const x = static_cast<const S *>(t.p[0][k]);
+    const int64_t from = (int64_t)(blockIdx.x - t.first[k]) * CHUNK;
+    const int64_t to = from + CHUNK < t.size[k] ? from + CHUNK : t.size[k];
+    const int64_t flat = ((uintptr_t)x & 15) == 0 ? from + (to - from) / W * W : from; /* up to here in packs */
     scaled a = {0, 0};
-    for (int64_t i = (int64_t)blockIdx.x * CHUNK + threadIdx.x; i < n && i < ((int64_t)blockIdx.x + 1) * CHUNK;
-         i += BLOCK)
-        take(a, (double)terni_load<S>(x[i]));
+    for (int64_t i = from + threadIdx.x * W; i < flat; i += BLOCK * W) {
+        const terni_pack<S> p = *reinterpret_cast<const terni_pack<S> *>(x + i);
+#pragma unroll
+        for (int e = 0; e < W; e++) take(a, (double)terni_load<S>(p.v[e]));
+    }
+    for (int64_t i = flat + threadIdx.x; i < to; i += BLOCK) take(a, (double)terni_load<S>(x[i]));
     a = all(a, scratch);
     if (threadIdx.x == 0) parts[blockIdx.x] = a;
 }
 
-__global__ void __launch_bounds__(BLOCK) total(int64_t n, const scaled *parts, void *y, bool f64) {
+__device__ __forceinline__ double number(const void *p, bool f64) {
+    return f64 ? *static_cast<const double *>(p) : (double)*static_cast<const float *>(p);
+}
+__device__ __forceinline__ void put(void *p, bool f64, double v) {
+    if (f64)
+        *static_cast<double *>(p) = v;
+    else
+        *static_cast<float *>(p) = (float)v;
+}
+
+struct results {
+    const void *unscale; /* NULL: 1 */
+    bool unscale_f64, f64;
+    void *norm, *factor; /* factor: or NULL */
+    double max_norm;
+};
+
+__global__ void __launch_bounds__(BLOCK) total(int64_t n, const scaled *parts, results r) {
     TERNI_SHARED(scaled, scratch, BLOCK);
     scaled a = {0, 0};
     for (int64_t i = threadIdx.x; i < n; i += BLOCK) a = join(a, parts[i]);
     a = all(a, scratch);
     if (threadIdx.x) return;
-    const double v = a.scale == 0 ? 0 : a.scale * sqrt(a.ssq);
-    if (f64)
-        *static_cast<double *>(y) = v;
-    else
-        *static_cast<float *>(y) = (float)v;
+    const double unscale = r.unscale ? number(r.unscale, r.unscale_f64) : 1;
+    const double norm = (a.scale == 0 ? 0 : a.scale * sqrt(a.ssq)) * unscale;
+    put(r.norm, r.f64, norm);
+    if (r.factor) put(r.factor, r.f64, terni_clip_factor(norm, unscale, r.max_norm));
+}
+
+template <class S, class M>
+bool run(terni_cuda_device *d, const terni_call *c, int n, int dtype, scaled *parts, int64_t *at) {
+    return terni_many_run<M, 1>(
+        n, CHUNK,
+        [=](int i, void **p) -> int64_t {
+            if (!c->in[i] || c->in[i]->dtype != dtype) return 0;
+            p[0] = c->in[i]->data;
+            return terni_cuda_count(c->in[i]);
+        },
+        [=](const M &m) {
+            scaled *const first = parts + *at;
+            *at += m.first[m.n];
+            return TERNI_LAUNCH(d, m.first[m.n], BLOCK, 0, (chunks<S, M>), m, first);
+        });
+}
+
+bool measure(terni_cuda_device *d, const terni_call *c, int n, scaled *parts) {
+    using small = terni_many_in<4096, 1, 16>;
+    using large = terni_many_in<32764, 1, 16>;
+    const bool many = n > small::MOST && terni_many_large(d);
+    int64_t at = 0;
+    for (int dtype = 0; dtype < TERN_DTYPE_COUNT; dtype++) {
+        bool ok = true;
+        TERNI_FLOATS(dtype,
+                     ok = many ? run<S, large>(d, c, n, dtype, parts, &at) : run<S, small>(d, c, n, dtype, parts, &at))
+        if (!ok) return false;
+    }
+    return true;
 }
 
 }  // namespace
 
 extern "C" bool terni_cuda_global_norm(const terni_call *c) {
+    const terni_norm_opts *o = static_cast<const terni_norm_opts *>(c->opts);
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     int64_t n = 0;
-    for (int i = 0; i < c->n_in; i++)
+    for (int i = 0; i < o->n; i++)
         if (c->in[i]) n += (terni_cuda_count(c->in[i]) + CHUNK - 1) / CHUNK;
     scaled *parts = static_cast<scaled *>(terni_cuda_scratch(d, (size_t)n * sizeof(scaled)));
     if (!parts) return false;
-    bool ok = true;
-    int64_t at = 0;
-    for (int i = 0; i < c->n_in && ok; i++) {
-        const terni_view *v = c->in[i];
-        const int64_t m = v ? terni_cuda_count(v) : 0, blocks = (m + CHUNK - 1) / CHUNK;
-        if (m == 0) continue;
-        ok = false;
-        TERNI_FLOATS(v->dtype, ok = TERNI_LAUNCH(d, (unsigned)blocks, BLOCK, 0, (chunks<S>), m,
-                                                 static_cast<const S *>(v->data), parts + at))
-        at += blocks;
-    }
-    ok = ok &&
-         TERNI_LAUNCH(d, 1, BLOCK, 0, total, n, (const scaled *)parts, c->out[0]->data, c->out[0]->dtype == TERN_F64);
+    const terni_view *unscale = c->in[o->n], *y = c->out[0], *factor = c->out[1];
+    const results r = {unscale ? unscale->data : nullptr,
+                       unscale && unscale->dtype == TERN_F64,
+                       y->dtype == TERN_F64,
+                       y->data,
+                       factor ? factor->data : nullptr,
+                       o->max_norm};
+    const bool ok = measure(d, c, o->n, parts) && TERNI_LAUNCH(d, 1, BLOCK, 0, total, n, (const scaled *)parts, r);
     terni_cuda_scratch_free(d, parts);
     return ok;
 }

@@ -126,6 +126,27 @@ void terni_cuda_pinned_trim(void);
 /* What core finds in the backend's table (stream.c). */
 extern const terni_runtime terni_cuda_runtime;
 
+/* ---- captured graphs (graph.c)
+ * ---------------------------------------------------------------------------------------------------------- */
+
+bool terni_cuda_capture_begin(int device);
+void *terni_cuda_capture_end(int device, bool keep);
+void terni_cuda_capture_spoil(int device, const char *what);
+bool terni_cuda_graph_replay(void *graph, const terni_cell *cells, int n);
+int64_t terni_cuda_graph_free(void *graph);
+
+/* May this thread use the device now? False after an error, which spoils the capture under way, if another thread
+ * captures it or this one captures another. */
+bool terni_cuda_capture_allows(int device);
+/* True unless this thread captures the device; else false after an error that names what was tried. */
+bool terni_cuda_not_captured(int device, const char *what);
+/* An error of CUDA's: spoils this thread's capture, if there is one. */
+void terni_cuda_capture_failed(const char *what);
+/* p is being freed: true if the capture under way holds it until its graph is freed. */
+bool terni_cuda_capture_holds(int device, void *p);
+/* Writes n cells in the stream's order (cells.cu). */
+bool terni_cuda_set_cells(terni_cuda_device *d, const terni_cell *cell, int n);
+
 /* ---- views (views.c)
  * ------------------------------------------------------------------------------------------------------------ */
 

@@ -14,9 +14,8 @@
 #ifdef TERNI_SIMULATED
 #include "cusim.h"
 
-#define TERNI_LAUNCH_AS(d, grid, block, shared_bytes, independent, kernel, ...)                                       \
-    ((void)(d), cusim::launch((grid), (block), (shared_bytes), (independent), #kernel, [=] { kernel(__VA_ARGS__); }), \
-     true)
+#define TERNI_LAUNCH_AS(d, grid, block, shared_bytes, independent, kernel, ...) \
+    cusim::submit((d)->stream, (grid), (block), (shared_bytes), (independent), #kernel, kernel, __VA_ARGS__)
 #define TERNI_LAUNCH(d, grid, block, shared_bytes, kernel, ...) \
     TERNI_LAUNCH_AS(d, grid, block, shared_bytes, false, kernel, __VA_ARGS__)
 #define TERNI_LAUNCH_EACH(d, grid, block, kernel, ...) TERNI_LAUNCH_AS(d, grid, block, 0, true, kernel, __VA_ARGS__)

@@ -1,13 +1,11 @@
 /* uniform, normal, dropout, randint, bernoulli: every element finds its own words of the stream (core/philox.h), so
  * that the draws are the CPU's bit for bit. */
-#include "philox.h"
-
-#include "launch.h"
+#include "draws.h"
 
 namespace {
 
-__device__ __forceinline__ uint32_t word_of(uint64_t seed, uint64_t position, int64_t i) {
-    return terni_philox_at(seed, position + (uint64_t)i / 4).w[i % 4];
+__device__ __forceinline__ uint32_t word_of(const terni_draws &from, int64_t i) {
+    return terni_draw_block(from, (uint64_t)i / 4).w[i % 4];
 }
 
 /* ---- uniform and normal: two neighbours a thread
@@ -26,7 +24,7 @@ __global__ void draw(int64_t n, terni_walk<1> w, terni_random_opts o) {
     const int64_t i = 2 * terni_thread();
     if (i >= n) return;
     if constexpr (std::is_same<S, double>::value) {
-        const terni_philox_block b = terni_philox_at(o.seed, o.position + (uint64_t)i / 2);
+        const terni_philox_block b = terni_draw_block(o.from, (uint64_t)i / 2);
         if (NORMAL) {
             const terni_pair_f64 p = terni_normal_f64(b);
             put<S>(w, n, i, fma(o.b, p.a, o.a));
@@ -36,7 +34,7 @@ __global__ void draw(int64_t n, terni_walk<1> w, terni_random_opts o) {
             put<S>(w, n, i + 1, terni_uniform_f64(b.w[2], b.w[3], o.a, o.b - o.a, o.top));
         }
     } else {
-        const terni_philox_block b = terni_philox_at(o.seed, o.position + (uint64_t)i / 4);
+        const terni_philox_block b = terni_draw_block(o.from, (uint64_t)i / 4);
         const uint32_t w0 = b.w[i % 4], w1 = b.w[i % 4 + 1];
         if (NORMAL) {
             const terni_pair_f32 p = terni_normal_f32(w0, w1);
@@ -90,16 +88,14 @@ bool run_draw(const terni_call *c, const char *name) {
  */
 
 template <class S>
-__global__ void dropout(int64_t n, terni_walk<2> w, uint64_t seed, uint64_t position, uint32_t threshold,
-                        double scale) {
+__global__ void dropout(int64_t n, terni_walk<2> w, terni_draws from, uint32_t threshold, double scale) {
     const int64_t i = terni_thread();
     if (i >= n) return;
     int64_t at[2];
     w.at((uint32_t)i, at);
     using T = terni_math_t<S>;
     const T v = terni_load<S>(static_cast<const S *>(w.data[1])[at[1]]);
-    static_cast<S *>(w.data[0])[at[0]] =
-        terni_store<S>(word_of(seed, position, i) >> 8 < threshold ? T(0) : v * (T)scale);
+    static_cast<S *>(w.data[0])[at[0]] = terni_store<S>(word_of(from, i) >> 8 < threshold ? T(0) : v * (T)scale);
 }
 
 /* ---- integers
@@ -120,18 +116,18 @@ template <class S>
 __global__ void randint(int64_t n, S *y, terni_randint_opts o) {
     const int64_t i = terni_thread();
     if (i >= n) return;
-    const terni_philox_block b = terni_philox_at(o.seed, o.position + (uint64_t)i / 2);
+    const terni_philox_block b = terni_draw_block(o.from, (uint64_t)i / 2);
     y[i] = from_integer<S>((int64_t)((uint64_t)o.lo + terni_below(b.w[2 * (i % 2)], b.w[2 * (i % 2) + 1], o.range)));
 }
 
 template <class S>
-__global__ void flips(int64_t n, S *y, uint64_t seed, uint64_t position, uint32_t threshold) {
+__global__ void flips(int64_t n, S *y, terni_draws from, uint32_t threshold) {
     const int64_t i = terni_thread();
-    if (i < n) y[i] = from_integer<S>(word_of(seed, position, i) >> 8 < threshold);
+    if (i < n) y[i] = from_integer<S>(word_of(from, i) >> 8 < threshold);
 }
 
 template <class P, class S>
-__global__ void flips_of(int64_t n, terni_walk<1> p, S *y, uint64_t seed, uint64_t position, terni_blame blame) {
+__global__ void flips_of(int64_t n, terni_walk<1> p, S *y, terni_draws from, terni_blame blame) {
     const int64_t i = terni_thread();
     if (i >= n) return;
     int64_t at[1];
@@ -140,18 +136,17 @@ __global__ void flips_of(int64_t n, terni_walk<1> p, S *y, uint64_t seed, uint64
     if (!(v >= 0 && v <= 1)) terni_note(blame, TERNI_FAULT_PROBABILITY, 0, i, 0, 1);
     bool hit;
     if constexpr (std::is_same<P, double>::value) {
-        const terni_philox_block b = terni_philox_at(seed, position + (uint64_t)i / 2);
+        const terni_philox_block b = terni_draw_block(from, (uint64_t)i / 2);
         hit = terni_u53(b.w[2 * (i % 2)], b.w[2 * (i % 2) + 1]) < v;
     } else
-        hit = terni_u24(word_of(seed, position, i)) < v;
+        hit = terni_u24(word_of(from, i)) < v;
     y[i] = from_integer<S>(hit);
 }
 
 template <class P>
 bool run_flips(terni_cuda_device *d, const terni_each &e, const terni_view *y, const terni_random_opts *o) {
     TERNI_ALL(y->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(e.n, 256), 256, (flips_of<P, S>), e.n, walk_of<1>(e),
-                                                 static_cast<S *>(y->data), o->seed, o->position,
-                                                 terni_cuda_blame(d, "bernoulli")))
+                                                 static_cast<S *>(y->data), o->from, terni_cuda_blame(d, "bernoulli")))
     return false;
 }
 
@@ -170,7 +165,7 @@ extern "C" bool terni_cuda_dropout(const terni_call *c) {
     const terni_random_opts *o = static_cast<const terni_random_opts *>(c->opts);
     const double scale = o->a < 1 ? 1 / (1 - o->a) : 0;
     TERNI_FLOATS(v[0]->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(e.n, 256), 256, (dropout<S>), e.n, walk_of<2>(e),
-                                                       o->seed, o->position, terni_dropout_threshold(o->a), scale))
+                                                       o->from, terni_dropout_threshold(o->a), scale))
     return false;
 }
 
@@ -194,9 +189,8 @@ extern "C" bool terni_cuda_bernoulli(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
     if (!p) {
-        TERNI_ALL(y->dtype,
-                  return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (flips<S>), n, static_cast<S *>(y->data),
-                                           o->seed, o->position, terni_dropout_threshold(o->a)))
+        TERNI_ALL(y->dtype, return TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, (flips<S>), n,
+                                                     static_cast<S *>(y->data), o->from, terni_dropout_threshold(o->a)))
         return false;
     }
     terni_each e;

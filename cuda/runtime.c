@@ -29,6 +29,7 @@ static _Thread_local terni_cuda_device mine[TERNI_CUDA_DEVICES];
 
 bool terni_cuda_ok(int rc, const char *what, const char *file, int line) {
     if (rc == 0) return true;
+    terni_cuda_capture_failed(what);
     const bool first = !atomic_load(&lost);
     terni_cuda_note(rc);
     return terni_cuda_host->fail(TERN_ERR_DEVICE, file, line, "cuda: %s (%d) from %.80s%s",
@@ -126,6 +127,7 @@ static bool make_ready(int index) {
 terni_cuda_device *terni_cuda_use(int index) {
     const int dead = atomic_load_explicit(&lost, memory_order_relaxed);
     if (dead && !terni_cuda_ok(dead, "an earlier call", __FILE__, __LINE__)) return NULL;
+    if (!terni_cuda_capture_allows(index)) return NULL;
     if (!TERNI_CUDA_OK(terni_cuda_driver->use_device(index))) return NULL;
     if (mine[index].allocator) return &mine[index];
     if (!atomic_load_explicit(&devices[index].ready, memory_order_acquire)) {
@@ -242,12 +244,13 @@ bool terni_cuda_alloc(int device, size_t bytes, void **data) {
 void terni_cuda_free(int device, void *data, size_t bytes) {
     (void)bytes;
     terni_cuda_note(terni_cuda_driver->use_device(device));
-    terni_cuda_note(terni_allocator_put(devices[device].device.allocator, data));
+    if (!terni_cuda_capture_holds(device, data))
+        terni_cuda_note(terni_allocator_put(devices[device].device.allocator, data));
 }
 
 void *terni_cuda_scratch(terni_cuda_device *d, size_t bytes) { return device_get(d, bytes ? bytes : 1); }
 void terni_cuda_scratch_free(terni_cuda_device *d, void *p) {
-    if (p) terni_cuda_note(terni_allocator_put(d->allocator, p));
+    if (p && !terni_cuda_capture_holds(d->index, p)) terni_cuda_note(terni_allocator_put(d->allocator, p));
 }
 
 void terni_cuda_trim(int device) {
@@ -313,6 +316,7 @@ bool terni_cuda_report(terni_fault *fault) {
 
 /* All streams, also after an error: what kernels found is reported for each, and the first report counts. */
 bool terni_cuda_sync(int device) {
+    if (!terni_cuda_not_captured(device, "tern_sync, which waits for the device,")) return false;
     if (!terni_cuda_use(device)) return false;
     bool ok = true;
     pthread_mutex_lock(&devices[device].lock);
@@ -324,6 +328,7 @@ bool terni_cuda_sync(int device) {
 
 /* From plain memory CUDA copies the bytes aside before it returns, so src is free then, and later work comes after. */
 bool terni_cuda_upload(int device, void *dst, const void *src, size_t bytes) {
+    if (!terni_cuda_not_captured(device, "a copy from the host")) return false;
     terni_cuda_device *d = terni_cuda_use(device);
     bool pinned = false;
     return d && terni_cuda_touch(d, dst) && TERNI_CUDA_OK(terni_cuda_driver->pinned(src, &pinned)) &&
@@ -332,6 +337,7 @@ bool terni_cuda_upload(int device, void *dst, const void *src, size_t bytes) {
 }
 
 bool terni_cuda_download(int device, void *dst, const void *src, size_t bytes) {
+    if (!terni_cuda_not_captured(device, "a copy to the host, which waits for the device,")) return false;
     terni_cuda_device *d = terni_cuda_use(device);
     return d && terni_cuda_touch(d, src) &&
            TERNI_CUDA_OK(terni_cuda_driver->copy(dst, src, bytes, TERNI_COPY_TO_HOST, d->stream)) &&

@@ -25,11 +25,13 @@ bool solved(int status, const char *op) {
     return status == 0 || terni_cuda_fail(TERN_ERR_DEVICE, "%s: cuSOLVER or cuBLAS gives status %d", op, status);
 }
 
-/* Runs the job on each matrix; place(job, i) fills in its pointers. */
+/* Runs the job on each matrix; place(job, i) fills in its pointers. Never in a captured graph: the routines use memory
+ * of the host, which is gone at a replay. */
 template <class F>
 bool each(terni_cuda_device *d, const char *op, terni_solver_job job, uint32_t count, F place) {
     const terni_solver *s = &terni_cuda_solver;
     size_t on_device = 0, on_host = 0;
+    if (!terni_cuda_not_captured(d->index, "a routine of cuSOLVER")) return false;
     place(&job, 0);
     if (!solved(s->room(d->index, d->stream, &job, &on_device, &on_host), op)) return false;
     void *room = terni_cuda_scratch(d, on_device), *host = on_host ? terni_cuda_host->alloc(on_host) : nullptr;

@@ -45,10 +45,13 @@ static void reset_peak(int device) {
 
 static bool stream_new(int device, void **stream) { return (*stream = terni_cuda_queue_get(device)) != NULL; }
 static void stream_free(int device, void *stream) { terni_cuda_queue_put(device, stream); }
-static bool stream_use(int device, void *stream) { return terni_cuda_queue_use(device, stream); }
+static bool stream_use(int device, void *stream) {
+    return terni_cuda_not_captured(device, "another stream") && terni_cuda_queue_use(device, stream);
+}
 
 /* stream, or the calling thread's; NULL after an error. */
 static terni_cuda_queue *queue_of(int device, void *stream) {
+    if (!terni_cuda_not_captured(device, "a stream or an event")) return NULL;
     terni_cuda_device *d = terni_cuda_use(device);
     return !d || stream ? (d ? stream : NULL) : d->queue;
 }
@@ -89,11 +92,13 @@ static bool event_record(int device, void *event, void *stream) {
 }
 
 static bool event_done(int device, void *event, bool *done) {
-    return terni_cuda_use(device) && answer(terni_cuda_driver->event_query(event), done, __LINE__);
+    return terni_cuda_not_captured(device, "an event") && terni_cuda_use(device) &&
+           answer(terni_cuda_driver->event_query(event), done, __LINE__);
 }
 
 static bool event_wait(int device, void *event) {
-    return terni_cuda_use(device) && TERNI_CUDA_OK(terni_cuda_driver->event_wait(event));
+    return terni_cuda_not_captured(device, "an event") && terni_cuda_use(device) &&
+           TERNI_CUDA_OK(terni_cuda_driver->event_wait(event));
 }
 
 static bool event_elapsed(int device, void *from, void *to, double *ms) {
@@ -153,6 +158,7 @@ static bool pinned_used(terni_cuda_device *d, const void *host) {
 
 static bool upload(int device, void *dst, const void *src, size_t bytes, void *host) {
     if (!host) return terni_cuda_upload(device, dst, src, bytes);
+    if (!terni_cuda_not_captured(device, "a copy from the host")) return false;
     terni_cuda_device *d = terni_cuda_use(device);
     return d && terni_cuda_touch(d, dst) && pinned_used(d, host) &&
            TERNI_CUDA_OK(terni_cuda_driver->copy(dst, src, bytes, TERNI_COPY_TO_DEVICE, d->stream));
@@ -160,6 +166,7 @@ static bool upload(int device, void *dst, const void *src, size_t bytes, void *h
 
 static bool download(int device, void *dst, const void *src, size_t bytes, void *host) {
     if (!host) return terni_cuda_download(device, dst, src, bytes);
+    if (!terni_cuda_not_captured(device, "a copy to the host")) return false;
     terni_cuda_device *d = terni_cuda_use(device);
     return d && terni_cuda_touch(d, src) && pinned_used(d, host) &&
            TERNI_CUDA_OK(terni_cuda_driver->copy(dst, src, bytes, TERNI_COPY_TO_HOST, d->stream));

@@ -1,23 +1,27 @@
-/* sgd_update and adam_update: all parameters of a dtype in one launch, their addresses in a table that travels as the
- * kernel's argument. */
-#include "launch.h"
+/* sgd_update and adam_update: all parameters of a dtype in one launch (many.h), each element read and written once, 16
+ * bytes at a time where the arrays allow it. The factor for the gradients and the rates of a captured graph are read
+ * from the device's memory. */
+#include "many.h"
 
 namespace {
 
-enum { TENSORS = 30, BLOCK = 256, ITEMS = 4, CHUNK = BLOCK * ITEMS };
+enum { BLOCK = 256, PACKS = 2, OTHER = 160 };
 
-/* Block b works on a chunk of the tensor t with first[t] <= b < first[t + 1]. */
-struct table {
-    int n;
-    unsigned first[TENSORS + 1];
-    int64_t size[TENSORS];
-    const void *grad[TENSORS];
-    void *param[TENSORS], *a[TENSORS], *b[TENSORS];
+/* What the device knows when the kernel runs. */
+struct live {
+    const double *rates; /* NULL: the options' */
+    const void *scale;   /* NULL: 1 */
+    bool f64, skip;
+    __device__ __forceinline__ double factor() const {
+        if (!scale) return 1;
+        return f64 ? *static_cast<const double *>(scale) : (double)*static_cast<const float *>(scale);
+    }
 };
 
 struct sgd {
     double lr, momentum, dampening, weight_decay;
     bool nesterov, first;
+    __device__ __forceinline__ void renew(const double *rates) { lr = rates[0]; }
     template <class T>
     __device__ __forceinline__ void step(T g, T &p, T &a, T &) const {
         g += (T)weight_decay * p;
@@ -31,6 +35,19 @@ struct sgd {
 
 struct adam {
     double keep, decay, b1, b2, c2, eps, size, root;
+    double decoupled_decay; /* 0: not decoupled */
+    /* One text for the host and for rates that only the device has; products and sums are rounded one by one, so that
+     * both have the same bits. */
+    __host__ __device__ __forceinline__ void set(double lr, double correction1, double correction2) {
+#ifdef __CUDA_ARCH__
+        keep = __dsub_rn(1, __dmul_rn(lr, decoupled_decay));
+#else
+        keep = 1 - lr * decoupled_decay;
+#endif
+        size = lr / correction1;
+        root = 1 / sqrt(correction2);
+    }
+    __device__ __forceinline__ void renew(const double *rates) { set(rates[0], rates[1], rates[2]); }
     template <class T>
     __device__ __forceinline__ void step(T g, T &p, T &m, T &v) const {
         g += (T)decay * p;
@@ -40,51 +57,86 @@ struct adam {
     }
 };
 
-template <class S, class F>
-__global__ void __launch_bounds__(BLOCK) update(table t, F f) {
+/* W neighbours from element i on. */
+template <class S, int W, class F>
+__device__ __forceinline__ void some(const F &f, terni_math_t<S> scale, const S *grad, S *param, S *a, S *b,
+                                     int64_t i) {
     using T = terni_math_t<S>;
-    int k = 0;
-    while (k + 1 < t.n && blockIdx.x >= t.first[k + 1]) k++;
-    const int64_t from = (int64_t)(blockIdx.x - t.first[k]) * CHUNK;
-    const S *grad = static_cast<const S *>(t.grad[k]);
-    S *param = static_cast<S *>(t.param[k]), *a = static_cast<S *>(t.a[k]), *b = static_cast<S *>(t.b[k]);
+    struct alignas(W * sizeof(S)) pack {
+        S v[W];
+    };
+    const pack g = *reinterpret_cast<const pack *>(grad + i);
+    pack p = *reinterpret_cast<const pack *>(param + i), x = g, y = g;
+    if (a) x = *reinterpret_cast<const pack *>(a + i);
+    if (b) y = *reinterpret_cast<const pack *>(b + i);
 #pragma unroll
-    for (int j = 0; j < ITEMS; j++) {
-        const int64_t i = from + j * BLOCK + threadIdx.x;
-        if (i >= t.size[k]) return;
-        T p = terni_load<S>(param[i]), x = a ? (T)terni_load<S>(a[i]) : T(0), y = b ? (T)terni_load<S>(b[i]) : T(0);
-        f.step((T)terni_load<S>(grad[i]), p, x, y);
-        param[i] = terni_store<S>(p);
-        if (a) a[i] = terni_store<S>(x);
-        if (b) b[i] = terni_store<S>(y);
+    for (int k = 0; k < W; k++) {
+        T pk = terni_load<S>(p.v[k]), xk = terni_load<S>(x.v[k]), yk = terni_load<S>(y.v[k]);
+        f.step((T)terni_load<S>(g.v[k]) * scale, pk, xk, yk);
+        p.v[k] = terni_store<S>(pk);
+        x.v[k] = terni_store<S>(xk);
+        y.v[k] = terni_store<S>(yk);
+    }
+    *reinterpret_cast<pack *>(param + i) = p;
+    if (a) *reinterpret_cast<pack *>(a + i) = x;
+    if (b) *reinterpret_cast<pack *>(b + i) = y;
+}
+
+template <class S>
+constexpr int chunk_of = BLOCK *PACKS *(int)(16 / sizeof(S));
+
+template <class S, class M, class F>
+__global__ void __launch_bounds__(BLOCK) update(const __grid_constant__ M t, F f, live l) {
+    constexpr int W = 16 / sizeof(S);
+    const double scale = l.factor();
+    if (l.skip && !(fabs(scale) <= 1.7976931348623157e308)) return;
+    if (l.rates) f.renew(l.rates);
+    const int k = terni_many_find(t, blockIdx.x);
+    S *const grad = static_cast<S *>(t.p[0][k]), *const param = static_cast<S *>(t.p[1][k]);
+    S *const a = static_cast<S *>(t.p[2][k]), *const b = static_cast<S *>(t.p[3][k]);
+    const int64_t size = t.size[k], from = (int64_t)(blockIdx.x - t.first[k]) * chunk_of<S>;
+    const bool packs = (((uintptr_t)grad | (uintptr_t)param | (uintptr_t)a | (uintptr_t)b) & 15) == 0;
+#pragma unroll
+    for (int j = 0; j < PACKS; j++) {
+        const int64_t i = from + (int64_t)(j * BLOCK + threadIdx.x) * W;
+        if (packs && i + W <= size)
+            some<S, W>(f, (terni_math_t<S>)scale, grad, param, a, b, i);
+        else
+            for (int64_t e = i; e < i + W && e < size; e++) some<S, 1>(f, (terni_math_t<S>)scale, grad, param, a, b, e);
     }
 }
 
+template <class S, class M, class F>
+bool run_in(terni_cuda_device *d, const terni_call *c, int n, int states, int dtype, const F &f, const live &l) {
+    return terni_many_run<M, 4>(
+        n, chunk_of<S>,
+        [=](int i, void **p) -> int64_t {
+            if (!c->in[i] || c->out[i]->dtype != dtype) return 0;
+            p[0] = c->in[i]->data;
+            p[1] = c->out[i]->data;
+            p[2] = states > 0 ? c->out[n + i]->data : nullptr;
+            p[3] = states > 1 ? c->out[2 * n + i]->data : nullptr;
+            return terni_cuda_count(c->in[i]);
+        },
+        [=](const M &m) { return TERNI_LAUNCH_EACH(d, m.first[m.n], BLOCK, (update<S, M, F>), m, f, l); });
+}
+
 template <class F>
-bool run(const terni_call *c, int32_t n, bool has_a, bool has_b, F f) {
+bool run(const terni_call *c, int n, int states, bool skip, const F &f) {
+    static_assert(sizeof(F) + sizeof(live) <= OTHER, "arguments beside the table");
+    using small = terni_many_in<4096, 4, OTHER>;
+    using large = terni_many_in<32764, 4, OTHER>;
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;
+    const terni_view *scale = c->in[n], *rates = c->in[n + 1];
+    const live l = {rates ? static_cast<const double *>(rates->data) : nullptr, scale ? scale->data : nullptr,
+                    scale && scale->dtype == TERN_F64, skip};
+    const bool many = n > small::MOST && terni_many_large(d);
     for (int dtype = 0; dtype < TERN_DTYPE_COUNT; dtype++) {
-        table t;
-        t.n = 0;
-        t.first[0] = 0;
-        for (int32_t i = 0; i <= n; i++) {
-            const bool mine = i < n && c->in[i] && c->out[i]->dtype == dtype && terni_cuda_count(c->in[i]) > 0;
-            if (t.n == TENSORS || (i == n && t.n)) {
-                bool ok = false;
-                TERNI_FLOATS(dtype, ok = TERNI_LAUNCH_EACH(d, t.first[t.n], BLOCK, (update<S, F>), t, f))
-                if (!ok) return false;
-                t.n = 0;
-            }
-            if (!mine) continue;
-            t.size[t.n] = terni_cuda_count(c->in[i]);
-            t.grad[t.n] = c->in[i]->data;
-            t.param[t.n] = c->out[i]->data;
-            t.a[t.n] = has_a ? c->out[n + i]->data : nullptr;
-            t.b[t.n] = has_b ? c->out[2 * n + i]->data : nullptr;
-            t.first[t.n + 1] = t.first[t.n] + terni_blocks(t.size[t.n], CHUNK);
-            t.n++;
-        }
+        bool ok = true;
+        TERNI_FLOATS(dtype, ok = many ? run_in<S, large>(d, c, n, states, dtype, f, l)
+                                      : run_in<S, small>(d, c, n, states, dtype, f, l))
+        if (!ok) return false;
     }
     return true;
 }
@@ -93,13 +145,19 @@ bool run(const terni_call *c, int32_t n, bool has_a, bool has_b, F f) {
 
 extern "C" bool terni_cuda_sgd_update(const terni_call *c) {
     const terni_sgd_opts *o = static_cast<const terni_sgd_opts *>(c->opts);
-    return run(c, o->n, o->momentum != 0.0, false,
+    return run(c, o->n, o->momentum != 0.0, o->skip,
                sgd{o->lr, o->momentum, o->dampening, o->weight_decay, o->nesterov, o->first});
 }
 
 extern "C" bool terni_cuda_adam_update(const terni_call *c) {
     const terni_adam_opts *o = static_cast<const terni_adam_opts *>(c->opts);
-    return run(c, o->n, true, true,
-               adam{o->decoupled ? 1 - o->lr * o->weight_decay : 1, o->decoupled ? 0 : o->weight_decay, 1 - o->beta1,
-                    o->beta2, 1 - o->beta2, o->eps, o->lr / o->correction1, 1 / sqrt(o->correction2)});
+    adam f;
+    f.decay = o->decoupled ? 0 : o->weight_decay;
+    f.decoupled_decay = o->decoupled ? o->weight_decay : 0;
+    f.b1 = 1 - o->beta1;
+    f.b2 = o->beta2;
+    f.c2 = 1 - o->beta2;
+    f.eps = o->eps;
+    f.set(o->lr, o->correction1, o->correction2);
+    return run(c, o->n, 2, o->skip, f);
 }

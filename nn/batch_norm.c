@@ -12,7 +12,7 @@ typedef struct batch_norm {
 
 static bool count_up(tern_tensor *count) {
     const int scope = tern_scope_push();
-    const bool ok = tern_add_(count, tern_scalar(1, (tern_options){.dtype = TERN_I64})) != NULL;
+    const bool ok = tern_add_(count, tern_scalar(1, (tern_options){TERN_I64, tern_device_of(count)})) != NULL;
     tern_scope_pop(scope);
     return ok;
 }

@@ -1,4 +1,6 @@
 /* Adam, and AdamW, which decays the parameters themselves. */
+#include <math.h>
+
 #include "internal.h"
 
 static bool run(const tern_optim *o, const terni_bucket *b, bool decoupled) {
@@ -10,14 +12,22 @@ static bool run(const tern_optim *o, const terni_bucket *b, bool decoupled) {
                                                     .eps = a->eps,
                                                     .weight_decay = b->weight_decay,
                                                     .decoupled = decoupled,
-                                                    .step = b->step});
+                                                    .step = b->step,
+                                                    .grad_scale = b->scale,
+                                                    .rates = b->rates});
 }
 
 static bool adam_update(const tern_optim *o, const terni_bucket *b) { return run(o, b, false); }
 static bool adamw_update(const tern_optim *o, const terni_bucket *b) { return run(o, b, true); }
 
-static const terni_rule adam = {"adam", {"exp_avg", "exp_avg_sq"}, adam_update};
-static const terni_rule adamw = {"adamw", {"exp_avg", "exp_avg_sq"}, adamw_update};
+static void rates(const tern_optim *o, double lr, int64_t step, double *rate) {
+    rate[0] = lr;
+    rate[1] = 1 - pow(o->opts.adam.beta1, (double)step);
+    rate[2] = 1 - pow(o->opts.adam.beta2, (double)step);
+}
+
+static const terni_rule adam = {"adam", {"exp_avg", "exp_avg_sq"}, adam_update, 3, rates};
+static const terni_rule adamw = {"adamw", {"exp_avg", "exp_avg_sq"}, adamw_update, 3, rates};
 
 /* Zero means the default, a negative number zero. */
 static double setting(double given, double usual) { return given > 0 ? given : given < 0 ? 0 : usual; }

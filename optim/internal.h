@@ -14,13 +14,16 @@ typedef struct terni_bucket {
     int n;
     tern_tensor **param, **grad, **slot[TERNI_MAX_SLOTS];
     double lr, weight_decay;
-    int64_t step; /* of this update: 1 at the first */
+    int64_t step;               /* of this update: 1 at the first */
+    tern_tensor *scale, *rates; /* of the gradients; for a captured update what the rule's rates give; or NULL */
 } terni_bucket;
 
 typedef struct terni_rule {
     const char *type;
     const char *slot[TERNI_MAX_SLOTS]; /* PyTorch's names of the state tensors, which are like the parameter */
     bool (*update)(const tern_optim *o, const terni_bucket *b);
+    int n_rates; /* numbers of an update that differ from step to step */
+    void (*rates)(const tern_optim *o, double lr, int64_t step, double *rates);
 } terni_rule;
 
 typedef struct terni_optim_param {
@@ -46,6 +49,8 @@ struct tern_optim {
     double lr, weight_decay;
     int64_t steps;
     bool keep_grad;
+    tern_tensor *scale;              /* of the next step's gradients, from clipping; kept; NULL: 1 */
+    struct terni_captured *captured; /* its steps in captured graphs (captured.c) */
     terni_optim_param *params;
     int n_params;
     terni_optim_group *groups;
@@ -64,6 +69,18 @@ tern_optim *terni_optim_new(tern_module *m, const char *op, double lr, double we
 bool terni_state_ready(const tern_optim *o, terni_optim_param *p);
 /* The parameter's count of updates, in place; NULL if there is none. */
 int64_t *terni_state_count(const tern_optim *o, const terni_optim_param *p);
+/* ---- steps in captured graphs (captured.c) ----------------------------------------------------------------------- */
+
+typedef struct terni_captured terni_captured;
+/* A step under capture begins; NULL after an error. It belongs to the graph. */
+terni_captured *terni_captured_new(tern_optim *o);
+/* Takes a bucket, of parameters of this group, into the step, and gives it rates. */
+bool terni_captured_add(terni_captured *c, int group, terni_bucket *b);
+/* params[i] is updated with the bucket added last. */
+void terni_captured_param(terni_captured *c, int i);
+/* The optimizer is being freed. */
+void terni_captured_orphan(tern_optim *o);
+
 /* Forgets the list of tern_optim_each. */
 void terni_state_unlist(tern_optim *o);
 

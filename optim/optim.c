@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "tern/graph.h"
 
 /* ---- making ------------------------------------------------------------------------------------------------------ */
 
@@ -58,6 +59,8 @@ tern_optim *terni_optim_new(tern_module *m, const char *op, double lr, double we
 
 void tern_optim_free(tern_optim *o) {
     if (!o) return;
+    terni_captured_orphan(o);
+    tern_release(o->scale);
     for (int i = 0; i < o->n_params; i++) {
         terni_mfree(o->params[i].name);
         tern_release(o->params[i].tensor);
@@ -73,6 +76,12 @@ void tern_optim_free(tern_optim *o) {
 /* ---- steps ---------------------------------------------------------------------------------------------------------
  */
 
+/* Takes over a kept tensor. */
+static void set_scale(tern_optim *o, tern_tensor *scale) {
+    tern_release(o->scale);
+    o->scale = scale;
+}
+
 static tern_tensor *grad_of(const tern_optim *o, const terni_optim_param *p) {
     return o->groups[p->group].frozen ? NULL : tern_grad_get(p->tensor);
 }
@@ -87,11 +96,25 @@ static bool together(const tern_optim *o, const terni_optim_param *p, const tern
            tern_device_equal(tern_device_of(p->tensor), tern_device_of(q->tensor)) && updates(o, p) == updates(o, q);
 }
 
-/* Updates params[first] and all later ones that go with it, in one call. */
-static bool update_bucket(tern_optim *o, int first) {
+/* The host's part of an update of this bucket, whose tensors stand in the parameters' order. */
+static void count_up(tern_optim *o, int first, const terni_bucket *b, terni_captured *c) {
+    for (int i = first, n = 0; n < b->n; i++) {
+        if (o->params[i].tensor != b->param[n]) continue;
+        int64_t *count = terni_state_count(o, &o->params[i]);
+        if (c)
+            terni_captured_param(c, i);
+        else if (count)
+            *count = b->step;
+        n++;
+    }
+}
+
+/* Updates params[first] and all later ones that go with it, in one call; c: the captured step, or NULL. */
+static bool update_bucket(tern_optim *o, int first, terni_captured *c) {
     const terni_optim_param *p = &o->params[first];
     const terni_optim_group *g = &o->groups[p->group];
-    terni_bucket b = {.lr = o->lr * g->lr_scale, .weight_decay = g->weight_decay, .step = updates(o, p) + 1};
+    terni_bucket b = {
+        .lr = o->lr * g->lr_scale, .weight_decay = g->weight_decay, .step = updates(o, p) + 1, .scale = o->scale};
     b.param = o->work;
     b.grad = b.param + o->n_params;
     for (int k = 0; k < o->n_slots; k++) b.slot[k] = o->work + (2 + k) * o->n_params;
@@ -105,13 +128,28 @@ static bool update_bucket(tern_optim *o, int first) {
         b.n++;
         q->done = true;
     }
+    if (c && !terni_captured_add(c, p->group, &b)) return false;
     if (!o->rule->update(o, &b)) return false;
-    for (int i = first, n = 0; n < b.n; i++) { /* the bucket's tensors stand in the parameters' order */
-        if (o->params[i].tensor != b.param[n]) continue;
-        int64_t *count = terni_state_count(o, &o->params[i]);
-        if (count) *count = b.step;
-        n++;
-    }
+    count_up(o, first, &b, c);
+    return true;
+}
+
+static bool ready(tern_optim *o, terni_optim_param *p, bool capturing) {
+    if (!capturing) return terni_state_ready(o, p);
+    if (!o->n_slots || updates(o, p) > 0) return terni_state_ready(o, p);
+    return terni_fail(
+        TERN_ERR_UNSUPPORTED,
+        "optim_step: the first update of %s cannot be captured: it makes its state; take a step before the "
+        "capture",
+        p->name);
+}
+
+static bool update_all(tern_optim *o) {
+    terni_captured *c = tern_graph_capturing() ? terni_captured_new(o) : NULL;
+    if (!c && tern_graph_capturing()) return false;
+    for (int i = 0; i < o->n_params; i++)
+        if (!o->params[i].done && grad_of(o, &o->params[i]) && !update_bucket(o, i, c)) return false;
+    if (!c) o->steps++;
     return true;
 }
 
@@ -120,16 +158,19 @@ bool tern_optim_step(tern_optim *o) {
     for (int i = 0; i < o->n_params; i++) {
         terni_optim_param *p = &o->params[i];
         p->done = false;
-        if (grad_of(o, p) && !terni_state_ready(o, p)) return false;
+        if (grad_of(o, p) && !ready(o, p, tern_graph_capturing())) return false;
     }
-    for (int i = 0; i < o->n_params; i++)
-        if (!o->params[i].done && grad_of(o, &o->params[i]) && !update_bucket(o, i)) return false;
-    o->steps++;
+    const int scope = tern_scope_push();
+    const bool ok = update_all(o);
+    tern_scope_pop(scope);
+    if (!ok) return false;
+    set_scale(o, NULL);
     if (!o->keep_grad) tern_optim_zero_grad(o);
     return true;
 }
 
 void tern_optim_zero_grad(tern_optim *o) {
+    if (o) set_scale(o, NULL);
     for (int i = 0; o && i < o->n_params; i++) tern_grad_set(o->params[i].tensor, NULL);
 }
 
@@ -147,12 +188,9 @@ tern_tensor *tern_optim_clip_norm(tern_optim *o, double max_norm) {
         if (grad) o->work[n++] = grad;
     }
     const int scope = tern_scope_push();
-    const bool was = tern_grad_mode(false);
-    tern_tensor *norm = tern_global_norm(o->work, n);
-    /* min(1, max / (norm + 1e-6)), on the device, as PyTorch has it */
-    tern_tensor *scale = n ? tern_clamp(tern_rdiv_scalar(tern_add_scalar(norm, 1e-6), max_norm), 0, 1) : NULL;
-    for (int i = 0; scale && i < n; i++) (void)tern_mul_(o->work[i], scale);
-    tern_grad_mode(was);
+    tern_tensor *norm = NULL;
+    tern_tensor *scale = tern_grad_scale(o->work, n, (tern_grad_scale_opts){.max_norm = max_norm}, &norm);
+    if (scale) set_scale(o, n ? tern_keep(scale) : NULL);
     return tern_scope_return(scope, norm);
 }
 

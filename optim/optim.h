@@ -52,12 +52,16 @@ TERN_API int tern_optim_group_of(const tern_optim *o, const char *name);
  * one is left alone, and its momentum, moments and count of updates with it: Adam's bias correction, and the start of
  * SGD's momentum, go by that parameter's own count, as in PyTorch. While an error is pending nothing changes and the
  * result is false; after TERN_ERR_MEMORY some parameters may have been updated. */
+/* Under tern_graph_capture_begin the step counts, and takes its rate, at each replay; the state has to be there, so the
+ * first step cannot be captured (TERN_ERR_UNSUPPORTED). */
 TERN_API bool tern_optim_step(tern_optim *o);
 TERN_API void tern_optim_zero_grad(tern_optim *o);
 TERN_API void tern_optim_keep_grad(tern_optim *o, bool keep);
-/* Scales the gradients of all parameters that are not frozen so that their Euclidean norm is at most max_norm. Returns
- * the norm before, as a 0-dim tensor on the parameters' device (no waiting); NULL on errors. Source: Pascanu et al.,
- * arXiv 1211.5063. */
+/* Lets the next step scale the gradients of all parameters that are not frozen so that their Euclidean norm is at most
+ * max_norm: this call only reads the gradients, the step multiplies by the factor as it reads them, and they themselves
+ * stay as they are. So call it between the last backward pass and the step; of several calls the last counts, and
+ * tern_optim_zero_grad forgets it. A norm that is not finite shows in the parameters as NaN. Returns the norm, 0-dim on
+ * the parameters' device (no waiting); NULL on errors. Source: Pascanu et al., arXiv 1211.5063. */
 TERN_API tern_tensor *tern_optim_clip_norm(tern_optim *o, double max_norm);
 TERN_API double tern_optim_lr(const tern_optim *o);
 TERN_API bool tern_optim_set_lr(tern_optim *o, double lr);

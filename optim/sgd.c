@@ -10,10 +10,17 @@ static bool update(const tern_optim *o, const terni_bucket *b) {
                                                   .dampening = s->dampening,
                                                   .weight_decay = b->weight_decay,
                                                   .nesterov = s->nesterov,
-                                                  .first = b->step == 1});
+                                                  .first = b->step == 1,
+                                                  .grad_scale = b->scale,
+                                                  .rates = b->rates});
 }
 
-static const terni_rule rule = {"sgd", {"momentum_buffer"}, update};
+static void rates(const tern_optim *o, double lr, int64_t step, double *rate) {
+    (void)o, (void)step;
+    rate[0] = lr;
+}
+
+static const terni_rule rule = {"sgd", {"momentum_buffer"}, update, 1, rates};
 
 tern_optim *tern_sgd_new(tern_module *m, double lr, tern_sgd_opts opts) {
     if (!tern_ok()) return NULL;

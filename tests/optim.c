@@ -200,10 +200,21 @@ TERN_TEST(optim, clip_norm) {
     for (int i = 0; tern_module_each(m, i, &e); i++) tern_grad_set(e.tensor, tern_ones_like(e.tensor));
     const double norm = sqrt((double)tern_module_count(m, false));
     CHECK_ITEM(tern_optim_clip_norm(o, 1e9), norm, 1e-12);
-    CHECK_ITEM(tern_max(tern_grad_get(tern_module_get(m, "2.bias")), NULL, 0, false), 1, 0);
+    CHECK_ITEM(tern_optim_clip_norm(o, 0.5), norm, 1e-12); /* the last call counts; the gradients stay */
+    tern_tensor *bias = tern_module_get(m, "2.bias");
+    CHECK_ITEM(tern_max(tern_grad_get(bias), NULL, 0, false), 1, 0);
+    tern_optim_keep_grad(o, true);
+    const double before = tern_item(tern_select(bias, 0, 1));
+    CHECK(tern_optim_step(o));
+    CHECK_ITEM(tern_select(bias, 0, 1), before - 0.1 * 0.5 / (norm + 1e-6), 1e-12);
+    CHECK_ITEM(tern_max(tern_grad_get(bias), NULL, 0, false), 1, 0);
+    CHECK(tern_optim_step(o)); /* not clipped again */
+    CHECK_ITEM(tern_select(bias, 0, 1), before - 0.1 * 0.5 / (norm + 1e-6) - 0.1, 1e-12);
     CHECK_ITEM(tern_optim_clip_norm(o, 0.5), norm, 1e-12);
-    CHECK_ITEM(tern_max(tern_grad_get(tern_module_get(m, "2.bias")), NULL, 0, false), 0.5 / (norm + 1e-6), 1e-12);
-    CHECK_ITEM(tern_optim_clip_norm(o, 1), 0.5, 1e-6);
+    tern_optim_zero_grad(o); /* forgets it */
+    for (int i = 0; tern_module_each(m, i, &e); i++) tern_grad_set(e.tensor, tern_ones_like(e.tensor));
+    CHECK(tern_optim_step(o));
+    CHECK_ITEM(tern_select(bias, 0, 1), before - 0.1 * 0.5 / (norm + 1e-6) - 0.2, 1e-12);
     EXPECT_ERROR(tern_optim_clip_norm(o, 0), TERN_ERR_ARGUMENT, "max_norm is 0");
     EXPECT_ERROR(tern_optim_clip_norm(o, (double)NAN), TERN_ERR_ARGUMENT, "max_norm");
     EXPECT_ERROR(tern_optim_clip_norm(NULL, 1), TERN_ERR_ARGUMENT, "optim_clip_norm");

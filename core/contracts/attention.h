@@ -2,6 +2,7 @@
 #ifndef TERNI_CONTRACT_ATTENTION_H
 #define TERNI_CONTRACT_ATTENTION_H
 
+#include "contracts/random.h"
 #include "tern/base.h"
 
 /* rotary: in x [.., E] contiguous, cos, sin [.., R] with x's leading dimensions (strides of 0 where broadcast) and one
@@ -15,7 +16,7 @@ typedef struct terni_rotary_opts {
 typedef struct terni_attention_opts {
     double scale;
     double dropout; /* of the weights; 0: none */
-    uint64_t seed, position;
+    terni_draws from;
     bool causal; /* row i takes keys 0 .. i */
 } terni_attention_opts;
 /* attention: y = softmax(scale q k^T + mask) v, computed in A, without an L x S array. in q [B,H,L,E], k [B,K,S,E],

@@ -4,17 +4,24 @@
 
 #include "tern/base.h"
 
-typedef struct terni_random_opts {
+/* Where draws start in a stream. In a captured graph that is known at each replay only: base is then the address of two
+ * words in device memory, the seed, which takes seed's place, and a position, which position is added to. */
+typedef struct terni_draws {
     uint64_t seed, position; /* block index of the first draw */
-    double a, b;             /* uniform: lo, hi; normal: mean, std; dropout: p in a */
-    double top;              /* uniform: the largest value below hi, or lo, of y's dtype */
+    const void *base;        /* or NULL */
+} terni_draws;
+
+typedef struct terni_random_opts {
+    terni_draws from;
+    double a, b; /* uniform: lo, hi; normal: mean, std; dropout: p in a */
+    double top;  /* uniform: the largest value below hi, or lo, of y's dtype */
 } terni_random_opts;
 /* uniform, normal, dropout: element i in row-major order uses words of the stream as core/philox.h says.
  *   uniform, normal: out y, any strides, float.
  *   dropout: in x, out y, same shape, any strides: y = kept ? x / (1 - p) : 0. */
 
 typedef struct terni_randint_opts {
-    uint64_t seed, position;
+    terni_draws from;
     int64_t lo;
     uint64_t range; /* 1 or more; lo + range - 1 is a value of y's dtype */
 } terni_randint_opts;
@@ -29,7 +36,7 @@ typedef struct terni_randint_opts {
  * with TERN_ERR_ARGUMENT if an element of p is not in [0, 1]. */
 
 typedef struct terni_multinomial_opts {
-    uint64_t seed, position;
+    terni_draws from;
     bool replacement;
 } terni_multinomial_opts;
 /* multinomial: in p [m, n], float, contiguous; out y [m, s], i64, contiguous.

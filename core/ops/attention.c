@@ -226,7 +226,7 @@ static tern_tensor *grouped(tern_tensor *t, const tern_tensor *k) {
 static bool in_ops(tern_ctx *ctx, tern_tensor *gy, tern_tensor *const *saved, tern_tensor **grad_in) {
     const terni_attention_opts *o = tern_ctx_opts(ctx);
     const tern_dtype dtype = terni_dtype(saved[0]), acc = terni_acc_dtype(dtype);
-    const terni_random_opts draws = {.seed = o->seed, .position = o->position, .a = o->dropout};
+    const terni_random_opts draws = {.from = o->from, .a = o->dropout};
     const tern_shape scores = score_shape(saved[0], saved[1]);
     tern_tensor *k = tern_cast(saved[1], acc), *v = tern_cast(saved[2], acc);
     tern_tensor *q = grouped(tern_mul_scalar(tern_cast(saved[0], acc), o->scale), saved[1]);
@@ -268,9 +268,7 @@ tern_tensor *tern_scaled_dot_product_attention(tern_tensor *q, tern_tensor *k, t
     if (o.dropout > 0) {
         const tern_shape scores = score_shape(q, k);
         if (!terni_shape_check(NAME, &scores, terni_dtype(q))) return NULL;
-        const tern_random r = terni_random_take(((uint64_t)terni_shape_numel(&scores) + 3) / 4);
-        o.seed = r.seed;
-        o.position = r.position;
+        if (!terni_draws_take(q->device, ((uint64_t)terni_shape_numel(&scores) + 3) / 4, &o.from)) return NULL;
     }
     tern_tensor *const in[4] = {q, k, v, mask};
     tern_tensor *out[1];

@@ -47,8 +47,8 @@ tern_tensor *tern_randint(tern_shape shape, int64_t lo, int64_t hi, tern_options
     if (!terni_backend_of(o.device)) return NULL;
     tern_tensor *t = terni_new(shape, o.dtype, o.device);
     if (!t) return NULL;
-    const tern_random r = terni_random_take(terni_philox_blocks(t->numel, true));
-    const terni_randint_opts k = {r.seed, r.position, lo, (uint64_t)hi - (uint64_t)lo};
+    terni_randint_opts k = {.lo = lo, .range = (uint64_t)hi - (uint64_t)lo};
+    if (!terni_draws_take(o.device, terni_philox_blocks(t->numel, true), &k.from)) return NULL;
     return terni_run(TERNI_OP_randint, NULL, 0, &t, 1, &k) ? t : NULL;
 }
 
@@ -58,8 +58,8 @@ tern_tensor *tern_randperm(int64_t n, tern_device device) {
     if (!tern_ok() || !terni_shape_check("randperm", &s, TERN_I64) || !terni_backend_of(device)) return NULL;
     tern_tensor *t = terni_new(s, TERN_I64, device);
     if (!t) return NULL;
-    const tern_random r = terni_random_take(terni_philox_blocks(n, true));
-    const terni_random_opts o = {.seed = r.seed, .position = r.position};
+    terni_random_opts o = {0};
+    if (!terni_draws_take(device, terni_philox_blocks(n, true), &o.from)) return NULL;
     return terni_run(TERNI_OP_randperm, NULL, 0, &t, 1, &o) ? t : NULL;
 }
 
@@ -67,15 +67,15 @@ tern_tensor *tern_bernoulli(tern_tensor *p) {
     if (!terni_given(p, "bernoulli", "p") || !terni_same_float("bernoulli", &p, 1)) return NULL;
     tern_tensor *t = terni_new(terni_shape(p), terni_dtype(p), p->device);
     if (!t) return NULL;
-    const tern_random r = terni_random_take(terni_philox_blocks(t->numel, terni_dtype(p) == TERN_F64));
-    const terni_random_opts o = {.seed = r.seed, .position = r.position};
+    terni_random_opts o = {0};
+    if (!terni_draws_take(p->device, terni_philox_blocks(t->numel, terni_dtype(p) == TERN_F64), &o.from)) return NULL;
     return terni_run(TERNI_OP_bernoulli, &p, 1, &t, 1, &o) ? t : NULL;
 }
 
 /* y, contiguous, of any dtype. */
 static bool flips(tern_tensor *y, double p) {
-    const tern_random r = terni_random_take(terni_philox_blocks(y->numel, false));
-    const terni_random_opts o = {.seed = r.seed, .position = r.position, .a = p};
+    terni_random_opts o = {.a = p};
+    if (!terni_draws_take(y->device, terni_philox_blocks(y->numel, false), &o.from)) return false;
     tern_tensor *none = NULL;
     return terni_run(TERNI_OP_bernoulli, &none, 1, &y, 1, &o);
 }
@@ -115,9 +115,10 @@ tern_tensor *tern_multinomial(tern_tensor *p, int64_t samples, bool replacement)
     tern_tensor *dense = terni_dense(p), *rows = dense ? tern_reshape(tern_detach(dense), TERN_SHAPE(m, n)) : NULL;
     tern_tensor *y = rows ? terni_new(s, TERN_I64, p->device) : NULL;
     if (y) {
-        const tern_random r = terni_random_take(terni_philox_blocks(m * (replacement ? samples : n), true));
-        const terni_multinomial_opts o = {r.seed, r.position, replacement};
-        if (!terni_run(TERNI_OP_multinomial, &rows, 1, &y, 1, &o)) y = NULL;
+        terni_multinomial_opts o = {.replacement = replacement};
+        const uint64_t blocks = terni_philox_blocks(m * (replacement ? samples : n), true);
+        if (!terni_draws_take(p->device, blocks, &o.from) || !terni_run(TERNI_OP_multinomial, &rows, 1, &y, 1, &o))
+            y = NULL;
     }
     return tern_scope_return(scope, y && ndim == 1 ? tern_reshape(y, TERN_SHAPE(samples)) : y);
 }

@@ -22,6 +22,6 @@ tern_tensor *tern_dropout(tern_tensor *x, double p) {
     if (!terni_given(x, "dropout", "x") || !terni_same_float("dropout", &x, 1)) return NULL;
     if (!(p >= 0 && p <= 1)) return terni_null(TERN_ERR_ARGUMENT, "dropout: p %g, expected [0, 1]", p);
     if (p == 0) return x;
-    const tern_random r = terni_random_take(((uint64_t)x->numel + 3) / 4);
-    return terni_dropout(x, &(terni_random_opts){.seed = r.seed, .position = r.position, .a = p});
+    terni_random_opts o = {.a = p};
+    return terni_draws_take(x->device, ((uint64_t)x->numel + 3) / 4, &o.from) ? terni_dropout(x, &o) : NULL;
 }

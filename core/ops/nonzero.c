@@ -12,6 +12,7 @@ static tern_tensor *indices_of(tern_tensor *mask) {
 }
 
 tern_tensor *tern_nonzero(tern_tensor *x) {
+    TERNI_NAMED("nonzero");
     if (!terni_given(x, "nonzero", "x")) return NULL;
     const int scope = tern_scope_push();
     tern_tensor *mask = terni_as(x, TERN_BOOL);

@@ -34,10 +34,9 @@ static double below(double x, format f) {
 }
 
 static bool draw(int op, tern_tensor *t, terni_random_opts o) {
-    const tern_random r = terni_random_take(terni_philox_blocks(t->numel, terni_dtype(t) == TERN_F64));
-    o.seed = r.seed;
-    o.position = r.position;
-    if (!terni_run(op, NULL, 0, &t, 1, &o)) return false;
+    if (!terni_draws_take(t->device, terni_philox_blocks(t->numel, terni_dtype(t) == TERN_F64), &o.from) ||
+        !terni_run(op, NULL, 0, &t, 1, &o))
+        return false;
     tern_touch(t);
     return true;
 }

@@ -1,6 +1,8 @@
 /* The simulation's threads: fibers with stacks of their own. See cusim.h. */
 #include "cusim.h"
 
+#include "capture_sim.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -267,6 +269,18 @@ void launch(dim3 grid, dim3 block, size_t dynamic_bytes, bool independent, const
                 else
                     run_block();
             }
+}
+
+bool submit_kernel(void *stream, dim3 grid, dim3 block, size_t dynamic_bytes, bool independent, const char *name,
+                   std::function<void()> kernel) {
+    if (!terni_sim_capturing(stream)) {
+        launch(grid, block, dynamic_bytes, independent, name, kernel);
+        return true;
+    }
+    using closure = std::function<void()>;
+    return terni_sim_record([](void *user) { (*static_cast<closure *>(user))(); },
+                            [](void *user) { delete static_cast<closure *>(user); },
+                            new closure([=] { launch(grid, block, dynamic_bytes, independent, name, kernel); })) == 0;
 }
 
 void barrier() {

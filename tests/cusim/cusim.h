@@ -36,6 +36,7 @@ static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 namespace cusim {
 
@@ -52,6 +53,19 @@ extern block_state now;
 /* Runs kernel() for every thread of every block. independent: no barriers, no shuffles. */
 void launch(dim3 grid, dim3 block, size_t dynamic_bytes, bool independent, const char *name,
             const std::function<void()> &kernel);
+/* A launch on a stream: done now or, while the stream is captured, at each launch of the graph. As on a device, the
+ * arguments have their values when it is made. */
+bool submit_kernel(void *stream, dim3 grid, dim3 block, size_t dynamic_bytes, bool independent, const char *name,
+                   std::function<void()> kernel);
+template <class T>
+struct as_declared {
+    using type = T;
+};
+template <class... P>
+bool submit(void *stream, dim3 grid, dim3 block, size_t dynamic_bytes, bool independent, const char *name,
+            void (*kernel)(P...), typename as_declared<P>::type... a) {
+    return submit_kernel(stream, grid, block, dynamic_bytes, independent, name, [=] { kernel(a...); });
+}
 void barrier();
 void warp_barrier(unsigned mask);
 /* Shared memory of the running block: one array for each key. */

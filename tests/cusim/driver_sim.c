@@ -1,12 +1,14 @@
 /* The driver table of the simulated devices: host memory, work that is done when it is asked for. TERN_SIM_MEMORY=BYTES
- * is a device's memory (default 4 GiB); TERN_SIM_DEVICES, how many there are (default 1). Tests that link this file
- * set terni_sim_fail to make the k-th call fail. */
+ * is a device's memory (default 4 GiB); TERN_SIM_DEVICES, how many there are (default 1); TERN_SIM_CUDA, the driver's
+ * version (default 13000). Tests that link this file set terni_sim_fail to make the k-th call fail. */
 #include "driver_sim.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "capture_sim.h"
 
 enum { DEVICES = 16, BAD_DEVICE = 101, BAD_HANDLE = 400 };
 
@@ -58,6 +60,7 @@ static int properties(int device, terni_device_properties *p) {
     p->processors = 4;
     p->shared_bytes = 227 << 10;
     p->bytes = memory();
+    p->driver = p->runtime = (int)setting("TERN_SIM_CUDA", 13000);
     return 0;
 }
 static int mem_info(size_t *free, size_t *total) {
@@ -84,6 +87,7 @@ static int device_alloc(void **p, size_t bytes) {
     memcpy(head, &h, sizeof h);
     *p = (char *)head + HEAD;
     memset(*p, 0xFF, bytes); /* NaN: what is read before it is written shows */
+    terni_sim_capture_alloc(*p, bytes);
     atomic_fetch_add(&held[current], bytes);
     atomic_fetch_add(&terni_sim_seen.blocks, 1);
     return 0;
@@ -92,6 +96,7 @@ static int device_free(void *p) {
     const int rc = fails();
     block_head h;
     memcpy(&h, (char *)p - HEAD, sizeof h);
+    terni_sim_capture_release(p);
     atomic_fetch_sub(&held[h.device], h.bytes);
     atomic_fetch_sub(&terni_sim_seen.blocks, 1);
     free((char *)p - HEAD);
@@ -151,12 +156,28 @@ static void finish(stream *s, uint64_t at) {
     }
 }
 
+/* A copy or a fill: now, or when the graph is launched. */
+typedef struct transfer {
+    void *dst;
+    const void *src; /* NULL: a fill */
+    int byte;
+    size_t bytes;
+} transfer;
+static void transfer_run(const void *args) {
+    const transfer *t = args;
+    if (t->src)
+        memmove(t->dst, t->src, t->bytes);
+    else
+        memset(t->dst, t->byte, t->bytes);
+}
 static int copy(void *dst, const void *src, size_t bytes, terni_copy_kind kind, terni_stream s) {
-    (void)kind;
-    const int rc = fails();
+    int rc = fails();
+    if (!rc && kind != TERNI_COPY_WITHIN) rc = terni_sim_refuses(s);
     if (rc) return rc;
     if (((stream *)s)->device != current) return BAD_HANDLE;
-    memmove(dst, src, bytes);
+    const transfer t = {dst, src, 0, bytes};
+    rc = terni_sim_do(s, transfer_run, &t, sizeof t);
+    if (rc) return rc;
     atomic_fetch_add(&terni_sim_seen.copies, 1);
     submit(s);
     return 0;
@@ -169,9 +190,9 @@ static int fill(void *dst, int byte, size_t bytes, terni_stream s) {
     const int rc = fails();
     if (rc) return rc;
     if (((stream *)s)->device != current) return BAD_HANDLE;
-    memset(dst, byte, bytes);
+    const transfer t = {dst, NULL, byte, bytes};
     submit(s);
-    return 0;
+    return terni_sim_do(s, transfer_run, &t, sizeof t);
 }
 
 static int stream_new(terni_stream *s) {
@@ -192,7 +213,8 @@ static int stream_free(terni_stream s) {
 }
 static int stream_wait(terni_stream s) {
     atomic_fetch_add(&terni_sim_seen.waits, 1);
-    const int rc = fails();
+    int rc = fails();
+    if (!rc) rc = terni_sim_refuses(s);
     if (!rc) finish(s, ((stream *)s)->submitted);
     return rc;
 }
@@ -260,24 +282,27 @@ static int event_elapsed(float *ms, terni_event from, terni_event to) {
     return 0;
 }
 
-/* Work is done at once, so there is nothing to capture. */
-enum { NOT_SUPPORTED = 801 };
+/* Captures end whatever fails. */
 static int capture_begin(terni_stream s) {
-    (void)s;
-    return NOT_SUPPORTED;
+    const int rc = fails();
+    return rc ? rc : terni_sim_capture_begin(s);
 }
 static int capture_end(terni_stream s, void **graph) {
-    (void)s;
-    *graph = NULL;
-    return NOT_SUPPORTED;
+    const int rc = fails(), ended = terni_sim_capture_end(s, graph);
+    if (rc && *graph) {
+        terni_sim_graph_free(*graph);
+        *graph = NULL;
+    }
+    return rc ? rc : ended;
 }
 static int graph_launch(void *graph, terni_stream s) {
-    (void)graph, (void)s;
-    return NOT_SUPPORTED;
+    int rc = fails();
+    if (!rc) rc = terni_sim_refuses(s);
+    return rc ? rc : terni_sim_graph_launch(graph);
 }
 static int graph_free(void *graph) {
-    (void)graph;
-    return NOT_SUPPORTED;
+    terni_sim_graph_free(graph);
+    return fails();
 }
 
 static int range_push(const char *name) {
@@ -292,9 +317,10 @@ static int range_pop(void) {
 
 static int launched(void) { return fails(); }
 static const char *describe(int error) {
-    return error == TERNI_DRIVER_NO_MEMORY ? "out of memory"
-           : error == NOT_SUPPORTED        ? "not supported by the simulation"
-                                           : "a simulated error";
+    return error == TERNI_DRIVER_NO_MEMORY   ? "out of memory"
+           : error == TERNI_SIM_NOT_CAPTURED ? "operation not permitted when stream is capturing"
+           : error == TERNI_SIM_SPOILT       ? "operation failed due to a previous error during capture"
+                                             : "a simulated error";
 }
 static bool sticky(int error) { return error == 700; }
 

@@ -2,8 +2,9 @@
  * not as library_conv.h says is an error, and so are tensors that are less aligned than it says. It has no plans for
  * float64 over three axes, as a library has none for everything. */
 #include <stdint.h>
-#include <string.h>
+#include <stdlib.h>
 
+#include "capture_sim.h"
 #include "half.h"
 #include "library_conv.h"
 
@@ -123,26 +124,42 @@ static void products(const plan *k, const void *x, const void *w, const void *y,
             }
 }
 
+typedef struct job {
+    plan k;
+    void *x, *w, *y;
+} job;
+
+static int64_t results(const plan *k) {
+    const terni_conv_problem *p = &k->p;
+    return p->kind == TERNI_CONV_FORWARD      ? p->y[0] * p->y[1] * count(k->y)
+           : p->kind == TERNI_CONV_INPUT_GRAD ? p->x[0] * p->x[1] * count(k->x)
+                                              : p->w[0] * p->w[1] * count(k->w);
+}
+
+static void compute(const void *args) {
+    const job *j = args;
+    const plan *k = &j->k;
+    const terni_conv_problem *p = &k->p;
+    const int64_t n_results = results(k);
+    double *sums = malloc((size_t)n_results * sizeof(double));
+    if (!sums) abort();
+    void *const to = p->kind == TERNI_CONV_FORWARD ? j->y : p->kind == TERNI_CONV_INPUT_GRAD ? j->x : j->w;
+    for (int64_t i = 0; i < n_results; i++) sums[i] = p->accumulate ? get(to, p->dtype, i) : 0;
+    for (int64_t n = 0; n < p->y[0]; n++)
+        for (int64_t o = 0; o < p->y[1]; o++) products(k, j->x, j->w, j->y, sums, n, o);
+    for (int64_t i = 0; i < n_results; i++) put(to, p->dtype, i, sums[i]);
+    free(sums);
+}
+
 static bool run(void *made, terni_cuda_device *d, void *x, void *w, void *y, void *workspace) {
     const plan *k = made;
     const terni_conv_problem *p = &k->p;
-    (void)d;
-    memset(workspace, 0xFF, WORKSPACE);
     if ((uintptr_t)x % (uintptr_t)p->align_x || (uintptr_t)w % (uintptr_t)p->align_w ||
         (uintptr_t)y % (uintptr_t)p->align_y)
         return terni_cuda_fail(TERN_ERR_DEVICE, "simulation: a plan for other alignments");
-    const int64_t counts[3] = {p->y[0] * p->y[1] * count(k->y), p->x[0] * p->x[1] * count(k->x),
-                               p->w[0] * p->w[1] * count(k->w)};
-    const size_t bytes = (size_t)counts[p->kind] * sizeof(double);
-    double *sums = terni_cuda_host->alloc(bytes);
-    if (!sums) return false;
-    void *const to[3] = {y, x, w};
-    for (int64_t i = 0; i < counts[p->kind]; i++) sums[i] = p->accumulate ? get(to[p->kind], p->dtype, i) : 0;
-    for (int64_t n = 0; n < p->y[0]; n++)
-        for (int64_t o = 0; o < p->y[1]; o++) products(k, x, w, y, sums, n, o);
-    for (int64_t i = 0; i < counts[p->kind]; i++) put(to[p->kind], p->dtype, i, sums[i]);
-    terni_cuda_host->free(sums, bytes);
-    return true;
+    const job j = {*k, x, w, y};
+    return TERNI_CUDA_OK(terni_cuda_driver->fill(workspace, 0xFF, WORKSPACE, d->stream)) &&
+           TERNI_CUDA_OK(terni_sim_do(d->stream, compute, &j, sizeof j));
 }
 
 const terni_library_conv terni_cuda_library_conv = {"simulation", open_library, plan_new, plan_free, run};

@@ -1,7 +1,6 @@
 /* The library of matrix products over the simulation: does what a plan says, matrix by matrix in column-major order,
  * and refuses what the real one refuses, so that a plan that is wrong shows in the results or as an error. */
-#include <string.h>
-
+#include "capture_sim.h"
 #include "half.h"
 #include "matmul.h"
 #include "special.h"
@@ -73,14 +72,25 @@ static void product(const terni_matmul_plan *p, const terni_matmul_data *data, i
         }
 }
 
+typedef struct job {
+    terni_matmul_plan p;
+    terni_matmul_data data;
+} job;
+
+static void compute(const void *args) {
+    const job *j = args;
+    const terni_matmul_plan *p = &j->p;
+    for (int64_t i = 0; i < p->batch; i++) product(p, &j->data, i * p->stride_a, i * p->stride_b, i * p->stride_d);
+}
+
 static bool run(terni_cuda_device *d, const terni_matmul_plan *p, const terni_matmul_way *way,
                 const terni_matmul_data *data, void *workspace) {
     if (!way->possible || !valid(p, data) || !aligned(data->a, p->align_a) || !aligned(data->b, p->align_b))
         return terni_cuda_fail(TERN_ERR_INTERNAL, "matmul: the library is run with other data than planned");
-    if (way->workspace) memset(workspace, 0x7F, way->workspace);
-    (void)d;
-    for (int64_t i = 0; i < p->batch; i++) product(p, data, i * p->stride_a, i * p->stride_b, i * p->stride_d);
-    return true;
+    if (way->workspace && !TERNI_CUDA_OK(terni_cuda_driver->fill(workspace, 0x7F, way->workspace, d->stream)))
+        return false;
+    const job j = {*p, *data};
+    return TERNI_CUDA_OK(terni_sim_do(d->stream, compute, &j, sizeof j));
 }
 
 const terni_matmul_library terni_cuda_matmul_library = {usable, choose, run};

@@ -1,0 +1,199 @@
+/* Captured graphs: the state machine under core/graph.h.
+ *
+ * A device is idle or captured, by one thread. capture_begin makes the thread's stream record (CUDA's relaxed mode:
+ * what may not happen is refused here, by name, so CUDA need not forbid the allocations that are meant) and points the
+ * allocator, for that stream, at a pool of the graph's own, whose blocks no other work gets, also not after they were
+ * freed: each replay writes to the same addresses. capture_end takes both back, whatever happened in between, and gives
+ * the graph, or nothing if the capture was spoilt.
+ *
+ * What spoils it: calls that wait for the device or copy from the host, use of the device by other threads (they would
+ * see memory that nothing has written yet), use of other devices by this one, errors of CUDA. Each is refused with an
+ * error, and the first is remembered for capture_end.
+ *
+ * Memory that was allocated before the capture and is freed inside of it may be used by the captured work. It is held
+ * until the graph is freed.
+ *
+ * What changes from replay to replay stands in cells, words of device memory that captured kernels read: the start of
+ * the random draws, the optimizers' rates. A replay first writes them, in one launch that carries the values as its
+ * arguments, then launches the graph, both in the stream's order: replays that wait in the queue have their values with
+ * them. Who computes the values is core's business. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+typedef struct held {
+    void *p;
+    struct held *next;
+} held;
+
+typedef struct graph {
+    int device, pool;
+    terni_allocator *allocator;
+    void *exec;
+    held *held;
+} graph;
+
+static struct {
+    graph *g; /* NULL: idle */
+    terni_stream stream;
+    char why[160]; /* what spoilt it; "": nothing */
+} captures[TERNI_CUDA_DEVICES];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int under_way, pools;
+static _Thread_local int mine = -1; /* the device that this thread captures */
+
+/* ---- what is refused
+ * ------------------------------------------------------------------------------------------------------ */
+
+void terni_cuda_capture_spoil(int device, const char *what) {
+    pthread_mutex_lock(&lock);
+    if (captures[device].g && !captures[device].why[0])
+        snprintf(captures[device].why, sizeof captures[device].why, "%s", what);
+    pthread_mutex_unlock(&lock);
+}
+
+static bool captured(int device) {
+    pthread_mutex_lock(&lock);
+    const bool yes = captures[device].g != NULL;
+    pthread_mutex_unlock(&lock);
+    return yes;
+}
+
+bool terni_cuda_capture_allows(int device) {
+    if (atomic_load_explicit(&under_way, memory_order_acquire) == 0 || mine == device) return true;
+    char what[80];
+    if (mine >= 0) {
+        snprintf(what, sizeof what, "work on cuda:%d", device);
+        terni_cuda_capture_spoil(mine, what);
+        return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "graph: %s while cuda:%d is captured", what, mine);
+    }
+    if (!captured(device)) return true;
+    terni_cuda_capture_spoil(device, "work of another thread");
+    return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "graph: cuda:%d is captured by another thread", device);
+}
+
+bool terni_cuda_not_captured(int device, const char *what) {
+    if (mine != device) return true;
+    terni_cuda_capture_spoil(device, what);
+    return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "graph: %s cannot be captured", what);
+}
+
+void terni_cuda_capture_failed(const char *what) {
+    if (mine >= 0) terni_cuda_capture_spoil(mine, what);
+}
+
+bool terni_cuda_capture_holds(int device, void *p) {
+    if (mine != device) return false;
+    graph *g = captures[device].g; /* nobody else changes it while it is ours */
+    if (terni_allocator_pool_of(g->allocator, p) == g->pool) return false;
+    held *h = terni_cuda_host->alloc(sizeof *h);
+    if (!h) {
+        terni_cuda_capture_spoil(device, "want of host memory");
+        return false;
+    }
+    *h = (held){p, g->held};
+    g->held = h;
+    return true;
+}
+
+/* ---- capturing
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Gives back what the graph has but for exec. Returns how many blocks of its pool live on. */
+static int64_t dispose(graph *g) {
+    for (held *h = g->held, *next; h; h = next) {
+        next = h->next;
+        terni_allocator_put(g->allocator, h->p);
+        terni_cuda_host->free(h, sizeof *h);
+    }
+    const int64_t alive = terni_allocator_pool_drop(g->allocator, g->pool);
+    terni_cuda_host->free(g, sizeof *g);
+    return alive;
+}
+
+static bool claim(int device, graph *g, terni_stream stream) {
+    pthread_mutex_lock(&lock);
+    const bool idle = captures[device].g == NULL;
+    if (idle) {
+        captures[device].g = g;
+        captures[device].stream = stream;
+        captures[device].why[0] = 0;
+        atomic_fetch_add(&under_way, 1);
+    }
+    pthread_mutex_unlock(&lock);
+    return idle;
+}
+
+static graph *let_go(int device, char *why, size_t size) {
+    pthread_mutex_lock(&lock);
+    graph *g = captures[device].g;
+    snprintf(why, size, "%s", captures[device].why);
+    captures[device].g = NULL;
+    atomic_fetch_sub(&under_way, 1);
+    pthread_mutex_unlock(&lock);
+    return g;
+}
+
+bool terni_cuda_capture_begin(int device) {
+    if (!terni_cuda_not_captured(device, "a second capture")) return false;
+    terni_cuda_device *d = terni_cuda_use(device);
+    if (!d) return false;
+    if (terni_allocator_direct(d->allocator))
+        return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "graph: with TERN_CUDA_ALLOCATOR=direct nothing can be captured");
+    graph *g = terni_cuda_host->alloc(sizeof *g);
+    if (!g) return false;
+    *g = (graph){.device = device, .pool = atomic_fetch_add(&pools, 1) + 1, .allocator = d->allocator};
+    if (!claim(device, g, d->stream)) {
+        terni_cuda_host->free(g, sizeof *g);
+        return terni_cuda_capture_allows(device); /* another thread was first; it says so */
+    }
+    if (!TERNI_CUDA_OK(terni_cuda_driver->capture_begin(d->stream))) {
+        char why[8];
+        terni_cuda_driver->launched(); /* the driver remembers it as the last error */
+        terni_cuda_host->free(let_go(device, why, sizeof why), sizeof *g);
+        return false;
+    }
+    terni_allocator_pool_begin(d->allocator, d->stream, g->pool);
+    mine = device;
+    return true;
+}
+
+static bool usable(const char *why, int rc, const void *exec) {
+    if (why[0]) return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "graph: the capture was spoilt by %s", why);
+    if (rc) return TERNI_CUDA_OK(rc);
+    return exec || terni_cuda_fail(TERN_ERR_DEVICE, "graph: CUDA gave none for the capture");
+}
+
+void *terni_cuda_capture_end(int device, bool keep) {
+    char why[sizeof captures->why];
+    const terni_stream stream = captures[device].stream;
+    graph *g = let_go(device, why, sizeof why);
+    mine = -1;
+    terni_allocator_pool_end(g->allocator);
+    const int rc = terni_cuda_driver->capture_end(stream, &g->exec);
+    if (rc) terni_cuda_driver->launched();
+    if (keep && usable(why, rc, g->exec)) return g;
+    if (g->exec) terni_cuda_driver->graph_free(g->exec);
+    dispose(g);
+    return NULL;
+}
+
+/* ---- replays
+ * -------------------------------------------------------------------------------------------------------------- */
+
+bool terni_cuda_graph_replay(void *work, const terni_cell *cells, int n) {
+    const graph *g = work;
+    if (!terni_cuda_not_captured(g->device, "a replay")) return false;
+    terni_cuda_device *d = terni_cuda_use(g->device);
+    return d && terni_cuda_set_cells(d, cells, n) && TERNI_CUDA_OK(terni_cuda_driver->graph_launch(g->exec, d->stream));
+}
+
+/* CUDA frees a graph that is still at work when it has done it, and its memory goes to work that comes after. */
+int64_t terni_cuda_graph_free(void *work) {
+    graph *g = work;
+    if (terni_cuda_driver->graph_free(g->exec)) terni_cuda_driver->launched();
+    return dispose(g);
+}
