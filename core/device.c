@@ -64,7 +64,10 @@ bool tern_device_properties_get(tern_device device, tern_device_properties *prop
  * ------------------------------------------------------------------------------------------------------------ */
 
 enum { DEVICES = 64 }; /* more than a backend says that it has */
-static _Thread_local tern_stream *chosen[TERN_DEVICE_TYPE_COUNT][DEVICES];
+typedef struct choices {
+    tern_stream *of[TERN_DEVICE_TYPE_COUNT][DEVICES];
+} choices;
+static _Thread_local choices *chosen; /* NULL until the thread takes a stream: thread-local memory is scarce */
 
 /* *r is the runtime of device's backend, or NULL. False after an error, or if one is pending. */
 static bool runtime_of(tern_device device, const terni_runtime **r) {
@@ -106,28 +109,31 @@ bool tern_stream_use(tern_device device, tern_stream *s) {
     const terni_backend *b = terni_backend_of(device); /* also while an error is pending, so that one gets back */
     const terni_runtime *r = b ? b->runtime : NULL;
     if (!b || (s && !same("stream_use", s->device, device))) return false;
-    if (r && !r->stream_use(device.index, s ? s->queue : NULL)) return false;
-    if (s) {
+    if (s && !chosen) {
         terni_thread_ready();
-        atomic_fetch_add(&s->refs, 1);
+        chosen = terni_calloc(sizeof *chosen);
+        if (!chosen) return false;
     }
-    tern_stream *was = chosen[device.type][device.index];
-    chosen[device.type][device.index] = s;
+    if (r && !r->stream_use(device.index, s ? s->queue : NULL)) return false;
+    if (!chosen) return true;
+    if (s) atomic_fetch_add(&s->refs, 1);
+    tern_stream *was = chosen->of[device.type][device.index];
+    chosen->of[device.type][device.index] = s;
     tern_stream_free(was);
     return true;
 }
 
 void terni_device_thread_exit(void) {
+    if (!chosen) return;
     for (int t = 0; t < TERN_DEVICE_TYPE_COUNT; t++)
-        for (int i = 0; i < DEVICES; i++) {
-            tern_stream_free(chosen[t][i]);
-            chosen[t][i] = NULL;
-        }
+        for (int i = 0; i < DEVICES; i++) tern_stream_free(chosen->of[t][i]);
+    terni_free(chosen, sizeof *chosen);
+    chosen = NULL;
 }
 
 tern_stream *tern_stream_current(tern_device d) {
     const bool known = d.type >= 0 && d.type < TERN_DEVICE_TYPE_COUNT && d.index >= 0 && d.index < DEVICES;
-    return known ? chosen[d.type][d.index] : NULL;
+    return known && chosen ? chosen->of[d.type][d.index] : NULL;
 }
 
 bool tern_stream_wait(tern_device device, tern_stream *s) {
