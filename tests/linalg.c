@@ -153,7 +153,7 @@ TERN_TEST(linalg, without_memory) {
         const bool failed = tern_error_code() == TERN_ERR_MEMORY;
         CHECK((y == NULL) == failed && tern_ok() != failed, "%" PRId64 ": %s", n, tern_error_message());
         tern_error_clear();
-        done = !failed;
+        done = tern_memory_requests() < n; /* a cache that could not grow is no failure */
         tern_memory_fail_at(0);
         tern_scope_pop(scope);
     }
