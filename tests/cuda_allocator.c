@@ -415,7 +415,7 @@ TERN_TEST(cuda_allocator, random_use) {
         terni_allocator *a = start(seed == 6, 0);
         terni_sim_seen.stopped = seed % 2;
         terni_stream s[2] = {one, two};
-        stress(a, 20000, seed, s, 2);
+        stress(a, TEST_ASAN ? 2000 : 20000, seed, s, 2);
         CHECK(stats(a).live == 0 && stats(a).allocations == stats(a).frees);
         CHECK(terni_allocator_trim(a) == 0 && stats(a).reserved == 0, "%zu bytes stay reserved", stats(a).reserved);
         terni_sim_seen.stopped = false;
@@ -431,7 +431,7 @@ static void *work(void *user) {
     const worker *w = user;
     terni_stream s[2] = {one, two};
     driver->use_device(0);
-    stress(w->a, 5000, w->seed, s, 2);
+    stress(w->a, TEST_ASAN ? 1000 : 5000, w->seed, s, 2);
     return NULL;
 }
 
