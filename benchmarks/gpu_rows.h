@@ -48,6 +48,7 @@ void *bench_adamw_open(tern_device device, bool tiny);
 bool bench_adamw_step(void *state);
 void bench_adamw_close(void *state);
 void *bench_mnist_open(tern_device device, bool tiny);
+void *bench_mnist_graph_open(tern_device device, bool tiny); /* the step captured once, and replayed */
 bool bench_mnist_step(void *state);
 void bench_mnist_close(void *state);
 

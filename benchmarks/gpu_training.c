@@ -65,14 +65,16 @@ bool bench_adamw_step(void *state) {
 
 /* ---- MNIST ------------------------------------------------------------------------------------------------------- */
 
-enum { SAMPLES = 60000, TINY_SAMPLES = 8, BATCH = 64, TINY_BATCH = 2 };
+enum { SAMPLES = 60000, TINY_SAMPLES = 8, BATCH = 64, TINY_BATCH = 2, EAGER_STEPS = 3 };
 
 typedef struct mnist {
     tern_module *net;
     tern_optim *optim;
-    tern_tensor *images, *labels;
+    tern_tensor *images, *labels, *x, *y; /* all of them; those of a captured step, always in the same place */
     tern_device device;
     int64_t samples, batch;
+    bool captured;
+    tern_graph *graph;
 } mnist;
 
 static tern_module *cnn_new(void) {
@@ -87,8 +89,9 @@ static tern_module *cnn_new(void) {
 
 void bench_mnist_close(void *state) {
     mnist *m = state;
-    tern_release(m->images);
-    tern_release(m->labels);
+    tern_tensor *const kept[] = {m->images, m->labels, m->x, m->y};
+    tern_graph_free(m->graph);
+    for (int i = 0; i < 4; i++) tern_release(kept[i]);
     tern_optim_free(m->optim);
     tern_module_free(m->net);
     free(m);
@@ -104,19 +107,37 @@ static mnist *mnist_new(tern_device device, bool tiny) {
     m->batch = tiny ? TINY_BATCH : BATCH;
     m->images = tern_keep(tern_randn(TERN_SHAPE(m->samples, 1, 28, 28), 0, 1, o));
     m->labels = tern_keep(tern_cast(tern_rand(TERN_SHAPE(m->samples), 0, 10, o), TERN_I64));
+    m->x = tern_keep(tern_zeros(TERN_SHAPE(m->batch, 1, 28, 28), o));
+    m->y = tern_keep(tern_zeros(TERN_SHAPE(m->batch), (tern_options){.dtype = TERN_I64, .device = device}));
     tern_scope_pop(scope);
     m->net = cnn_new();
-    if (m->labels && tern_module_to(m->net, device)) m->optim = tern_adamw_new(m->net, 2e-3, (tern_adamw_opts){0});
+    if (m->y && tern_module_to(m->net, device)) m->optim = tern_adamw_new(m->net, 2e-3, (tern_adamw_opts){0});
     if (m->optim) return m;
     bench_mnist_close(m);
     return NULL;
 }
 
 void *bench_mnist_open(tern_device device, bool tiny) { return mnist_new(device, tiny); }
+void *bench_mnist_graph_open(tern_device device, bool tiny) {
+    mnist *m = mnist_new(device, tiny);
+    if (m) m->captured = true;
+    return m;
+}
 
 static bool train_step(mnist *m, tern_tensor *x, tern_tensor *y) {
     tern_tensor *loss = tern_cross_entropy(tern_forward(m->net, x), y, (tern_cross_entropy_opts){0});
     return tern_backward(loss) && tern_optim_step(m->optim);
+}
+
+/* The same as a replay. The first steps are eager: they make the optimizer's state and the libraries' plans. */
+static bool replay_step(mnist *m, int64_t i) {
+    if (!m->graph && i < EAGER_STEPS) return train_step(m, m->x, m->y);
+    if (!m->graph) {
+        if (!tern_graph_capture_begin(m->device)) return false;
+        train_step(m, m->x, m->y);
+        m->graph = tern_graph_capture_end();
+    }
+    return tern_graph_replay(m->graph);
 }
 
 /* An epoch: the samples in a new order, gathered on the device, the last ones that fill no batch left out. */
@@ -129,7 +150,7 @@ bool bench_mnist_step(void *state) {
         const int scope = tern_scope_push();
         tern_tensor *at = tern_narrow(order, 0, i * m->batch, m->batch);
         tern_tensor *x = tern_index_select(m->images, 0, at), *y = tern_index_select(m->labels, 0, at);
-        ok = train_step(m, x, y);
+        ok = m->captured ? tern_copy_(m->x, x) && tern_copy_(m->y, y) && replay_step(m, i) : train_step(m, x, y);
         tern_scope_pop(scope);
     }
     tern_scope_pop(outer);
