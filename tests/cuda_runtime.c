@@ -295,7 +295,7 @@ TERN_TEST(cuda_runtime, pinned_memory_is_kept_until_copies_are_done) {
 TERN_TEST(cuda_runtime, copies_between_devices_are_in_order) {
     begin("2");
     char *a = block(0, 1000), *b = block(1, 1000);
-    bool done;
+    bool done = false;
     terni_sim_seen.stopped = true;
     DONE(rt->copy_between(1, b, 0, a, 1000) && rt->stream_done(0, NULL, &done));
     CHECK(!done && terni_sim_seen.waits == 0);
@@ -362,7 +362,7 @@ static int program(void) {
     int errors = 0;
     void *s = NULL, *e = NULL, *h = NULL, *a = NULL, *b = NULL;
     char plain[256] = "";
-    bool done;
+    bool done = false;
     terni_cuda_alloc(0, 5000, &a);
     terni_cuda_alloc(1, 5000, &b);
     errors += !rt->stream_new(0, &s) + !rt->event_new(0, &e) + !rt->pinned_alloc(200, &h) + !a + !b;
