@@ -1,5 +1,5 @@
 /* The CUDA backend: the kernels behind core/backend.h for NVIDIA GPUs, and the runtime under them. Sees plain views,
- * never a tensor; includes nothing of core but backend.h, half.h, philox.h, special.h and the elementwise rows.
+ * never a tensor; of core it includes backend.h, the elementwise rows, and headers of what both backends reckon alike.
  *
  * Layers: driver.h (what is asked of CUDA) < allocator.h, runtime.c (devices, streams, faults; plain C) < launch.h (one
  * macro that launches a kernel, on a device or in the simulation of tests/cusim) < the kernels, .cu files. A row's
@@ -177,8 +177,8 @@ bool terni_cuda_join(terni_each *e, const terni_view *const *v, int n);
 /* ---- kernels, one a row
  * ------------------------------------------------------------------------------------------------------------ */
 
-/* Weak: a row that is not written yet is NULL in the table, and core says so by name. */
-#define TERN_OP(name) bool terni_cuda_##name(const terni_call *c) __attribute__((weak));
+/* A row without a kernel is a link error. */
+#define TERN_OP(name) bool terni_cuda_##name(const terni_call *c);
 #include "ops.def"
 #define ROW(name)                                       \
     bool terni_cuda_##name(const terni_call *c);        \
