@@ -112,4 +112,11 @@ bool terni_conv_arena_close(terni_conv_arena *a) {
 #define TERNI_TEMPLATE "conv.inc"
 #include "each_float.h"
 
-TERNI_FLOAT_KERNEL(conv)
+static bool any(const terni_conv_sizes *z) { return z != NULL; }
+static bool plain(const terni_call *c, const terni_conv_sizes *z) {
+    (void)z;
+    return conv_f32(c);
+}
+static const terni_conv_way reference = {any, plain}, *const ways[] = {&terni_conv_winograd, &reference};
+
+TERNI_CONV_KERNEL(conv, c->in[0], c->in[1], c->out[0])

@@ -39,6 +39,26 @@ typedef struct terni_conv_sizes {
 terni_conv_sizes terni_conv_sizes_of(const terni_view *x, const terni_view *w, const terni_view *y,
                                      const terni_conv_opts *opts);
 
+/* A way to do one of the three (forward, the image's gradient, the weights' gradient) in f32, for what it takes. Their
+ * lists stand in conv.c, conv_input_grad.c and conv_weight_grad.c: the first that takes a call does it, and the last
+ * takes everything. Nothing that a way decides may depend on the number of threads, unless it leaves every result bit
+ * as it is. */
+typedef struct terni_conv_way {
+    bool (*takes)(const terni_conv_sizes *z);
+    bool (*run)(const terni_call *c, const terni_conv_sizes *z);
+} terni_conv_way;
+extern const terni_conv_way terni_conv_winograd, terni_conv_winograd_back; /* conv_winograd.c */
+/* Defines terni_cpu_NAME from the list `ways`, and from NAME_f64; x, w and y are where the call has those views. */
+#define TERNI_CONV_KERNEL(name, x, w, y)                                              \
+    bool terni_cpu_##name(const terni_call *c) {                                      \
+        if (c->in[0]->dtype == TERN_F64) return name##_f64(c);                        \
+        if (c->in[0]->dtype != TERN_F32) return terni_cpu_widen(c, terni_cpu_##name); \
+        const terni_conv_sizes z = terni_conv_sizes_of(x, w, y, c->opts);             \
+        const terni_conv_way *const *way = ways;                                      \
+        while (!(*way)->takes(&z)) way++;                                             \
+        return (*way)->run(c, &z);                                                    \
+    }
+
 /* The phases of a strided image that taps meet along one axis: tap t meets phase[of[t]], shifted by shift[t]. */
 typedef struct terni_conv_axis {
     int64_t phases, reach; /* reach: the largest shift */
