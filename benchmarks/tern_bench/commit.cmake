@@ -1,0 +1,18 @@
+# cmake -DSOURCE=... -DOUT=... -DCOMPILER=... -P commit.cmake: writes the header that says what was built, if it changed.
+set(commit unknown)
+find_program(git git)
+if(git)
+  execute_process(COMMAND ${git} -C ${SOURCE} describe --always --dirty --abbrev=10 --exclude=* OUTPUT_VARIABLE out
+    OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE rc)
+  if(rc EQUAL 0)
+    set(commit ${out})
+  endif()
+endif()
+set(text "#define TERN_BENCH_COMMIT \"${commit}\"\n#define TERN_BENCH_COMPILER \"${COMPILER}\"\n")
+set(old "")
+if(EXISTS ${OUT})
+  file(READ ${OUT} old)
+endif()
+if(NOT old STREQUAL text)
+  file(WRITE ${OUT} "${text}")
+endif()
