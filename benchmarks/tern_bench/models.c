@@ -252,63 +252,51 @@ static double gpt2_flops(int64_t batch) { return bench_gpt2_flops(batch, TOKENS)
 
 /* ---- updates ----------------------------------------------------------------------------------------------------- */
 
-enum { LAYERS = 12, WIDTH = 768, TENSORS = 2 + 12 * LAYERS + 2 };
+enum { LAYERS = 12, WIDTH = 768 };
 
-typedef struct adamw {
-    tern_tensor *t[4][TENSORS]; /* parameters, gradients, both moments */
-    int n;
-    int64_t step;
-} adamw;
-
-static bool adamw_add(adamw *a, tern_device device, bool tiny, int64_t rows, int64_t columns) {
-    if (tiny && rows > 16) rows = 16;
-    if (tiny && columns > 16) columns = 16;
+/* A parameter with a gradient that stays. */
+static void parameter_add(tern_module *m, int n, tern_device device, bool tiny, const int64_t size[2]) {
+    const int64_t most = tiny ? 16 : INT64_MAX;
+    const int64_t rows = size[0] < most ? size[0] : most, columns = size[1] < most ? size[1] : most;
     const tern_options o = {.dtype = TERN_F32, .device = device};
     const tern_shape s = columns ? TERN_SHAPE(rows, columns) : TERN_SHAPE(rows);
+    char name[16];
     const int scope = tern_scope_push();
-    for (int k = 0; k < 4; k++)
-        a->t[k][a->n] = tern_keep(k < 2 ? tern_randn(s, 0, k ? 1e-3 : 0.02, o) : tern_zeros(s, o));
-    a->n++;
+    snprintf(name, sizeof name, "p%d", n);
+    tern_tensor *p = tern_module_param(m, name, tern_randn(s, 0, 0.02, o));
+    tern_grad_set(p, tern_randn(s, 0, 1e-3, o));
     tern_scope_pop(scope);
-    return tern_ok();
-}
-
-static void adamw_close(void *state) {
-    adamw *a = state;
-    for (int k = 0; k < 4; k++)
-        for (int i = 0; i < a->n; i++) tern_release(a->t[k][i]);
-    free(a);
 }
 
 /* One tensor of so many elements; with 0 all those of GPT-2 124M. */
-static void *adamw_open(tern_device device, bool tiny, int64_t elements) {
+static tern_module *parameters_new(tern_device device, bool tiny, int64_t elements) {
+    static const int64_t ends[4][2] = {{50257, WIDTH}, {1024, WIDTH}, {WIDTH, 0}, {WIDTH, 0}};
     /* Of a layer: two norms, attention's input and output, the two of the perceptron; weights, then biases. */
     static const int64_t layer[12][2] = {{WIDTH, 0},         {WIDTH, 0},     {3 * WIDTH, WIDTH}, {3 * WIDTH, 0},
                                          {WIDTH, WIDTH},     {WIDTH, 0},     {WIDTH, 0},         {WIDTH, 0},
                                          {4 * WIDTH, WIDTH}, {4 * WIDTH, 0}, {WIDTH, 4 * WIDTH}, {WIDTH, 0}};
-    adamw *a = calloc(1, sizeof *a);
-    if (!a) return NULL;
-    bool ok = elements ? adamw_add(a, device, tiny, elements, 0)
-                       : adamw_add(a, device, tiny, 50257, WIDTH) && adamw_add(a, device, tiny, 1024, WIDTH);
-    for (int i = 0; ok && !elements && i < LAYERS; i++)
-        for (int k = 0; ok && k < 12; k++) ok = adamw_add(a, device, tiny, layer[k][0], layer[k][1]);
-    if (ok && !elements) ok = adamw_add(a, device, tiny, WIDTH, 0) && adamw_add(a, device, tiny, WIDTH, 0);
-    if (ok) return a;
-    adamw_close(a);
-    return NULL;
+    int n = 0;
+    tern_module *m = tern_module_alloc(sizeof *m, "parameters");
+    if (elements) {
+        parameter_add(m, n, device, tiny, (const int64_t[]){elements, 0});
+        return tern_module_done(m);
+    }
+    for (int i = 0; i < 4; i++) parameter_add(m, n++, device, tiny, ends[i]);
+    for (int i = 0; i < 12 * LAYERS; i++) parameter_add(m, n++, device, tiny, layer[i % 12]);
+    return tern_module_done(m);
 }
 
-static bool adamw_step(void *state) {
-    adamw *a = state;
-    const tern_adam_update_opts o = {.lr = 1e-4,
-                                     .beta1 = 0.9,
-                                     .beta2 = 0.999,
-                                     .eps = 1e-8,
-                                     .weight_decay = 0.01,
-                                     .decoupled = true,
-                                     .step = ++a->step};
-    return tern_adam_update(a->t[0], a->t[1], a->t[2], a->t[3], a->n, o);
+static void *adamw_open(tern_device device, bool tiny, int64_t elements) {
+    trainer *t = calloc(1, sizeof *t);
+    if (!t) return NULL;
+    t->net = parameters_new(device, tiny, elements);
+    t->optim = t->net ? optim_new(t->net, ADAMW) : NULL;
+    if (!t->optim) return trainer_close(t), NULL;
+    tern_optim_keep_grad(t->optim, true);
+    return t;
 }
+
+static bool adamw_step(void *state) { return tern_optim_step(((trainer *)state)->optim); }
 
 /* Reads the parameter, its gradient and both moments, writes all but the gradient, in f32. */
 static double adamw_bytes(int64_t elements) { return 7 * 4 * (double)(elements ? elements : 124439808); }
@@ -320,10 +308,10 @@ static double adamw_bytes(int64_t elements) { return 7 * 4 * (double)(elements ?
         .group = "models", .name = #n, .torch = #n, .open = (open_fn), .step = (step_fn), .close = trainer_close, \
         .size = (batch), .samples = __VA_ARGS__                                                                   \
     }
-#define UPDATE(n, elements)                                                                                          \
-    {                                                                                                                \
-        .group = "optimizer", .name = #n, .torch = #n, .open = adamw_open, .step = adamw_step, .close = adamw_close, \
-        .size = (elements), .bytes = adamw_bytes                                                                     \
+#define UPDATE(n, elements)                                                                                            \
+    {                                                                                                                  \
+        .group = "optimizer", .name = #n, .torch = #n, .open = adamw_open, .step = adamw_step, .close = trainer_close, \
+        .size = (elements), .bytes = adamw_bytes                                                                       \
     }
 
 static const bench_model models[] = {
