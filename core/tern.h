@@ -2,6 +2,7 @@
 #ifndef TERN_H
 #define TERN_H
 
+#include "tern/activations.h"
 #include "tern/autograd.h"
 #include "tern/base.h"
 #include "tern/checkpoint.h"
@@ -15,6 +16,7 @@
 #include "tern/ops.h"
 #include "tern/optim.h"
 #include "tern/random.h"
+#include "tern/spatial.h"
 #include "tern/tensor.h"
 
 #endif

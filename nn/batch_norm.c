@@ -1,3 +1,4 @@
+/* Normalisation of channels, over the batch or in each sample, with running statistics. */
 #include <inttypes.h>
 
 #include "internal.h"
@@ -17,8 +18,24 @@ static bool count_up(tern_tensor *count) {
     return ok;
 }
 
+static bool fits(const batch_norm *s, const tern_tensor *x) {
+    if (tern_size(x, 1) == s->channels) return true; /* without affine and running the op would not see it */
+    char shape[128];
+    return terni_fail(TERN_ERR_SHAPE, "%s: x %s has not %" PRId64 " channels", s->m.type,
+                      tern_shape_text(tern_shape_get(x), shape, sizeof shape), s->channels);
+}
+
+static tern_tensor *instance_forward(tern_module *m, tern_tensor *x) {
+    const batch_norm *s = (const batch_norm *)m;
+    if (!fits(s, x)) return NULL;
+    const tern_instance_norm_opts opts = {
+        .momentum = s->momentum, .eps = s->eps, .use_running = !m->training && s->running_mean};
+    return tern_instance_norm(x, s->weight, s->bias, s->running_mean, s->running_var, opts);
+}
+
 static tern_tensor *forward(tern_module *m, tern_tensor *x) {
     const batch_norm *s = (const batch_norm *)m;
+    if (!fits(s, x)) return NULL;
     const tern_batch_norm_opts opts = {
         .momentum = s->momentum, .eps = s->eps, .training = m->training || !s->running_mean};
     tern_tensor *y = tern_batch_norm(x, s->weight, s->bias, s->running_mean, s->running_var, opts);
@@ -33,14 +50,14 @@ static void describe(const tern_module *m, char *buf, size_t size) {
                    s->weight ? "" : ", no affine", s->running_mean ? "" : ", no running");
 }
 
-static void make_parts(batch_norm *s, tern_norm_opts opts) {
+static void make_parts(batch_norm *s, bool affine, bool running) {
     const tern_shape shape = TERN_SHAPE(s->channels);
     const tern_options o = {0};
-    if (!opts.no_affine) {
+    if (affine) {
         s->weight = tern_module_param(&s->m, "weight", tern_ones(shape, o));
         s->bias = tern_module_param(&s->m, "bias", tern_zeros(shape, o));
     }
-    if (!opts.no_running) {
+    if (running) {
         s->running_mean = tern_module_buffer(&s->m, "running_mean", tern_zeros(shape, o));
         s->running_var = tern_module_buffer(&s->m, "running_var", tern_ones(shape, o));
         s->count = tern_module_buffer(&s->m, "num_batches_tracked",
@@ -48,22 +65,30 @@ static void make_parts(batch_norm *s, tern_norm_opts opts) {
     }
 }
 
-tern_module *tern_batch_norm_new(int64_t channels, tern_norm_opts opts) {
+static tern_module *norm_new(const char *type, tern_tensor *(*call)(tern_module *, tern_tensor *), int64_t channels,
+                             tern_norm_opts opts, bool affine, bool running) {
     if (!tern_ok()) return NULL;
     if (channels < 1)
-        return terni_null(TERN_ERR_ARGUMENT, "batch_norm: %" PRId64 " channels; 1 or more expected", channels);
+        return terni_null(TERN_ERR_ARGUMENT, "%s: %" PRId64 " channels; 1 or more expected", type, channels);
     if (!(opts.eps >= 0) || !(opts.momentum >= 0 && opts.momentum <= 1))
-        return terni_null(TERN_ERR_ARGUMENT, "batch_norm: eps %g and momentum %g; 0 or more and [0, 1] expected",
+        return terni_null(TERN_ERR_ARGUMENT, "%s: eps %g and momentum %g; 0 or more and [0, 1] expected", type,
                           opts.eps, opts.momentum);
-    batch_norm *s = TERN_MODULE_NEW(batch_norm);
+    batch_norm *s = tern_module_alloc(sizeof *s, type);
     if (!s) return NULL;
-    s->m.forward = forward;
+    s->m.forward = call;
     s->m.describe = describe;
     s->channels = channels;
     s->eps = opts.eps > 0 ? opts.eps : 1e-5;
     s->momentum = opts.momentum > 0 ? opts.momentum : 0.1;
     const int scope = tern_scope_push();
-    make_parts(s, opts);
+    make_parts(s, affine, running);
     tern_scope_pop(scope);
     return tern_module_done(s);
+}
+
+tern_module *tern_batch_norm_new(int64_t channels, tern_norm_opts opts) {
+    return norm_new("batch_norm", forward, channels, opts, !opts.no_affine, !opts.no_running);
+}
+tern_module *tern_instance_norm_new(int64_t channels, tern_norm_opts opts) {
+    return norm_new("instance_norm", instance_forward, channels, opts, opts.affine, opts.running);
 }

@@ -48,6 +48,12 @@ bool terni_module_list(tern_module *m);
 /* Says that the tree below m has changed: m's list and its ancestors'. */
 void terni_module_changed(tern_module *m);
 
+/* Around a module's forward, whatever its form (call.c): begin takes the first input and returns the one to work on,
+ * NULL after an error; end takes the (first) output, NULL after an error, and returns what goes on. Each begin is
+ * followed by its end. */
+tern_tensor *terni_forward_begin(tern_module *m, tern_tensor *x);
+tern_tensor *terni_forward_end(tern_module *m, tern_tensor *x, tern_tensor *y);
+
 /* A contiguous f32 parameter of this shape on the CPU, not initialised; NULL after an error. */
 tern_tensor *terni_param_new(tern_module *m, const char *name, tern_shape shape);
 /* As PyTorch initialises linear and conv2d: w uniform by kaiming_uniform of slope sqrt(5), b (may be NULL) uniform
@@ -60,7 +66,7 @@ typedef struct terni_text {
     size_t size, n; /* n: what was written, without the 0 */
 } terni_text;
 void terni_text_add(terni_text *t, const char *format, ...) TERN_PRINTF(2, 3);
-/* "3x3" */
-void terni_text_pair(terni_text *t, const char *before, const int64_t pair[2]);
+/* "what 3x3": as options mean it, a 0 beyond the first repeats the one before, -1 is 0 (of a size: x's own). */
+void terni_text_axes(terni_text *t, const char *what, const int64_t *v, int axes);
 
 #endif

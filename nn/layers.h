@@ -1,53 +1,96 @@
-/* The bundled layers and the initialisers. Each _new returns a module for the caller to free (or to hand to a parent),
+/* Layers with parameters, dropout and the initialisers; with activations.h and spatial.h, which it includes, what most
+ * networks are made of. Each _new returns a module for the caller to free (or to hand to a parent),
  * NULL on errors; parameters are f32 on the CPU, initialised as PyTorch does unless said otherwise. */
 #ifndef TERN_LAYERS_H
 #define TERN_LAYERS_H
 
+#include "tern/activations.h"
 #include "tern/module.h"
+#include "tern/spatial.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* ---- affine ------------------------------------------------------------------------------------------------------ */
 
 typedef struct tern_linear_opts {
     bool no_bias;
 } tern_linear_opts;
 /* [..., in] -> [..., out]. weight [out, in], bias [out]: uniform within 1/sqrt(in). */
 TERN_API tern_module *tern_linear_new(int64_t in, int64_t out, tern_linear_opts opts);
-/* [N, in, H, W] -> [N, out, H', W']; square kernel; see tern_conv2d for the options. weight [out, in/groups, k, k],
- * bias [out]. */
+/* [..., in1] and [..., in2], alike in front -> [..., out]: x1^T weight[o] x2 + bias[o]. weight [out, in1, in2], bias
+ * [out]: uniform within 1/sqrt(in1). Its forward is tern_bilinear_forward. */
+TERN_API tern_module *tern_bilinear_new(int64_t in1, int64_t in2, int64_t out, tern_linear_opts opts);
+/* Grad: x1, x2, the parameters. Errors: TERN_ERR_SHAPE; TERN_ERR_ARGUMENT for another module. */
+TERN_API tern_tensor *tern_bilinear_forward(tern_module *m, tern_tensor *x1, tern_tensor *x2);
+
+/* ---- convolutions: options as the op of the same name takes them -------------------------------------------------- *
+ * [N, in, ...] -> [N, out, ...], also without N. weight [out, in/groups, kernel...], of the transposed ones
+ * [in, out/groups, kernel...]; bias [out]. kernel: the same on every axis; the rect forms take one for each, a 0 beyond
+ * the first meaning "as the one before". Padding with other than zeros is a tern_pad_new before. */
+TERN_API tern_module *tern_conv1d_new(int64_t in, int64_t out, int64_t kernel, tern_conv1d_opts opts);
 TERN_API tern_module *tern_conv2d_new(int64_t in, int64_t out, int64_t kernel, tern_conv2d_opts opts);
-/* The same with kernel {height, width}. */
+TERN_API tern_module *tern_conv3d_new(int64_t in, int64_t out, int64_t kernel, tern_conv3d_opts opts);
 TERN_API tern_module *tern_conv2d_rect_new(int64_t in, int64_t out, const int64_t kernel[2], tern_conv2d_opts opts);
-TERN_API tern_module *tern_max_pool2d_new(int64_t kernel, tern_pool2d_opts opts);
-TERN_API tern_module *tern_avg_pool2d_new(int64_t kernel, tern_pool2d_opts opts);
+TERN_API tern_module *tern_conv3d_rect_new(int64_t in, int64_t out, const int64_t kernel[3], tern_conv3d_opts opts);
+TERN_API tern_module *tern_conv_transpose1d_new(int64_t in, int64_t out, int64_t kernel,
+                                                tern_conv_transpose1d_opts opts);
+TERN_API tern_module *tern_conv_transpose2d_new(int64_t in, int64_t out, int64_t kernel,
+                                                tern_conv_transpose2d_opts opts);
+TERN_API tern_module *tern_conv_transpose3d_new(int64_t in, int64_t out, int64_t kernel,
+                                                tern_conv_transpose3d_opts opts);
+TERN_API tern_module *tern_conv_transpose2d_rect_new(int64_t in, int64_t out, const int64_t kernel[2],
+                                                     tern_conv_transpose2d_opts opts);
+TERN_API tern_module *tern_conv_transpose3d_rect_new(int64_t in, int64_t out, const int64_t kernel[3],
+                                                     tern_conv_transpose3d_opts opts);
+
+/* ---- normalisation ----------------------------------------------------------------------------------------------- */
 
 typedef struct tern_norm_opts {
-    double eps;      /* 1e-5 if zero */
-    double momentum; /* batch_norm: 0.1 if zero */
+    double eps;      /* 1e-5 if zero; rms_norm: the machine epsilon of x's dtype */
+    double momentum; /* batch_norm, instance_norm: 0.1 if zero */
     bool no_affine;  /* no weight and bias */
+    bool no_bias;    /* layer_norm: a weight alone */
     bool no_running; /* batch_norm: batch statistics in evaluation too */
+    bool affine;     /* instance_norm: with weight and bias, which it has not else, as in PyTorch */
+    bool running;    /* instance_norm: with running statistics, used in evaluation */
 } tern_norm_opts;
 /* [N, C, ...]. weight ones, bias zeros [C]; buffers running_mean, running_var [C], num_batches_tracked (i64). */
 TERN_API tern_module *tern_batch_norm_new(int64_t channels, tern_norm_opts opts);
+/* Each channel of each sample, [N, C, one dimension or more]. Parameters and buffers as batch_norm's, if asked for. */
+TERN_API tern_module *tern_instance_norm_new(int64_t channels, tern_norm_opts opts);
+/* Each of `groups` groups of channels of each sample, [N, C, ...]. weight ones, bias zeros [C]. */
+TERN_API tern_module *tern_group_norm_new(int64_t groups, int64_t channels, tern_norm_opts opts);
 /* Over the last dimensions, of the given shape. weight ones, bias zeros. */
 TERN_API tern_module *tern_layer_norm_new(tern_shape shape, tern_norm_opts opts);
-/* Drops with probability p in training mode; passes x through in evaluation mode. */
-TERN_API tern_module *tern_dropout_new(double p);
-/* [N, ...] -> [N, everything else]. */
-TERN_API tern_module *tern_flatten_new(void);
+/* The same without mean and bias. weight ones. */
+TERN_API tern_module *tern_rms_norm_new(tern_shape shape, tern_norm_opts opts);
+/* tern_local_response_norm over `size` channels. */
+TERN_API tern_module *tern_local_response_norm_new(int64_t size, tern_local_response_norm_opts opts);
 
-/* Activations: the op of the same name in ops.h as a module, without parameters. */
-TERN_API tern_module *tern_relu_new(void);
-TERN_API tern_module *tern_leaky_relu_new(double slope);
-TERN_API tern_module *tern_gelu_new(bool tanh_form);
-TERN_API tern_module *tern_silu_new(void);
-TERN_API tern_module *tern_sigmoid_new(void);
-TERN_API tern_module *tern_tanh_new(void);
-TERN_API tern_module *tern_softplus_new(void);
-TERN_API tern_module *tern_softmax_new(int dim);
-/* Any op of one tensor as a module: tern_op_new(tern_exp, "exp"). */
-TERN_API tern_module *tern_op_new(tern_tensor *(*op)(tern_tensor *), const char *type);
+/* ---- embedding --------------------------------------------------------------------------------------------------- */
+
+/* Indices [...] i64 or i32 -> [..., dims]. weight [rows, dims]: normal of variance 1, zeros in the row of padding. */
+TERN_API tern_module *tern_embedding_new(int64_t rows, int64_t dims, tern_embedding_opts opts);
+/* Bags of indices [B, N] -> [B, dims], each a bag. weight as above. opts.weights is not for the module: see
+ * tern_embedding_bag_forward. */
+TERN_API tern_module *tern_embedding_bag_new(int64_t rows, int64_t dims, tern_embedding_bag_opts opts);
+/* The same with offsets, or NULL, and a factor for each index, or NULL, as tern_embedding_bag takes them. Grad: weight,
+ * weights. Errors: those of tern_embedding_bag; TERN_ERR_ARGUMENT for another module. */
+TERN_API tern_tensor *tern_embedding_bag_forward(tern_module *m, tern_tensor *index, tern_tensor *offsets,
+                                                 tern_tensor *weights);
+
+/* ---- dropout: in training only; passes x through in evaluation -----------------------------------------------------
+ */
+
+/* Elements; whole channels of [N, C, ...]; and the forms for SELU networks: see the ops in norm.h. 0 <= p <= 1. */
+TERN_API tern_module *tern_dropout_new(double p);
+TERN_API tern_module *tern_dropout1d_new(double p);
+TERN_API tern_module *tern_dropout2d_new(double p);
+TERN_API tern_module *tern_dropout3d_new(double p);
+TERN_API tern_module *tern_alpha_dropout_new(double p);
+TERN_API tern_module *tern_feature_alpha_dropout_new(double p);
 
 /* ---- initialisers ------------------------------------------------------------------------------------------------ */
 /* In place, outside of autograd, drawn from the program's random stream; false on errors. fan_in and fan_out are those

@@ -196,18 +196,6 @@ tern_tensor *terni_param_new(tern_module *m, const char *name, tern_shape shape)
 
 /* ---- using ------------------------------------------------------------------------------------------------------- */
 
-tern_tensor *tern_forward(tern_module *m, tern_tensor *x) {
-    if (!terni_given(m, "forward", "m") || !terni_given(x, "forward", "x")) return NULL;
-    if (!m->forward)
-        return terni_null(TERN_ERR_UNSUPPORTED, "forward: %s has no forward of one tensor to one tensor", m->type);
-    tern_tensor *y = m->forward(m, x);
-    if (m->parts->noting && y) {
-        m->parts->output = tern_shape_get(y);
-        m->parts->noted = true;
-    }
-    return y;
-}
-
 void tern_module_train(tern_module *m, bool training) {
     if (!m) return;
     m->training = training;

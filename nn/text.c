@@ -14,6 +14,13 @@ void terni_text_add(terni_text *t, const char *format, ...) {
     if (n > 0) t->n = (size_t)n < t->size - t->n ? t->n + (size_t)n : t->size - 1;
 }
 
-void terni_text_pair(terni_text *t, const char *before, const int64_t pair[2]) {
-    terni_text_add(t, "%s%" PRId64 "x%" PRId64, before, pair[0], pair[1]);
+void terni_text_axes(terni_text *t, const char *what, const int64_t *v, int axes) {
+    int64_t last = 0;
+    for (int i = 0; i < axes; i++) {
+        if (v[i]) last = v[i] < 0 ? 0 : v[i];
+        if (i)
+            terni_text_add(t, "x%" PRId64, last);
+        else
+            terni_text_add(t, "%s %" PRId64, what, last);
+    }
 }

@@ -1,0 +1,248 @@
+/* One table of all bundled layers: names and shapes of the state, outputs, the gradients of inputs and parameters, and
+ * buffers afterwards, against what PyTorch gave (reference/nn_layers.py), in f64 and f32. A constructor of nn's headers
+ * without a row is a failure. */
+#include "common.h"
+#include "tern/layers.h"
+
+enum { MAX_IN = 6, MAX_OUT = 4 };
+
+/* ---- what PyTorch gave ------------------------------------------------------------------------------------------- */
+
+typedef struct input {
+    char kind; /* f: drawn from [lo, hi); i: i64, b: bool, with these values */
+    tern_shape shape;
+    double lo, hi;
+    const double *values;
+} input;
+
+typedef struct reference {
+    const char *name;
+    bool training;
+    const char *state; /* "weight[3, 5] count[]i" */
+    int n_inputs;
+    input inputs[MAX_IN];
+    const char *outputs; /* "[2, 3]" */
+    int n;
+    const double *values;
+} reference;
+
+static const reference references[] = {
+#include "reference/nn_layers.def"
+};
+
+/* SplitMix64 from the case's name, as reference/nn_layers.py has it. */
+typedef struct stream {
+    uint64_t state;
+} stream;
+
+static stream stream_of(const char *name) {
+    stream s = {0xCBF29CE484222325u};
+    for (; *name; name++) s.state = (s.state ^ (unsigned char)*name) * 0x100000001B3u;
+    return s;
+}
+
+static double draw(stream *s, double lo, double hi) {
+    uint64_t z = s->state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    z ^= z >> 31;
+    return lo + (hi - lo) * ((double)(z >> 11) / 9007199254740992.0);
+}
+
+static tern_tensor *drawn(stream *s, tern_shape shape, double lo, double hi, tern_dtype dtype) {
+    const int64_t n = shape_numel(shape);
+    double *v = malloc((size_t)(n ? n : 1) * sizeof *v);
+    for (int64_t i = 0; i < n; i++) v[i] = draw(s, lo, hi);
+    tern_tensor *t = test_tensor(v, shape, dtype);
+    free(v);
+    return t;
+}
+
+/* ---- how a module is called: writes its outputs, returns how many -------------------------------------------------
+ */
+
+typedef int caller(tern_module *m, tern_tensor **x, int n, tern_tensor **y);
+
+static int one(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_forward(m, x[0]);
+    return 1;
+}
+static int bilinear(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_bilinear_forward(m, x[0], x[1]);
+    return 1;
+}
+static int bag(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    y[0] = n == 1 ? tern_forward(m, x[0]) : tern_embedding_bag_forward(m, x[0], x[1], n > 2 ? x[2] : NULL);
+    return 1;
+}
+/* The indices are those of the maxima: they find them again. */
+static int max_pool(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    tern_tensor *indices = NULL;
+    y[0] = tern_max_pool_forward(m, x[0], &indices);
+    CHECK_SAME(tern_gather(tern_flatten(x[0], 2, -1), 2, tern_flatten(indices, 2, -1)), tern_flatten(y[0], 2, -1),
+               ((tolerance){0, 0}));
+    return 1;
+}
+static int unpool(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    tern_tensor *indices = NULL;
+    const int axes = tern_ndim(x[0]) - 2;
+    tern_module *pool = axes == 1   ? tern_max_pool1d_new(2, (tern_pool1d_opts){0})
+                        : axes == 2 ? tern_max_pool2d_new(2, (tern_pool2d_opts){0})
+                                    : tern_max_pool3d_new(2, (tern_pool3d_opts){0});
+    tern_tensor *pooled = tern_max_pool_forward(pool, x[0], &indices);
+    const int64_t size[3] = {tern_size(x[0], 2), tern_size(x[0], 3), tern_size(x[0], 4)};
+    y[0] = tern_max_unpool_forward(m, pooled, indices, n > 1 ? size : NULL);
+    tern_module_free(pool);
+    return 1;
+}
+
+/* ---- the rows ---------------------------------------------------------------------------------------------------- */
+
+typedef struct row {
+    const char *name;
+    caller *call;
+    tern_module *(*make)(void);
+    const char *made_by; /* the constructor's text */
+} row;
+
+#define ROW(name, call, ...) \
+    static tern_module *make_##name(void) { return __VA_ARGS__; }
+#include "nn_rows.def"
+#undef ROW
+#define ROW(name, call, ...) {#name, call, make_##name, #__VA_ARGS__},
+static const row rows[] = {
+#include "nn_rows.def"
+};
+#undef ROW
+enum { ROWS = sizeof rows / sizeof *rows, REFERENCES = sizeof references / sizeof *references };
+
+/* ---- the comparison ---------------------------------------------------------------------------------------------- */
+
+/* Writes "weight[3, 5] ..." into text and fills the state from the stream. */
+static void fill_state(tern_module *m, stream *s, char *text, size_t size) {
+    tern_named e;
+    size_t n = 0;
+    text[0] = 0;
+    const bool was = tern_grad_mode(false);
+    for (int i = 0; tern_module_each(m, i, &e); i++) {
+        char shape[128];
+        const bool is_float = tern_dtype_is_float(tern_dtype_of(e.tensor));
+        n += (size_t)snprintf(text + n, size - n, "%s%s%s%s", i ? " " : "", e.name,
+                              tern_shape_text(tern_shape_get(e.tensor), shape, sizeof shape), is_float ? "" : "i");
+        if (n >= size) n = size - 1;
+        if (is_float)
+            tern_copy_(e.tensor, drawn(s, tern_shape_get(e.tensor), e.is_param ? -0.5 : 0.5, e.is_param ? 0.5 : 1.5,
+                                       tern_dtype_of(e.tensor)));
+    }
+    tern_grad_mode(was);
+}
+
+/* Compares t (NULL: zeros) with the next of r's values, relative to the largest of them. Returns how many. */
+static int64_t compare(const char *what, tern_tensor *t, tern_shape shape, const double *want, double rtol) {
+    const int64_t n = shape_numel(shape);
+    double scale = 1;
+    for (int64_t i = 0; i < n; i++) scale = fmax(scale, fabs(want[i]));
+    if (!t) t = tern_zeros(shape, (tern_options){0});
+    check_close(__FILE__, __LINE__, what, t, want, n, (tolerance){rtol, rtol * scale});
+    return n;
+}
+
+static int make_inputs(const reference *r, stream *s, tern_dtype dtype, tern_tensor **x) {
+    for (int i = 0; i < r->n_inputs; i++) {
+        const input *in = &r->inputs[i];
+        if (in->kind == 'f')
+            x[i] = tern_require_grad(drawn(s, in->shape, in->lo, in->hi, dtype), true);
+        else
+            x[i] = test_tensor(in->values, in->shape, in->kind == 'b' ? TERN_BOOL : TERN_I64);
+    }
+    return r->n_inputs;
+}
+
+static void compare_all(const reference *r, tern_module *m, tern_tensor **x, tern_tensor **y, int n_y, double rtol) {
+    int64_t n = 0;
+    for (int i = 0; i < n_y; i++) n += compare("output", y[i], tern_shape_get(y[i]), r->values + n, rtol);
+    for (int i = 0; i < r->n_inputs; i++)
+        if (r->inputs[i].kind == 'f')
+            n += compare("gradient of an input", tern_grad_get(x[i]), tern_shape_get(x[i]), r->values + n, rtol);
+    tern_named e;
+    for (int i = 0; tern_module_each(m, i, &e); i++)
+        if (e.is_param) n += compare(e.name, tern_grad_get(e.tensor), tern_shape_get(e.tensor), r->values + n, rtol);
+    for (int i = 0; tern_module_each(m, i, &e); i++)
+        if (!e.is_param) n += compare(e.name, e.tensor, tern_shape_get(e.tensor), r->values + n, rtol);
+    CHECK(n == r->n, "%" PRId64 " of %d values", n, r->n);
+}
+
+/* The outputs' shapes and gradients that reach them; false where the shapes are others. */
+static bool make_seeds(const reference *r, stream *s, tern_tensor **y, int n_y, tern_tensor **seed) {
+    char text[256] = "", shape[128];
+    for (int i = 0; i < n_y; i++) {
+        if (!CHECK(y[i] != NULL, "output %d: %s", i, tern_error_message())) return false;
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? " " : "",
+                 tern_shape_text(tern_shape_get(y[i]), shape, sizeof shape));
+        seed[i] = drawn(s, tern_shape_get(y[i]), -1, 1, tern_dtype_of(y[i]));
+    }
+    return CHECK(strcmp(text, r->outputs) == 0, "outputs %s, %s expected", text, r->outputs);
+}
+
+static void run_case(const reference *r, const row *c, tern_dtype dtype) {
+    check_case("%s, %s, %s", r->name, r->training ? "training" : "evaluation", tern_dtype_name(dtype));
+    const int scope = tern_scope_push();
+    tern_module *m = c->make();
+    REQUIRE(m != NULL, "%s", tern_error_message());
+    CHECK(tern_module_cast(m, dtype));
+    tern_module_train(m, r->training);
+    stream s = stream_of(r->name);
+    char state[4000];
+    fill_state(m, &s, state, sizeof state);
+    tern_tensor *x[MAX_IN] = {NULL}, *y[MAX_OUT] = {NULL}, *seed[MAX_OUT] = {NULL};
+    if (CHECK(strcmp(state, r->state) == 0, "state %s, %s expected", state, r->state)) {
+        const int n_y = c->call(m, x, make_inputs(r, &s, dtype, x), y);
+        if (make_seeds(r, &s, y, n_y, seed)) {
+            tern_backward_opts opts = {.allow_unused = true};
+            CHECK(tern_backwards(y, seed, n_y, opts));
+            compare_all(r, m, x, y, n_y, dtype == TERN_F64 ? 1e-12 : 1e-5);
+        }
+    }
+    CHECK_OK();
+    tern_module_free(m);
+    tern_scope_pop(scope);
+}
+
+static const row *row_of(const char *name) {
+    for (int i = 0; i < ROWS; i++)
+        if (strcmp(rows[i].name, name) == 0) return &rows[i];
+    return NULL;
+}
+
+TERN_TEST(nn_table, as_pytorch) {
+    for (int i = 0; i < REFERENCES; i++) {
+        const row *c = row_of(references[i].name);
+        if (!CHECK(c != NULL, "%s has no row", references[i].name)) continue;
+        run_case(&references[i], c, TERN_F64);
+        run_case(&references[i], c, TERN_F32);
+    }
+}
+
+/* ---- all layers have a row, and all rows a case --------------------------------------------------------------------
+ */
+
+static const char *const constructors[] = {
+#include "nn_constructors.inc"
+};
+
+TERN_TEST(nn_table, is_complete) {
+    for (int i = 0; i < ROWS; i++) {
+        bool found = false;
+        for (int k = 0; k < REFERENCES; k++) found |= strcmp(rows[i].name, references[k].name) == 0;
+        CHECK(found, "%s is not in reference/nn_layers.def", rows[i].name);
+    }
+    const int n = (int)(sizeof constructors / sizeof *constructors);
+    for (int i = 0; i < n; i++) {
+        bool found = false;
+        for (int k = 0; k < ROWS; k++) found |= strstr(rows[k].made_by, constructors[i]) != NULL;
+        CHECK(found, "%s) has no row in nn_rows.def", constructors[i]);
+    }
+}

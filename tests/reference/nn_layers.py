@@ -1,0 +1,269 @@
+"""Writes nn_layers.def beside itself: what PyTorch's layers give in float64, which tests/nn_table.c compares with.
+Run it again to add cases; the result is part of the repository.
+
+    python3 tests/reference/nn_layers.py          (needs PyTorch; made with 2.15 on the CPU)
+
+Parameters, inputs and the gradient that reaches the outputs are not stored: both sides draw them from the same
+SplitMix64 stream, which starts from the case's name. The order is: state_dict's float tensors (parameters in [-0.5,
+0.5), buffers in [0.5, 1.5)), the float inputs, then for each output the gradient in [-1, 1). What is stored is the
+names and shapes of the state, the outputs, the gradients of the float inputs and of the parameters, and the buffers
+afterwards. The constructors of this side stand here, those of the other in tests/nn_rows.def, under the same name."""
+import math
+import os
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+torch.set_default_dtype(torch.float64)
+MASK = (1 << 64) - 1
+
+
+# ---- the stream ------------------------------------------------------------------------------------------------------
+
+class Stream:
+    def __init__(self, name):
+        self.state = 0xCBF29CE484222325
+        for c in name.encode():
+            self.state = ((self.state ^ c) * 0x100000001B3) & MASK
+
+    def one(self):
+        self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
+        z = self.state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+        z ^= z >> 31
+        return (z >> 11) / 9007199254740992.0
+
+    def tensor(self, shape, lo, hi):
+        n = math.prod(shape)
+        return torch.tensor([lo + (hi - lo) * self.one() for _ in range(n)]).reshape(shape)
+
+
+class X:
+    """A float input, in [lo, hi)."""
+    def __init__(self, *shape, lo=-1.0, hi=1.0):
+        self.shape, self.lo, self.hi = shape, lo, hi
+
+
+class I:
+    """An input of integers (kind i) or bools (kind b)."""
+    def __init__(self, values, kind="i"):
+        self.values, self.kind = torch.tensor(values), kind
+
+
+# ---- one case --------------------------------------------------------------------------------------------------------
+
+def text(shape):
+    return "[%s]" % ", ".join(map(str, shape))
+
+
+def numbers(t):
+    return [float(v) for v in t.detach().reshape(-1)]
+
+
+def short(v):
+    s = "%.15g" % v
+    return s if float(s) == v or abs(float(s) - v) <= 2e-15 * abs(v) else repr(v)
+
+
+WRITTEN = []
+
+
+def case(name, make, inputs, call, training):
+    module = make()
+    module.double().train(training)
+    stream = Stream(name)
+    params = dict(module.named_parameters())
+    state = []
+    with torch.no_grad():
+        for key, t in module.state_dict().items():
+            state.append(key + text(t.shape) + ("" if t.is_floating_point() else "i"))
+            if t.is_floating_point():
+                t.copy_(stream.tensor(t.shape, -0.5, 0.5) if key in params else stream.tensor(t.shape, 0.5, 1.5))
+    xs, listed = [], []
+    for i in inputs:
+        if isinstance(i, X):
+            xs.append(stream.tensor(i.shape, i.lo, i.hi).requires_grad_())
+            listed.append("{'f', {%d, {%s}}, %r, %r, NULL}" % (len(i.shape), ", ".join(map(str, i.shape)) or "0", i.lo, i.hi))
+        else:
+            xs.append(i.values)
+            values = ", ".join(str(int(v)) for v in i.values.reshape(-1))
+            listed.append("{'%s', {%d, {%s}}, 0, 0, (const double[]){%s}}" % (
+                i.kind, i.values.dim(), ", ".join(map(str, i.values.shape)) or "0", values))
+    ys = call(module, *xs)
+    ys = list(ys) if isinstance(ys, (tuple, list)) else [ys]
+    seeds = [stream.tensor(y.shape, -1, 1) for y in ys]
+    loss = sum((v * y).sum() for v, y in zip(seeds, ys))
+    if loss.requires_grad:
+        loss.backward()
+    values = sum([numbers(y) for y in ys], [])
+    for x in xs:
+        if x.is_floating_point():
+            values += numbers(x.grad if x.grad is not None else torch.zeros_like(x))
+    after = module.state_dict()
+    for key in after:
+        if key in params:
+            p = params[key]
+            values += numbers(p.grad if p.grad is not None else torch.zeros_like(p))
+    for key, t in after.items():
+        if key not in params:
+            values += numbers(t)
+    WRITTEN.append('{"%s", %s, "%s", %d, {%s}, "%s", %d, (const double[]){%s}},\n' % (
+        name, "true" if training else "false", " ".join(state), len(xs), ", ".join(listed) or "{0}",
+        " ".join(text(y.shape) for y in ys), len(values), ", ".join(short(v) for v in values) or "0"))
+
+
+def row(name, make, *inputs, call=lambda m, *xs: m(*xs), modes="T"):
+    """modes: T training, E evaluation."""
+    for mode in modes:
+        case(name, make, inputs, call, mode == "T")
+
+
+# ---- families --------------------------------------------------------------------------------------------------------
+
+def activations():
+    # nn.Hardsigmoid's gradient in float64 has 1/6 rounded to float32, and nn.CELU its alpha.
+    x = X(3, 4, lo=-2.0, hi=2.0)
+    for name, make in [
+            ("relu", nn.ReLU), ("relu6", nn.ReLU6), ("gelu", nn.GELU), ("gelu_tanh", lambda: nn.GELU("tanh")),
+            ("selu", nn.SELU), ("silu", nn.SiLU), ("mish", nn.Mish), ("sigmoid", nn.Sigmoid),
+            ("logsigmoid", nn.LogSigmoid), ("hardsigmoid", lambda: Fn(lambda t: F.relu6(t + 3) / 6)), ("hardswish", nn.Hardswish),
+            ("tanh", nn.Tanh), ("tanhshrink", nn.Tanhshrink), ("softplus", nn.Softplus), ("softsign", nn.Softsign),
+            ("identity", nn.Identity), ("leaky_relu", lambda: nn.LeakyReLU(0.2)), ("elu", lambda: nn.ELU(0.7)),
+            ("celu", lambda: nn.CELU(1.25)), ("hardshrink", lambda: nn.Hardshrink(0.4)),
+            ("softshrink", lambda: nn.Softshrink(0.3)), ("hardtanh", lambda: nn.Hardtanh(-0.5, 1.2)),
+            ("threshold", lambda: nn.Threshold(0.1, -3)), ("softplus_beta", lambda: nn.Softplus(2, 1.5)),
+            ("softmax", lambda: nn.Softmax(1)), ("softmin", lambda: nn.Softmin(0)),
+            ("log_softmax", lambda: nn.LogSoftmax(-1)), ("glu", lambda: nn.GLU(1)), ("prelu_one", nn.PReLU),
+            ("prelu", lambda: nn.PReLU(4, 0.1))]:
+        row(name, make, x)
+    row("rrelu", lambda: nn.RReLU(0.1, 0.5), x, modes="E")
+    row("op", lambda: Fn(torch.exp), x)
+
+
+class Fn(nn.Module):
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def forward(self, *x):
+        return self.f(*x)
+
+
+def affine():
+    row("linear", lambda: nn.Linear(5, 3), X(2, 4, 5))
+    row("linear_no_bias", lambda: nn.Linear(5, 3, bias=False), X(4, 5))
+    row("bilinear", lambda: nn.Bilinear(3, 4, 2), X(2, 3, 3), X(2, 3, 4))
+    row("bilinear_no_bias", lambda: nn.Bilinear(3, 4, 2, bias=False), X(3), X(4))
+    row("conv1d", lambda: nn.Conv1d(2, 3, 3, stride=2, padding=1), X(2, 2, 7))
+    row("conv1d_same", lambda: nn.Conv1d(2, 4, 4, padding="same", dilation=2, groups=2, bias=False), X(2, 2, 9))
+    row("conv2d", lambda: nn.Conv2d(2, 3, 3, padding=1), X(2, 2, 5, 4))
+    row("conv2d_rect", lambda: nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(2, 0), dilation=(1, 2), groups=2,
+                                         bias=False), X(1, 4, 6, 7))
+    row("conv3d", lambda: nn.Conv3d(2, 2, 2, stride=2), X(2, 2, 4, 4, 4))
+    row("conv3d_rect", lambda: nn.Conv3d(2, 2, (1, 2, 3), padding=(0, 1, 1)), X(1, 2, 2, 3, 4))
+    row("conv_transpose1d", lambda: nn.ConvTranspose1d(2, 3, 3, stride=2, padding=1, output_padding=1), X(2, 2, 5))
+    row("conv_transpose2d", lambda: nn.ConvTranspose2d(2, 3, 3, stride=2), X(2, 2, 3, 2))
+    row("conv_transpose2d_rect", lambda: nn.ConvTranspose2d(4, 2, (2, 3), stride=(1, 2), padding=(0, 1),
+                                                            output_padding=(0, 1), groups=2, dilation=(2, 1), bias=False),
+        X(1, 4, 3, 3))
+    row("conv_transpose3d", lambda: nn.ConvTranspose3d(2, 2, 2, stride=2), X(1, 2, 2, 2, 3))
+    row("conv_transpose3d_rect", lambda: nn.ConvTranspose3d(2, 1, (1, 2, 3), padding=(0, 1, 1)), X(1, 2, 2, 3, 3))
+    row("embedding", lambda: nn.Embedding(6, 3), I([[1, 5], [0, 1]]))
+    row("embedding_padding", lambda: nn.Embedding(6, 3, padding_idx=-1), I([[1, 5], [0, 1]]))
+    row("embedding_bag", lambda: nn.EmbeddingBag(6, 3), I([[1, 5, 2], [0, 1, 1]]))
+    row("embedding_bag_offsets", lambda: nn.EmbeddingBag(6, 3, mode="max"), I([1, 5, 2, 0, 1]), I([0, 2, 4]))
+    row("embedding_bag_weights", lambda: nn.EmbeddingBag(6, 3, mode="sum", padding_idx=2), I([1, 5, 2, 0, 1]), I([0, 2, 2]),
+        X(5), call=lambda m, i, o, w: m(i, o, per_sample_weights=w))
+
+
+def norms():
+    row("batch_norm", lambda: nn.BatchNorm2d(3), X(4, 3, 2, 3), modes="TE")
+    row("batch_norm_settings", lambda: nn.BatchNorm1d(3, eps=1e-2, momentum=0.3, affine=False), X(6, 3), modes="TE")
+    row("batch_norm_no_running", lambda: nn.BatchNorm1d(3, track_running_stats=False), X(6, 3), modes="TE")
+    row("instance_norm", lambda: nn.InstanceNorm2d(3), X(2, 3, 2, 3), modes="TE")
+    row("instance_norm_all", lambda: nn.InstanceNorm1d(3, eps=1e-3, momentum=0.4, affine=True, track_running_stats=True),
+        X(2, 3, 5), modes="TE")
+    row("group_norm", lambda: nn.GroupNorm(2, 4), X(2, 4, 3))
+    row("group_norm_no_affine", lambda: nn.GroupNorm(4, 4, eps=1e-2, affine=False), X(2, 4, 3))
+    row("layer_norm", lambda: nn.LayerNorm((3, 4)), X(2, 3, 4))
+    row("layer_norm_no_affine", lambda: nn.LayerNorm(4, eps=1e-2, elementwise_affine=False), X(2, 3, 4))
+    row("layer_norm_no_bias", lambda: nn.LayerNorm(4, bias=False), X(2, 3, 4))
+    row("rms_norm", lambda: nn.RMSNorm((3, 4), eps=1e-4), X(2, 3, 4))
+    row("rms_norm_no_affine", lambda: nn.RMSNorm(4, elementwise_affine=False, eps=1e-3), X(2, 3, 4))
+    row("local_response_norm", lambda: nn.LocalResponseNorm(3, alpha=0.1, beta=0.5, k=2), X(2, 5, 3))
+    for name, make, shape in [
+            ("dropout", nn.Dropout, (3, 4)), ("dropout1d", nn.Dropout1d, (2, 3, 4)), ("dropout2d", nn.Dropout2d, (1, 2, 2, 3)),
+            ("dropout3d", nn.Dropout3d, (1, 2, 2, 2, 2)), ("alpha_dropout", nn.AlphaDropout, (3, 4)),
+            ("feature_alpha_dropout", nn.FeatureAlphaDropout, (2, 3, 4))]:
+        row(name, lambda: make(0.5), X(*shape), modes="E")
+
+
+def unpooled(pool):
+    def call(m, x, *v):
+        y, i = pool(x)
+        return m(y, i, output_size=x.shape) if v else m(y, i)
+    return call
+
+
+def spatial():
+    row("max_pool1d", lambda: nn.MaxPool1d(3, stride=2, padding=1), X(2, 2, 7))
+    row("max_pool2d", lambda: nn.MaxPool2d(2), X(2, 2, 5, 6))
+    row("max_pool2d_rect", lambda: nn.MaxPool2d((2, 3), stride=(1, 2), padding=(1, 0), dilation=(2, 1), ceil_mode=True),
+        X(1, 2, 5, 6))
+    row("max_pool3d", lambda: nn.MaxPool3d(2), X(1, 2, 4, 3, 4))
+    row("max_pool3d_rect", lambda: nn.MaxPool3d((1, 2, 3), stride=1), X(1, 2, 2, 3, 4))
+    row("max_pool_indices", lambda: nn.MaxPool2d(2, return_indices=True), X(1, 2, 4, 4), call=lambda m, x: m(x)[0])
+    row("avg_pool1d", lambda: nn.AvgPool1d(3, stride=2, padding=1), X(2, 2, 7))
+    row("avg_pool2d", lambda: nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False), X(2, 2, 5, 6))
+    row("avg_pool2d_rect", lambda: nn.AvgPool2d((2, 3), ceil_mode=True, divisor_override=5), X(1, 2, 5, 5))
+    row("avg_pool3d", lambda: nn.AvgPool3d(2), X(1, 2, 4, 3, 4))
+    row("avg_pool3d_rect", lambda: nn.AvgPool3d((1, 2, 3), stride=(1, 2, 1)), X(1, 2, 2, 4, 4))
+    row("lp_pool1d", lambda: nn.LPPool1d(2, 3, stride=2), X(2, 2, 7))
+    row("lp_pool2d", lambda: nn.LPPool2d(3, 2), X(2, 2, 4, 4, lo=0.5, hi=1.5))
+    row("lp_pool3d", lambda: nn.LPPool3d(2, 2), X(1, 2, 4, 2, 4))
+    row("adaptive_avg_pool1d", lambda: nn.AdaptiveAvgPool1d(3), X(2, 2, 7))
+    row("adaptive_avg_pool2d", lambda: nn.AdaptiveAvgPool2d((3, None)), X(1, 2, 5, 4))
+    row("adaptive_avg_pool3d", lambda: nn.AdaptiveAvgPool3d((1, 2, 2)), X(1, 2, 2, 3, 4))
+    row("adaptive_max_pool1d", lambda: nn.AdaptiveMaxPool1d(3), X(2, 2, 7))
+    row("adaptive_max_pool2d", lambda: nn.AdaptiveMaxPool2d(2), X(1, 2, 5, 4))
+    row("adaptive_max_pool3d", lambda: nn.AdaptiveMaxPool3d((1, 2, 2)), X(1, 2, 2, 3, 4))
+    row("max_unpool1d", lambda: nn.MaxUnpool1d(2), X(1, 2, 6), call=unpooled(nn.MaxPool1d(2, return_indices=True)))
+    row("max_unpool2d", lambda: nn.MaxUnpool2d(2), X(1, 2, 5, 4), I([5, 4]),
+        call=unpooled(nn.MaxPool2d(2, return_indices=True)))
+    row("max_unpool3d", lambda: nn.MaxUnpool3d(2), X(1, 1, 4, 2, 4), call=unpooled(nn.MaxPool3d(2, return_indices=True)))
+    row("zero_pad1d", lambda: nn.ZeroPad1d((1, 2)), X(1, 2, 3))
+    row("zero_pad2d", lambda: nn.ZeroPad2d((1, 2, 0, 1)), X(1, 2, 3, 3))
+    row("zero_pad3d", lambda: nn.ZeroPad3d((1, 0, 0, 1, 1, 1)), X(1, 1, 2, 2, 2))
+    row("constant_pad1d", lambda: nn.ConstantPad1d((1, 2), 1.5), X(1, 2, 3))
+    row("constant_pad2d", lambda: nn.ConstantPad2d((1, 2, -1, 1), -2.5), X(1, 2, 3, 3))
+    row("constant_pad3d", lambda: nn.ConstantPad3d((1, 0, 0, 1, 1, 1), 0.5), X(1, 1, 2, 2, 2))
+    for axes in (1, 2, 3):
+        pads = (1, 2, 1, 0, 0, 1)[:2 * axes]
+        shape = (1, 2, 4, 3, 3)[:2 + axes] if axes < 3 else (1, 1, 3, 2, 3)
+        for kind, name in (("Reflection", "reflection"), ("Replication", "replication"), ("Circular", "circular")):
+            row(f"{name}_pad{axes}d", lambda: getattr(nn, f"{kind}Pad{axes}d")(pads), X(*shape))
+    row("unfold", lambda: nn.Unfold((2, 3), dilation=(1, 1), padding=(1, 0), stride=(2, 1)), X(1, 2, 4, 4))
+    row("fold", lambda: nn.Fold((4, 5), (2, 3), stride=(2, 1)), X(1, 12, 6))
+    row("upsample_nearest", lambda: nn.Upsample(scale_factor=2), X(1, 2, 3))
+    row("upsample_bilinear", lambda: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), X(1, 2, 2, 3))
+    row("upsample_bicubic", lambda: nn.Upsample(size=(5, 4), mode="bicubic"), X(1, 1, 3, 3))
+    row("upsample_trilinear", lambda: nn.Upsample(size=(3, 2, 4), mode="trilinear"), X(1, 1, 2, 2, 3))
+    row("pixel_shuffle", lambda: nn.PixelShuffle(2), X(1, 8, 2, 3))
+    row("pixel_unshuffle", lambda: nn.PixelUnshuffle(2), X(1, 2, 4, 6))
+    row("channel_shuffle", lambda: nn.ChannelShuffle(2), X(1, 6, 2, 2))
+    row("flatten", nn.Flatten, X(2, 3, 4))
+    row("flatten_dims", lambda: nn.Flatten(0, -2), X(2, 3, 4))
+    row("unflatten", lambda: nn.Unflatten(1, (2, -1)), X(2, 6, 2))
+
+
+FAMILIES = [activations, affine, norms, spatial]
+
+if __name__ == "__main__":
+    for family in FAMILIES:
+        family()
+    with open(os.path.join(HERE, "nn_layers.def"), "w") as f:
+        f.write(f"/* Written by tests/reference/nn_layers.py with PyTorch {torch.__version__.split('+')[0]}; not to be edited. */\n")
+        f.writelines(WRITTEN)
