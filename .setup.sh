@@ -2,7 +2,7 @@
 # .ci/run.
 # POSIX sh. Debian 12 and Ubuntu 24.04 install what is missing; elsewhere the list is printed. TERN_SETUP=no skips it all.
 
-setup_build='gcc libc6-dev cmake ninja-build pkg-config libopenblas0-pthread libhdf5-dev zlib1g-dev'
+setup_build='gcc libc6-dev cmake ninja-build pkg-config libopenblas0-pthread libhdf5-dev zlib1g-dev libjansson-dev libminizip-dev'
 setup_tests='libcriterion-dev python3'
 setup_package='patchelf binutils'
 setup_ci='git g++ clang clang-format-14 valgrind libc6-dbg binutils debootstrap doxygen python3-numpy python3-onnx'
@@ -52,10 +52,10 @@ setup_elsewhere() {
     cat >&2 <<END
 Not found:$setup_absent
 Tern needs a C11 compiler (gcc 12 or clang 14, or newer), CMake 3.25 or newer, Ninja, pkg-config, the development files
-of HDF5 (serial) and zlib, and OpenBLAS at run time; the tests need Criterion as well. For example:
-    Fedora:  dnf install gcc cmake ninja-build pkgconf-pkg-config hdf5-devel zlib-devel openblas-threads
-    Arch:    pacman -S --needed gcc cmake ninja pkgconf hdf5 zlib openblas
-    Alpine:  apk add gcc musl-dev cmake samurai pkgconf hdf5-dev zlib-dev openblas
+of HDF5 (serial), zlib, minizip and Jansson, and OpenBLAS at run time; the tests need Criterion as well. For example:
+    Fedora:  dnf install gcc cmake ninja-build pkgconf-pkg-config hdf5-devel zlib-devel minizip-ng-compat-devel jansson-devel openblas-threads
+    Arch:    pacman -S --needed gcc cmake ninja pkgconf hdf5 zlib minizip jansson openblas
+    Alpine:  apk add gcc musl-dev cmake samurai pkgconf hdf5-dev zlib-dev minizip-dev jansson-dev openblas
 Then start again.
 END
     exit 1

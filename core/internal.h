@@ -84,6 +84,10 @@ tern_tensor *terni_new(tern_shape shape, tern_dtype dtype, tern_device device);
 tern_tensor *terni_new_pinned(tern_shape shape, tern_dtype dtype);
 /* A view of t's storage: shape, strides (elements), first element `offset` elements after t's first. Not recorded. */
 tern_tensor *terni_alias(tern_tensor *t, tern_shape shape, const int64_t *strides, int64_t offset);
+/* Memory of somebody else's on a device as a tensor (strides NULL: row-major); all was checked. drop as in tern_wrap.
+ */
+tern_tensor *terni_wrap(void *data, tern_shape shape, const int64_t *strides, tern_dtype dtype, tern_device device,
+                        void (*drop)(void *user), void *user);
 /* t if contiguous, else a contiguous copy; not recorded: for the inside of forward and kernels' callers. */
 tern_tensor *terni_dense(tern_tensor *t);
 /* t converted to dtype, not recorded. */

@@ -146,24 +146,32 @@ tern_tensor *terni_alias(tern_tensor *t, tern_shape shape, const int64_t *stride
     return a;
 }
 
-tern_tensor *tern_wrap(void *data, tern_shape shape, tern_dtype dtype, void (*drop)(void *user), void *user) {
-    if (!tern_ok() || !terni_shape_check("wrap", &shape, dtype)) return NULL;
+tern_tensor *terni_wrap(void *data, tern_shape shape, const int64_t *strides, tern_dtype dtype, tern_device device,
+                        void (*drop)(void *user), void *user) {
+    int64_t last = 0; /* the element that lies farthest */
+    for (int i = 0; i < shape.ndim && strides; i++) last += shape.dim[i] > 1 ? (shape.dim[i] - 1) * strides[i] : 0;
     const int64_t n = terni_shape_numel(&shape);
-    if (n > 0 && !terni_given(data, "wrap", "data")) return NULL;
     terni_storage *s = terni_alloc(HEAD);
     if (!s) return NULL;
     memset(s, 0, sizeof *s);
     atomic_init(&s->refs, 1);
+    s->device = device;
     s->data = data;
-    s->bytes = (size_t)n * tern_dtype_size(dtype);
+    s->bytes = (size_t)(strides && n ? last + 1 : n) * tern_dtype_size(dtype);
     s->foreign = true;
     s->inference = terni_self.off & TERNI_OFF_INFERENCE;
-    tern_tensor *t = head_new(s, &shape, NULL, 0, dtype);
+    tern_tensor *t = head_new(s, &shape, strides, 0, dtype);
     if (t) { /* only now, so that a failure does not call drop */
         s->drop = drop;
         s->user = user;
     }
     return t;
+}
+
+tern_tensor *tern_wrap(void *data, tern_shape shape, tern_dtype dtype, void (*drop)(void *user), void *user) {
+    if (!tern_ok() || !terni_shape_check("wrap", &shape, dtype)) return NULL;
+    if (terni_shape_numel(&shape) > 0 && !terni_given(data, "wrap", "data")) return NULL;
+    return terni_wrap(data, shape, NULL, dtype, tern_cpu(), drop, user);
 }
 
 terni_meta *terni_meta_of(tern_tensor *t) {

@@ -3,11 +3,13 @@
 #define TERN_H
 
 #include "tern/activations.h"
+#include "tern/archive.h"
 #include "tern/autograd.h"
 #include "tern/base.h"
 #include "tern/checkpoint.h"
 #include "tern/data.h"
 #include "tern/device.h"
+#include "tern/dlpack.h"
 #include "tern/functional.h"
 #include "tern/graph.h"
 #include "tern/layers.h"

@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 /* Writes to a temporary file beside path, with the sum; fsync; rename; fsync of the folder. On failure the old file is
- * intact and the temporary one is gone. Also removes what processes that no longer live left there. */
+ * intact and the temporary one is gone. */
 bool terni_whole_file_write(const char *path, const void *data, size_t bytes);
 /* Reads path and checks the sum. *data (for terni_mfree) and *bytes are the content without it. */
 bool terni_whole_file_read(const char *path, void **data, size_t *bytes);

@@ -79,6 +79,8 @@ def argument(p, after, i, structs, enums, more, lines):
         lines.append(f"const int n{i} = any_count(s);")
         lines.append(f"const {p.base} *{v} = any_{kind}s(s, n{i}, true);")
         return v, f"n{i}"
+    if p.name == "path":
+        raise Unfit("writes or reads a file")
     if p.base == "char" and p.const:
         lines.append(f"const char *{v} = any_text(s);")
         return v, None

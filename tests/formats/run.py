@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Files that go from Tern to Python and back, each with the other side's own library.
+
+    tests/formats/run.py --build BUILD
+
+safetensors, NumPy (npy, npz), DLPack by torch.utils.dlpack and numpy.from_dlpack. What is not installed is named as
+skipped; NumPy is needed. Ends with 1 on a difference."""
+import argparse
+import ctypes as C
+import os
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import api  # noqa: E402
+
+DTYPES = {"f64": np.float64, "f32": np.float32, "f16": np.float16, "i64": np.int64, "i32": np.int32, "u8": np.uint8,
+          "bool": np.bool_}
+failures = []
+
+
+def check(what, got, want):
+    same = got.dtype == want.dtype and got.shape == want.shape and got.tobytes() == want.tobytes()
+    if not same:
+        failures.append(what)
+    print(f"{'ok  ' if same else 'DIFFERENT'} {what}")
+
+
+def samples():
+    r = np.random.default_rng(1)
+    for name, dtype in DTYPES.items():
+        a = (r.uniform(-3, 3, (3, 5)) if name[0] == "f" else r.integers(0, 2 if name == "bool" else 100, (3, 5))).astype(dtype)
+        yield name, a
+    yield "scalar", np.array(2.5, np.float32)
+    yield "empty", np.zeros((0, 4), np.float32)
+    yield "large", r.normal(size=(300, 1000)).astype(np.float32)
+
+
+def address(p):
+    return C.c_void_p(p)
+
+
+def to_archive(t, arrays):
+    a = address(t.archive_new())
+    for name, x in arrays.items():
+        t.archive_put(a, name, t.tensor(x))
+    return a
+
+
+def from_archive(t, a):
+    entry = t.struct("tern_archive_entry")
+    got, e, i = {}, entry(), 0
+    while t.archive_each(a, i, C.byref(e)):
+        got[e.name.decode()] = t.numpy(api.Tensor(e.tensor))
+        i += 1
+    return got
+
+
+def numpy_files(t, folder):
+    arrays = dict(samples())
+    for name, x in arrays.items():
+        path = os.path.join(folder, "a.npy")
+        t.npy_save(path, t.tensor(x))
+        check(f"npy, Tern to NumPy, {name}", np.load(path), x)
+        for form, y in (("", x), (" in Fortran order", np.array(x, order="F")), (" big-endian", x.astype(x.dtype.newbyteorder(">")))):
+            np.save(path, y)
+            back = t.npy_load(path)
+            check(f"npy, NumPy to Tern, {name}{form}", t.numpy(back), x)
+            t.release(back)
+    for compress in (False, True):
+        path = os.path.join(folder, "a.npz")
+        a = to_archive(t, arrays)
+        t.npz_save(path, a, compress)
+        t.archive_free(a)
+        with np.load(path) as z:
+            check(f"npz names, packed {compress}", np.array(sorted(z.files)), np.array(sorted(arrays)))
+            for name, x in arrays.items():
+                check(f"npz, Tern to NumPy, packed {compress}, {name}", z[name], x)
+        (np.savez_compressed if compress else np.savez)(path, **arrays)
+        a = address(t.npz_load(path))
+        for name, x in from_archive(t, a).items():
+            check(f"npz, NumPy to Tern, packed {compress}, {name}", x, arrays[name])
+        t.archive_free(a)
+
+
+def safetensors_files(t, folder):
+    try:
+        import safetensors
+        import safetensors.numpy as library
+    except ImportError:
+        print("skipped: safetensors is not installed")
+        return
+    arrays, path = dict(samples()), os.path.join(folder, "a.safetensors")
+    a = to_archive(t, arrays)
+    t.archive_set_text(a, "format", "pt")
+    t.safetensors_save(path, a, {})
+    for name, x in library.load_file(path).items():
+        check(f"safetensors, Tern to {safetensors.__version__}, {name}", x, arrays[name])
+    with safetensors.safe_open(path, "np") as f:
+        check("safetensors, metadata", np.array(f.metadata()["format"]), np.array("pt"))
+    t.archive_free(a)
+    library.save_file(arrays, path, metadata={"who": "python"})
+    for copy in (False, True):
+        a = address(t.safetensors_load(path, {"copy": copy}))
+        got = from_archive(t, a)
+        check("safetensors, number of tensors", np.array(len(got)), np.array(len(arrays)))
+        for name, x in got.items():
+            check(f"safetensors, {safetensors.__version__} to Tern, {name}", x, arrays[name])
+        t.archive_free(a)
+    others = {"i8": np.array([-3, 4], np.int8), "i16": np.array([-300], np.int16), "u16": np.array([60000], np.uint16),
+              "u32": np.array([4000000000], np.uint32), "u64": np.array([2 ** 62], np.uint64)}
+    library.save_file(others, path)
+    a = address(t.safetensors_load(path, {}))
+    for name, x in from_archive(t, a).items():
+        wide = np.int32 if x.dtype == np.int32 else np.int64
+        check(f"safetensors, wider integers, {name}", x, others[name].astype(wide))
+    t.archive_free(a)
+
+
+def capsule(pointer, name):
+    new = C.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = C.py_object, [C.c_void_p, C.c_char_p, C.c_void_p]
+    return new(pointer, name, None)
+
+
+def pointer_in(cap, name):
+    get = C.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = C.c_void_p, [C.py_object, C.c_char_p]
+    rename = C.pythonapi.PyCapsule_SetName
+    rename.argtypes = [C.py_object, C.c_char_p]
+    p = get(cap, name)
+    rename(cap, b"used_" + name)
+    return p
+
+
+KEPT = [b"dltensor", b"dltensor_versioned", b"used_dltensor", b"used_dltensor_versioned"]  # capsules do not copy names
+
+
+def dlpack(t):
+    try:
+        import torch
+    except ImportError:
+        print("skipped: PyTorch is not installed")
+        return
+    for name, x in samples():
+        ours = t.tensor(x)
+        for label, export in ((b"dltensor", t.dlpack_export_unversioned), (b"dltensor_versioned", t.dlpack_export)):
+            theirs = torch.utils.dlpack.from_dlpack(capsule(export(ours), KEPT[KEPT.index(label)]))
+            check(f"DLPack, Tern to PyTorch {torch.__version__}, {label.decode()}, {name}", theirs.numpy(), x)
+            if x.size and name != "bool":
+                theirs.view(-1)[0] = 1
+                check(f"DLPack, the same memory, {name}", t.numpy(ours).reshape(-1)[:1], np.ones(1, x.dtype))
+                theirs.view(-1)[0] = x.reshape(-1)[0].item()
+            del theirs
+        p = torch.from_numpy(np.array(x))
+        p = p.T if p.ndim == 2 else p
+        got = t.dlpack_import_unversioned(address(pointer_in(torch.utils.dlpack.to_dlpack(p), b"dltensor")), False)
+        check(f"DLPack, PyTorch to Tern, {name}", t.numpy(got), np.array(p.numpy(), order="C"))
+        cap = p.__dlpack__(max_version=(1, 0))
+        got = t.dlpack_import(address(pointer_in(cap, b"dltensor_versioned")), False)
+        check(f"DLPack 1.x, PyTorch to Tern, {name}", t.numpy(got), np.array(p.numpy(), order="C"))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--build", required=True, help="build folder with libtern.so")
+    build = p.parse_args().build
+    t = api.load(build)
+    with tempfile.TemporaryDirectory() as folder:
+        numpy_files(t, folder)
+        safetensors_files(t, folder)
+        dlpack(t)
+    t.scope_pop(0)
+    print(f"{len(failures)} differences")
+    for f in failures:
+        print("   ", f)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
