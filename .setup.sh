@@ -5,7 +5,7 @@
 setup_build='gcc libc6-dev cmake ninja-build pkg-config libopenblas0-pthread libhdf5-dev zlib1g-dev libjansson-dev libminizip-dev'
 setup_tests='libcriterion-dev python3'
 setup_package='patchelf binutils'
-setup_ci='git g++ clang clang-format-14 valgrind libc6-dbg binutils debootstrap doxygen python3-numpy python3-onnx'
+setup_ci='git g++ ccache clang clang-format-14 valgrind libc6-dbg binutils debootstrap doxygen python3-numpy python3-onnx'
 
 # setup_packages PACKAGE...: returns when all of them are installed, else ends the script with code 1.
 setup_packages() {
