@@ -1,5 +1,5 @@
 /* What an eager call costs on the CPU beyond its arithmetic: ops on one element, a small linear layer, and training
- * steps of an MLP 784-128-10, from which benchmarks/overhead.py takes the same in PyTorch.
+ * steps of an MLP 784-128-10, from which benchmarks/peers/overhead.py takes the same in PyTorch.
  *     bench-overhead [--quick] [ROW]    nanoseconds a call of each row whose name contains ROW: median and best of runs
  *     bench-overhead --count N ROW      N calls of one row, for a counter of instructions */
 #include "bench.h"

@@ -93,7 +93,7 @@ bool tern_ctx_needs(tern_ctx *ctx, int i) {
 
 tern_tensor *tern_ctx_saved(tern_ctx *ctx, int i) {
     terni_node *n = &ctx->node;
-    if (!tern_ok()) return NULL;
+    if (terni_self.error != TERN_OK) return NULL;
     if (i < 0 || i >= n->n_saved)
         return terni_null(TERN_ERR_AUTOGRAD, "%s: saved tensor %d of %d is asked for%s", n->fn->name, i, n->n_saved,
                           n->used ? "; the graph was used up" : "");

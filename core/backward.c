@@ -14,7 +14,8 @@ typedef struct place { /* of a tensor in the graph */
 
 typedef struct pass {
     const char *op;
-    terni_node **list; /* in order of finishing: the roots are last */
+    terni_node **list; /* in order of finishing: the roots are last; at first `few` */
+    terni_node **few;
     int n, cap, entered;
     terni_node *stack;
     tern_tensor **capture;  /* tern_grad's results, kept; NULL in tern_backward */
@@ -59,7 +60,7 @@ static bool turn_open(pass *p, terni_node *n) {
 }
 
 static void turn_close(terni_node *n) {
-    for (int i = 0; i < TERN_MAX_OUT; i++) tern_release(n->turn.grad[i]);
+    for (int i = 0; i < n->n_out; i++) tern_release(n->turn.grad[i]);
     terni_turn *outer = n->turn.outer;
     if (!outer) {
         n->turn = (terni_turn){0};
@@ -70,16 +71,20 @@ static void turn_close(terni_node *n) {
     terni_free(outer, sizeof *outer);
 }
 
+static bool list_grow(pass *p) {
+    const int cap = 4 * p->cap;
+    terni_node **list = terni_resize(p->list == p->few ? NULL : p->list, (size_t)cap * sizeof *list);
+    if (!list) return false;
+    if (p->list == p->few) memcpy(list, p->few, (size_t)p->n * sizeof *list);
+    p->list = list;
+    p->cap = cap;
+    return true;
+}
+
 static bool enter(pass *p, terni_node *n) {
     const bool open = has_turn(p, n);
     if (open && n->turn.walked) return true;
-    if (p->entered == p->cap) { /* so that finishing a node cannot fail */
-        const int cap = p->cap ? 2 * p->cap : 256;
-        terni_node **list = terni_resize(p->list, (size_t)cap * sizeof *list);
-        if (!list) return false;
-        p->list = list;
-        p->cap = cap;
-    }
+    if (p->entered == p->cap && !list_grow(p)) return false; /* so that finishing a node cannot fail */
     if (!open && !turn_open(p, n)) return false;
     n->turn.walked = true;
     n->turn.needed = p->capture ? n->turn.target != 0 : !n->fn && n->leaf->requires_grad;
@@ -121,8 +126,9 @@ static bool walk(pass *p, terni_node *root) {
  */
 
 static bool exclusive(const tern_tensor *t) {
-    return atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1 && !t->storage->foreign && t->contiguous &&
-           !terni_wants(t);
+    return atomic_load_explicit(&t->refs, memory_order_acquire) == 1 &&
+           atomic_load_explicit(&t->storage->refs, memory_order_acquire) == 1 && !t->storage->foreign &&
+           t->contiguous && !terni_wants(t);
 }
 
 /* *t = to, both owned references; false if to is NULL. `to` belongs to the scope. */
@@ -163,7 +169,7 @@ static bool round_sums(terni_turn *turn, int n_out) {
 static bool accumulate(terni_node *sink, tern_tensor **g) {
     tern_tensor *leaf = sink->leaf;
     terni_meta *m = leaf->meta;
-    if ((*g)->v.dtype != leaf->v.dtype || !tern_device_equal((*g)->device, leaf->device))
+    if ((*g)->v.dtype != leaf->v.dtype || !terni_device_same((*g)->device, leaf->device))
         return terni_fail(
             TERN_ERR_AUTOGRAD,
             "backward: the leaf %s was given another dtype or device (tern_assign) after it was used; its "
@@ -203,7 +209,7 @@ static bool run_hooks(terni_node *n) {
         if (!tern_ok()) return false;
         if (!r) return terni_fail(TERN_ERR_AUTOGRAD, "backward: a hook returned NULL without an error");
         if (r == g) continue;
-        if (r->v.dtype != g->v.dtype || !tern_shape_equal(terni_shape(r), terni_shape(g)))
+        if (r->v.dtype != g->v.dtype || !terni_same_shape(r, g))
             return terni_fail(TERN_ERR_SHAPE, "backward: a hook turned gradient %s into %s", terni_describe(g),
                               terni_describe(r));
         replace(&n->turn.grad[out], r);
@@ -234,7 +240,7 @@ static bool deliver(terni_node *n, tern_tensor **gin) {
     for (int i = 0; i < n->n_in; i++) {
         const terni_edge *e = &n->edge[i];
         if (!gin[i] || !e->node || !e->node->turn.needed) continue;
-        if (gin[i]->v.dtype != (int32_t)e->dtype || !tern_shape_equal(terni_shape(gin[i]), e->shape))
+        if (gin[i]->v.dtype != (int32_t)e->dtype || !terni_has_shape(gin[i], &e->shape))
             return terni_fail(TERN_ERR_INTERNAL, "%s: backward gave input %d, %s %s, the gradient %s", n->fn->name, i,
                               terni_shape_str(e->shape), tern_dtype_name(e->dtype), terni_describe(gin[i]));
         if (!add_to(&e->node->turn, e->out, gin[i])) return false;
@@ -253,15 +259,15 @@ static void take_targets(pass *p, terni_node *n) {
 enum { GRADS_INLINE = 16 };
 
 static bool run_rule(terni_node *n) {
-    tern_tensor *few[GRADS_INLINE] = {NULL}, **gin = few;
+    tern_tensor *few[GRADS_INLINE], **gin = few;
     if (n->n_in > GRADS_INLINE) {
         gin = terni_malloc((size_t)n->n_in * sizeof *gin);
         if (!gin) return false;
-        memset(gin, 0, (size_t)n->n_in * sizeof *gin);
     }
+    for (int i = 0; i < n->n_in; i++) gin[i] = NULL;
     bool ok = n->fn->backward((tern_ctx *)n, n->turn.grad, gin);
     if (!ok && tern_ok()) terni_fail(TERN_ERR_AUTOGRAD, "%s: backward failed without saying why", n->fn->name);
-    ok = ok && tern_ok() && (!terni_self.anomaly || terni_anomaly_in(n, gin)) && deliver(n, gin);
+    ok = ok && terni_self.error == TERN_OK && (!terni_self.anomaly || terni_anomaly_in(n, gin)) && deliver(n, gin);
     if (gin != few) terni_mfree(gin);
     return ok;
 }
@@ -297,6 +303,7 @@ static bool run(pass *p) {
             tern_scope_pop(scope);
         }
         for (int o = 0; o < n->n_out; o++) {
+            if (!n->turn.grad[o]) continue;
             tern_release(n->turn.grad[o]);
             n->turn.grad[o] = NULL;
         }
@@ -312,7 +319,7 @@ static bool seed_fits(const char *op, tern_tensor *y, tern_tensor *seed) {
     if (!seed && y->numel != 1)
         return terni_fail(TERN_ERR_SHAPE, "%s: %s has %lld elements; without a seed it must have one", op,
                           terni_describe(y), (long long)y->numel);
-    if (seed && (seed->v.dtype != y->v.dtype || !tern_shape_equal(terni_shape(seed), terni_shape(y))))
+    if (seed && (seed->v.dtype != y->v.dtype || !terni_same_shape(seed, y)))
         return terni_fail(TERN_ERR_SHAPE, "%s: seed %s for %s", op, terni_describe(seed), terni_describe(y));
     return true;
 }
@@ -363,11 +370,17 @@ static bool pass_run(pass *p, tern_tensor *const *y, tern_tensor *const *seed, i
     return run(p);
 }
 
+enum { LIST_INLINE = 64, HOLD_INLINE = 4 }; /* nodes and outputs of a pass that needs no memory of its own */
+
 /* What a pass lists stays alive through the outputs' nodes, even if hooks let go of the outputs: so they are held. */
 static bool start(pass *p, tern_tensor *const *y, tern_tensor *const *seed, int n) {
     if (!roots_ok(p, y, seed, n)) return false;
+    terni_node *list[LIST_INLINE];
+    void *few[2 * HOLD_INLINE] = {NULL};
     const size_t held = (size_t)(2 * n + 1) * sizeof(void *);
-    void **hold = terni_calloc(held);
+    void **hold = n <= HOLD_INLINE ? few : terni_calloc(held);
+    p->list = p->few = list;
+    p->cap = LIST_INLINE;
     p->at_x = hold && p->n_x ? terni_calloc((size_t)p->n_x * sizeof *p->at_x) : NULL;
     bool ok = hold && (p->at_x || !p->n_x);
     const unsigned char was = terni_self.off;
@@ -385,14 +398,14 @@ static bool start(pass *p, tern_tensor *const *y, tern_tensor *const *seed, int 
         terni_node *t = p->at_x[i].node;
         if (t && has_turn(p, t)) turn_close(t);
     }
-    terni_mfree(p->list);
+    if (p->list != list) terni_mfree(p->list);
     tern_scope_pop(scope);
     for (int i = 0; hold && i < n; i++) {
         if (hold[i]) terni_node_release(hold[i]);
         tern_release(hold[n + i]);
     }
     for (int i = 0; p->x && i < p->n_x; i++) tern_release(p->x[i]);
-    if (hold) terni_free(hold, held);
+    if (hold != few) terni_free(hold, held);
     if (p->at_x) terni_free(p->at_x, (size_t)p->n_x * sizeof *p->at_x);
     terni_self.off = was;
     return ok;

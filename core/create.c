@@ -12,9 +12,17 @@ static tern_tensor *fresh(const char *op, tern_shape shape, tern_options o) {
     return terni_new(shape, o.dtype, o.device);
 }
 
+/* fill_ of a tensor that nobody else has seen. */
+static tern_tensor *fill(tern_tensor *t, double value) {
+    terni_fill_opts o;
+    if (!t || !terni_constant("fill_", terni_dtype(t), value, &o)) return NULL;
+    const terni_view *const out = &t->v;
+    terni_changed(t);
+    return terni_run_views(TERNI_OP_fill, t->device, NULL, 0, &out, 1, &o) ? t : NULL;
+}
+
 static tern_tensor *filled(const char *op, tern_shape shape, double value, tern_options o) {
-    tern_tensor *t = fresh(op, shape, o);
-    return t ? tern_fill_(t, value) : NULL;
+    return fill(fresh(op, shape, o), value);
 }
 
 tern_tensor *tern_empty(tern_shape shape, tern_options o) {
@@ -96,22 +104,19 @@ tern_tensor *tern_scalar(double value, tern_options o) {
 }
 
 tern_tensor *tern_empty_like(tern_tensor *t) {
-    return terni_given(t, "empty_like", "t") ? terni_new(terni_shape(t), terni_dtype(t), t->device) : NULL;
+    return terni_given(t, "empty_like", "t") ? terni_new_like(t, terni_dtype(t)) : NULL;
 }
 tern_tensor *tern_zeros_like(tern_tensor *t) {
-    tern_tensor *r = terni_given(t, "zeros_like", "t") ? tern_empty_like(t) : NULL;
-    return r ? tern_fill_(r, 0) : NULL;
+    return terni_given(t, "zeros_like", "t") ? fill(tern_empty_like(t), 0) : NULL;
 }
 tern_tensor *tern_ones_like(tern_tensor *t) {
-    tern_tensor *r = terni_given(t, "ones_like", "t") ? tern_empty_like(t) : NULL;
-    return r ? tern_fill_(r, 1) : NULL;
+    return terni_given(t, "ones_like", "t") ? fill(tern_empty_like(t), 1) : NULL;
 }
 
 tern_tensor *tern_full_like(tern_tensor *t, double value) {
     terni_fill_opts o;
     if (!terni_given(t, "full_like", "t") || !terni_constant("full_like", terni_dtype(t), value, &o)) return NULL;
-    tern_tensor *r = tern_empty_like(t);
-    return r ? tern_fill_(r, value) : NULL;
+    return fill(tern_empty_like(t), value);
 }
 
 static bool upload(tern_tensor *t, const void *data) {

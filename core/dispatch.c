@@ -14,8 +14,9 @@
 
 enum { REASON_SIZE = 512 };
 
+_Atomic(const terni_backend *) terni_tables[TERN_DEVICE_TYPE_COUNT];
+
 typedef struct slot {
-    _Atomic(const terni_backend *) table; /* set once the backend can be used */
     bool tried, found;
     int devices;
     char file[512];
@@ -122,7 +123,7 @@ static bool take_module(slot *s, void *module) {
     }
     s->devices = b->device_count(s->reason, REASON_SIZE);
     if (s->devices <= 0) return false;
-    atomic_store_explicit(&s->table, b, memory_order_release);
+    atomic_store_explicit(&terni_tables[s - slots], b, memory_order_release);
     return true;
 }
 
@@ -146,13 +147,13 @@ static void load(int type) {
 
 static const terni_backend *find(int type) {
     if (type < 0 || type >= TERN_DEVICE_TYPE_COUNT) return NULL;
-    const terni_backend *b = atomic_load_explicit(&slots[type].table, memory_order_acquire);
+    const terni_backend *b = atomic_load_explicit(&terni_tables[type], memory_order_acquire);
     if (b) return b;
     load(type);
-    return atomic_load_explicit(&slots[type].table, memory_order_acquire);
+    return atomic_load_explicit(&terni_tables[type], memory_order_acquire);
 }
 
-const terni_backend *terni_backend_of(tern_device d) {
+const terni_backend *terni_backend_find(tern_device d) {
     const terni_backend *b = find(d.type);
     if (b && d.index >= 0 && d.index < slots[d.type].devices) return b;
     char name[32];
@@ -170,14 +171,14 @@ tern_device tern_device_default(void) { return tern_device_available(tern_cuda(0
 
 void terni_backends_trim(void) {
     for (int t = 0; t < TERN_DEVICE_TYPE_COUNT; t++) {
-        const terni_backend *b = atomic_load_explicit(&slots[t].table, memory_order_acquire);
+        const terni_backend *b = atomic_load_explicit(&terni_tables[t], memory_order_acquire);
         for (int i = 0; b && i < slots[t].devices; i++) b->trim(i);
     }
 }
 
 void terni_backends_reset_peak(void) {
     for (int t = 0; t < TERN_DEVICE_TYPE_COUNT; t++) {
-        const terni_backend *b = atomic_load_explicit(&slots[t].table, memory_order_acquire);
+        const terni_backend *b = atomic_load_explicit(&terni_tables[t], memory_order_acquire);
         for (int i = 0; b && b->runtime && i < slots[t].devices; i++) b->runtime->reset_peak(i);
     }
 }
@@ -197,8 +198,7 @@ static const char *const op_names[] = {
 
 const char *terni_op_name(int op) { return op >= 0 && op < TERNI_OP_COUNT ? op_names[op] : "?"; }
 
-bool terni_call_kernel(const terni_backend *b, terni_kernel k, const char *name, const terni_call *call) {
-    if (!b->runtime) return k(call);
+bool terni_call_entered(const terni_backend *b, terni_kernel k, const char *name, const terni_call *call) {
     if (!b->runtime->enter(name, call)) return false;
     const bool ok = k(call);
     b->runtime->leave();
@@ -221,7 +221,7 @@ bool terni_same_device(const char *op, tern_tensor *const *t, int n, tern_device
     for (int i = 0; i < n; i++) {
         if (!t[i]) continue;
         if (!first) first = t[i];
-        if (tern_device_equal(first->device, t[i]->device)) continue;
+        if (terni_device_same(first->device, t[i]->device)) continue;
         char a[32], b[32];
         return terni_fail(TERN_ERR_DEVICE, "%s: tensors on %s and %s; move one with tern_to", op,
                           tern_device_name(first->device, a, sizeof a), tern_device_name(t[i]->device, b, sizeof b));
@@ -234,7 +234,7 @@ bool terni_same_float(const char *op, tern_tensor *const *t, int n) {
     const tern_tensor *first = NULL;
     for (int i = 0; i < n; i++) {
         if (!t[i]) continue;
-        if (!tern_dtype_is_float(terni_dtype(t[i])))
+        if (!terni_is_float(terni_dtype(t[i])))
             return terni_fail(TERN_ERR_DTYPE, "%s: %s is not a float tensor", op, terni_describe(t[i]));
         if (!first) first = t[i];
         if (t[i]->v.dtype != first->v.dtype)
@@ -252,7 +252,7 @@ bool terni_run(int op, tern_tensor *const *in, int n_in, tern_tensor *const *out
     if (!terni_same_device(op_names[op], in, n_in, &d) || !terni_same_device(op_names[op], out, n_out, &d2))
         return false;
     const bool has_in = n_in > 0 && in[0], has_out = n_out > 0 && out[0];
-    if (has_in && has_out && !tern_device_equal(d, d2)) {
+    if (has_in && has_out && !terni_device_same(d, d2)) {
         tern_tensor *const pair[2] = {in[0], out[0]};
         return terni_same_device(op_names[op], pair, 2, NULL);
     }

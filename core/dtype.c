@@ -5,19 +5,18 @@
 
 #include "internal.h"
 
-static const struct {
-    const char *name;
-    size_t size;
-} dtypes[TERN_DTYPE_COUNT] = {
-    [TERN_F32] = {"f32", 4}, [TERN_F64] = {"f64", 8}, [TERN_F16] = {"f16", 2}, [TERN_BF16] = {"bf16", 2},
-    [TERN_I64] = {"i64", 8}, [TERN_I32] = {"i32", 4}, [TERN_U8] = {"u8", 1},   [TERN_BOOL] = {"bool", 1},
-};
+static const char *const names[TERN_DTYPE_COUNT] = {
+    [TERN_F32] = "f32", [TERN_F64] = "f64", [TERN_F16] = "f16", [TERN_BF16] = "bf16",
+    [TERN_I64] = "i64", [TERN_I32] = "i32", [TERN_U8] = "u8",   [TERN_BOOL] = "bool"};
+const unsigned char terni_dtype_sizes[TERN_DTYPE_COUNT] = {
+    [TERN_F32] = 4, [TERN_F64] = 8, [TERN_F16] = 2, [TERN_BF16] = 2,
+    [TERN_I64] = 8, [TERN_I32] = 4, [TERN_U8] = 1,  [TERN_BOOL] = 1};
 
 static bool valid(tern_dtype d) { return (unsigned)d < TERN_DTYPE_COUNT; }
 
-size_t tern_dtype_size(tern_dtype d) { return valid(d) ? dtypes[d].size : 0; }
-const char *tern_dtype_name(tern_dtype d) { return valid(d) ? dtypes[d].name : "?"; }
-bool tern_dtype_is_float(tern_dtype d) { return d == TERN_F32 || d == TERN_F64 || d == TERN_F16 || d == TERN_BF16; }
+size_t tern_dtype_size(tern_dtype d) { return valid(d) ? terni_dtype_sizes[d] : 0; }
+const char *tern_dtype_name(tern_dtype d) { return valid(d) ? names[d] : "?"; }
+bool tern_dtype_is_float(tern_dtype d) { return terni_is_float(d); }
 
 tern_dtype tern_dtype_promote(tern_dtype a, tern_dtype b) {
     if (a == b) return a;
@@ -34,7 +33,7 @@ tern_dtype tern_dtype_promote(tern_dtype a, tern_dtype b) {
 
 tern_device tern_cpu(void) { return (tern_device){TERN_CPU, 0}; }
 tern_device tern_cuda(int index) { return (tern_device){TERN_CUDA, (int16_t)index}; }
-bool tern_device_equal(tern_device a, tern_device b) { return a.type == b.type && a.index == b.index; }
+bool tern_device_equal(tern_device a, tern_device b) { return terni_device_same(a, b); }
 
 bool tern_device_parse(const char *text, tern_device *device) {
     if (!terni_given(text, "device_parse", "text") || !terni_given(device, "device_parse", "device")) return false;

@@ -70,8 +70,8 @@ static const bits_row bits_rows[] = {
 #include "elementwise.def"
 };
 
-static bool call_kernel(terni_kernel k, const char *name, const terni_view *const *in, int n, const terni_view *out,
-                        const void *opts, tern_device d) {
+static inline bool call_kernel(terni_kernel k, const char *name, const terni_view *const *in, int n,
+                               const terni_view *out, const void *opts, tern_device d) {
     if (!k) return terni_fail(TERN_ERR_UNSUPPORTED, "%s: this backend has no such kernel", name);
     const terni_backend *b = terni_backend_of(d);
     const terni_call call = {in, &out, n, 1, opts, d.index};
@@ -89,7 +89,7 @@ typedef struct unary_opts {
 /* out = arg * slope or curvature, at s; not recorded. */
 static tern_tensor *unary_product(bool curvature, const unary_opts *o, tern_tensor *arg, tern_tensor *s) {
     const terni_backend *b = terni_backend_of(arg->device);
-    tern_tensor *out = b ? terni_new(terni_shape(arg), terni_dtype(arg), arg->device) : NULL;
+    tern_tensor *out = b ? terni_new_like(arg, terni_dtype(arg)) : NULL;
     if (!out) return NULL;
     const terni_view *const in[2] = {&arg->v, &s->v};
     const terni_kernel k = curvature ? b->unary_curv[o->row] : b->unary_grad[o->row];
@@ -170,13 +170,13 @@ tern_tensor *terni_unary_done(int op, tern_tensor *x, tern_tensor *y) { return r
 
 static tern_tensor *unary(int op, tern_tensor *x, const double *p) {
     const unary_row *row = &unary_rows[op];
-    if (!terni_given(x, row->name, "x")) return NULL;
-    if (!tern_dtype_is_float(terni_dtype(x)) && (!row->numbers || terni_dtype(x) == TERN_BOOL || !whole(p))) {
+    if (!terni_has(x, row->name, "x")) return NULL;
+    if (!terni_is_float(terni_dtype(x)) && (!row->numbers || terni_dtype(x) == TERN_BOOL || !whole(p))) {
         x = tern_cast(x, TERN_F32);
         if (!x) return NULL;
     }
     const terni_backend *b = terni_backend_of(x->device);
-    tern_tensor *y = b ? terni_new(terni_shape(x), terni_dtype(x), x->device) : NULL;
+    tern_tensor *y = b ? terni_new_like(x, terni_dtype(x)) : NULL;
     if (!y) return NULL;
     const terni_view *const in[1] = {&x->v};
     return call_kernel(b->unary[op], row->name, in, 1, &y->v, p, x->device) ? record_unary(op, x, y, p) : NULL;
@@ -216,7 +216,7 @@ tern_tensor *terni_unary_by_name(const char *name, size_t length, tern_tensor *x
 static tern_tensor *test_of(int op, tern_tensor *x) {
     if (!terni_given(x, test_names[op], "x")) return NULL;
     const terni_backend *b = terni_backend_of(x->device);
-    tern_tensor *y = b ? terni_new(terni_shape(x), TERN_BOOL, x->device) : NULL;
+    tern_tensor *y = b ? terni_new_like(x, TERN_BOOL) : NULL;
     const terni_view *const in[1] = {&x->v};
     return y && call_kernel(b->test_of[op], test_names[op], in, 1, &y->v, NULL, x->device) ? y : NULL;
 }
@@ -240,13 +240,9 @@ static terni_view stretch(const terni_view *v, const tern_shape *shape) {
     return s;
 }
 
-static bool same_shape(const tern_tensor *a, const tern_tensor *b) {
-    return a->v.ndim == b->v.ndim && memcmp(a->v.shape, b->v.shape, (size_t)a->v.ndim * sizeof(int64_t)) == 0;
-}
-
 /* A 0-dim CPU tensor goes to the other's device; else the devices must agree. */
 static bool bring_together(const char *op, tern_tensor **a, tern_tensor **b) {
-    if (tern_device_equal((*a)->device, (*b)->device)) return true;
+    if (terni_device_same((*a)->device, (*b)->device)) return true;
     tern_tensor **s = (*a)->v.ndim == 0 && (*a)->device.type == TERN_CPU   ? a
                       : (*b)->v.ndim == 0 && (*b)->device.type == TERN_CPU ? b
                                                                            : NULL;
@@ -259,8 +255,8 @@ static bool bring_together(const char *op, tern_tensor **a, tern_tensor **b) {
 }
 
 static tern_tensor *run_binary(terni_kernel k, const char *name, tern_tensor *a, tern_tensor *b, tern_dtype dtype) {
-    if (same_shape(a, b)) {
-        tern_tensor *y = terni_new(terni_shape(a), dtype, a->device);
+    if (terni_same_shape(a, b)) {
+        tern_tensor *y = terni_new_like(a, dtype);
         const terni_view *const in[2] = {&a->v, &b->v};
         return y && call_kernel(k, name, in, 2, &y->v, NULL, a->device) ? y : NULL;
     }
@@ -277,41 +273,63 @@ typedef struct binary_opts {
     int row;
 } binary_opts;
 
-static bool is_constant(const char *text, const char *k) { return strcmp(text, k) == 0; }
+/* What a partial's text is made of; read from it once a row. */
+enum { USES_A = 1, USES_B = 2, IS_ONE = 4, IS_MINUS_ONE = 8, KNOWN = 16 };
 
-/* One partial: g * text(a, b), summed down to the input's shape. a or b is NULL where the text does not use it. */
-static tern_tensor *partial(const binary_row *row, int op, bool second, tern_tensor *g, tern_tensor *a, tern_tensor *b,
-                            tern_shape to) {
-    const char *text = second ? row->db : row->da;
+static unsigned partial_kind(int op, bool second) {
+    static atomic_uchar kinds[TERNI_BINARY_COUNT][2]; /* 0: not looked at; all threads find the same */
+    unsigned k = atomic_load_explicit(&kinds[op][second], memory_order_relaxed);
+    if (k) return k;
+    const char *text = second ? binary_rows[op].db : binary_rows[op].da;
+    k = KNOWN | (terni_expression_uses(text, 'a') ? USES_A : 0) | (terni_expression_uses(text, 'b') ? USES_B : 0) |
+        (strcmp(text, "K(1)") == 0 ? IS_ONE : 0) | (strcmp(text, "K(-1)") == 0 ? IS_MINUS_ONE : 0);
+    atomic_store_explicit(&kinds[op][second], (unsigned char)k, memory_order_relaxed);
+    return k;
+}
+
+/* g * text(a, b) by the row's kernel. */
+static tern_tensor *run_partial(int op, bool second, tern_tensor *g, tern_tensor *a, tern_tensor *b) {
+    const terni_backend *be = terni_backend_of(g->device);
+    tern_tensor *r = be ? terni_new_like(g, terni_dtype(g)) : NULL;
+    if (!r) return NULL;
+    /* What the text does not use still needs a view of the right shape. */
+    const terni_view *in[3] = {&g->v, a ? &a->v : &g->v, b ? &b->v : &g->v};
+    terni_view room[2];
+    const tern_shape shape = terni_shape(g);
+    for (int i = 0; i < 2; i++) {
+        const tern_tensor *t = i ? b : a;
+        if (!t || terni_same_shape(t, g)) continue;
+        room[i] = stretch(&t->v, &shape);
+        in[1 + i] = &room[i];
+    }
+    const terni_kernel k = second ? be->binary_db[op] : be->binary_da[op];
+    return call_kernel(k, binary_rows[op].name, in, 3, &r->v, NULL, g->device) ? r : NULL;
+}
+
+/* One partial: g * text(a, b), summed down to the shape of input x. a or b is NULL where the text does not use it. */
+static tern_tensor *partial(int op, bool second, tern_tensor *g, tern_tensor *a, tern_tensor *b, const terni_edge *x) {
+    const unsigned kind = partial_kind(op, second);
     tern_tensor *r;
-    if (is_constant(text, "K(1)")) {
+    if (kind & IS_ONE) {
         r = g;
-    } else if (is_constant(text, "K(-1)")) {
+    } else if (kind & IS_MINUS_ONE) {
         r = tern_neg(g);
     } else if (terni_recording()) {
         const terni_names names = {.a = a, .b = b};
-        r = terni_expression_times(text, &names, g);
+        r = terni_expression_times(second ? binary_rows[op].db : binary_rows[op].da, &names, g);
     } else {
-        const tern_shape shape = terni_shape(g);
-        const terni_backend *be = terni_backend_of(g->device);
-        /* What the text does not use still needs a view of the right shape. */
-        const terni_view va = a ? stretch(&a->v, &shape) : g->v, vb = b ? stretch(&b->v, &shape) : g->v;
-        const terni_view *const in[3] = {&g->v, &va, &vb};
-        r = be ? terni_new(shape, terni_dtype(g), g->device) : NULL;
-        if (r && !call_kernel(second ? be->binary_db[op] : be->binary_da[op], row->name, in, 3, &r->v, NULL, g->device))
-            return NULL;
+        r = run_partial(op, second, g, a, b);
     }
-    return r ? tern_sum_to(r, to) : NULL;
+    return !r || terni_has_shape(r, &x->shape) ? r : tern_sum_to(r, x->shape);
 }
 
 /* Inputs and saved: a, b (NULL where no wanted partial uses it). */
 static bool binary_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
     const int op = ((const binary_opts *)tern_ctx_opts(ctx))->row;
-    const binary_row *row = &binary_rows[op];
     tern_tensor *a = tern_ctx_saved(ctx, 0), *b = tern_ctx_saved(ctx, 1);
-    for (int i = 0; i < 2 && tern_ok(); i++)
-        if (tern_ctx_needs(ctx, i)) gin[i] = partial(row, op, i == 1, gout[0], a, b, tern_ctx_shape(ctx, i));
-    return tern_ok();
+    for (int i = 0; i < 2 && terni_self.error == TERN_OK; i++)
+        if (tern_ctx_needs(ctx, i)) gin[i] = partial(op, i == 1, gout[0], a, b, &ctx->node.edge[i]);
+    return terni_self.error == TERN_OK;
 }
 
 static const tern_function binary_functions[TERNI_BINARY_COUNT] = {
@@ -320,17 +338,15 @@ static const tern_function binary_functions[TERNI_BINARY_COUNT] = {
 };
 
 static bool record_binary(int op, tern_tensor *a, tern_tensor *b, tern_tensor *y) {
-    const binary_row *row = &binary_rows[op];
     const binary_opts o = {op};
-    const bool wa = terni_wants(a), wb = terni_wants(b);
-    const bool use_a = (wa && terni_expression_uses(row->da, 'a')) || (wb && terni_expression_uses(row->db, 'a'));
-    const bool use_b = (wa && terni_expression_uses(row->da, 'b')) || (wb && terni_expression_uses(row->db, 'b'));
+    const unsigned used =
+        (terni_wants(a) ? partial_kind(op, false) : 0) | (terni_wants(b) ? partial_kind(op, true) : 0);
     terni_node *n = terni_node_new(&binary_functions[op], 2, &o, sizeof o);
     if (!n) return false;
     terni_edge_set(n, 0, a);
     terni_edge_set(n, 1, b);
-    const bool ok =
-        terni_node_save(n, use_a ? a : NULL) && terni_node_save(n, use_b ? b : NULL) && terni_node_output(n, y, 0);
+    const bool ok = terni_node_save(n, used & USES_A ? a : NULL) && terni_node_save(n, used & USES_B ? b : NULL) &&
+                    terni_node_output(n, y, 0);
     terni_node_release(n);
     return ok;
 }
@@ -344,14 +360,14 @@ static tern_dtype meet(const binary_row *row, const tern_tensor *a, const tern_t
 
 static tern_tensor *binary(int op, tern_tensor *a, tern_tensor *b) {
     const binary_row *row = &binary_rows[op];
-    if (!terni_given(a, row->name, "a") || !terni_given(b, row->name, "b")) return NULL;
-    if (a->v.dtype != b->v.dtype || !tern_dtype_is_float(terni_dtype(a))) {
+    if (!terni_has(a, row->name, "a") || !terni_has(b, row->name, "b")) return NULL;
+    if (a->v.dtype != b->v.dtype || !terni_is_float(terni_dtype(a))) {
         const tern_dtype d = meet(row, a, b);
         a = tern_cast(a, d);
         b = a ? tern_cast(b, d) : NULL;
         if (!b) return NULL;
     }
-    if (row->dtypes == 'W' && tern_dtype_size(terni_dtype(a)) < 4)
+    if (row->dtypes == 'W' && terni_size(a) < 4)
         return terni_null(TERN_ERR_DTYPE, "%s: %s, expected f64 or f32", row->name, terni_describe(a));
     if (!bring_together(row->name, &a, &b)) return NULL;
     const terni_backend *be = terni_backend_of(a->device);
@@ -502,7 +518,7 @@ static tern_tensor *unary_in_place(int op, const char *name, tern_tensor *t, con
 
 /* b broadcasts to t. */
 static bool fits_into(const char *name, tern_tensor *t, tern_tensor *b) {
-    if (same_shape(t, b)) return true;
+    if (terni_same_shape(t, b)) return true;
     tern_shape shape;
     if (!terni_broadcast(name, terni_shape(t), terni_shape(b), &shape)) return false;
     if (tern_shape_equal(shape, terni_shape(t))) return true;

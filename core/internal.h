@@ -78,8 +78,28 @@ static inline tern_shape terni_shape(const tern_tensor *t) {
 }
 static inline tern_dtype terni_dtype(const tern_tensor *t) { return (tern_dtype)t->v.dtype; }
 
+/* What public functions say of any dtype and device, here for those that tensors have: without a call. */
+extern const unsigned char terni_dtype_sizes[TERN_DTYPE_COUNT];
+static inline size_t terni_size(const tern_tensor *t) { return terni_dtype_sizes[t->v.dtype]; }
+static inline bool terni_is_float(tern_dtype d) {
+    return d == TERN_F32 || d == TERN_F64 || d == TERN_F16 || d == TERN_BF16;
+}
+static inline bool terni_device_same(tern_device a, tern_device b) { return a.type == b.type && a.index == b.index; }
+static inline bool terni_has_shape(const tern_tensor *t, const tern_shape *s) {
+    bool same = t->v.ndim == s->ndim;
+    for (int i = 0; same && i < s->ndim; i++) same = t->v.shape[i] == s->dim[i];
+    return same;
+}
+static inline bool terni_same_shape(const tern_tensor *a, const tern_tensor *b) {
+    bool same = a->v.ndim == b->v.ndim;
+    for (int i = 0; same && i < b->v.ndim; i++) same = a->v.shape[i] == b->v.shape[i];
+    return same;
+}
+
 /* A new contiguous tensor in the current scope; the shape was checked. */
 tern_tensor *terni_new(tern_shape shape, tern_dtype dtype, tern_device device);
+/* The same for the shape of t, which was checked when t was made. */
+tern_tensor *terni_new_like(const tern_tensor *t, tern_dtype dtype);
 /* The same on the CPU in pinned memory, if there is a backend that uses it. */
 tern_tensor *terni_new_pinned(tern_shape shape, tern_dtype dtype);
 /* A view of t's storage: shape, strides (elements), first element `offset` elements after t's first. Not recorded. */
@@ -102,9 +122,16 @@ tern_tensor *terni_scope_add(tern_tensor *t);
 /* ---- dispatch (dispatch.c)
  * ------------------------------------------------------------------------------------------------ */
 
+/* The tables of the backends that can be used, by the type of device; NULL before the first use. */
+extern _Atomic(const terni_backend *) terni_tables[TERN_DEVICE_TYPE_COUNT];
 /* The backend of a device, loaded now if need be; NULL after recording TERN_ERR_DEVICE. */
-const terni_backend *terni_backend_of(tern_device d);
-/* The CPU backend and the device check are one load and compare away. */
+const terni_backend *terni_backend_find(tern_device d);
+static inline const terni_backend *terni_backend_of(tern_device d) {
+    const bool first =
+        d.index == 0 && d.type >= 0 && d.type < TERN_DEVICE_TYPE_COUNT; /* a table has one device or more */
+    const terni_backend *b = first ? atomic_load_explicit(&terni_tables[d.type], memory_order_acquire) : NULL;
+    return b ? b : terni_backend_find(d);
+}
 /* Runs a structured kernel on the tensors' device; entries of in and out may be NULL (out[0] or in[0] is not). Fails if
  * devices differ, naming op. */
 bool terni_run(int op, tern_tensor *const *in, int n_in, tern_tensor *const *out, int n_out, const void *opts);
@@ -112,8 +139,12 @@ bool terni_run(int op, tern_tensor *const *in, int n_in, tern_tensor *const *out
 bool terni_run_views(int op, tern_device d, const terni_view *const *in, int n_in, const terni_view *const *out,
                      int n_out, const void *opts);
 const char *terni_op_name(int op);
+/* The same for a backend with a runtime, which is told of it. */
+bool terni_call_entered(const terni_backend *b, terni_kernel k, const char *name, const terni_call *call);
 /* Calls kernel k of backend b; name is the op's, for profilers. */
-bool terni_call_kernel(const terni_backend *b, terni_kernel k, const char *name, const terni_call *call);
+static inline bool terni_call_kernel(const terni_backend *b, terni_kernel k, const char *name, const terni_call *call) {
+    return b->runtime ? terni_call_entered(b, k, name, call) : k(call);
+}
 /* Gives the loaded backends' caches back; sets their peaks to what is live now. */
 void terni_backends_trim(void);
 void terni_backends_reset_peak(void);

@@ -46,6 +46,10 @@ static mark marks[MARKS];
 static atomic_int open_marks;
 
 static _Atomic int64_t fail_at, requests; /* fail_at 0: off */
+static _Atomic bool guarding;
+static _Atomic bool watched; /* either is on: no short cuts, which look at this alone */
+
+static void watch(void) { atomic_store(&watched, atomic_load(&fail_at) != 0 || atomic_load(&guarding)); }
 
 static bool request_denied(void) {
     if (atomic_load_explicit(&fail_at, memory_order_relaxed) == 0) return false;
@@ -55,6 +59,7 @@ static bool request_denied(void) {
 void tern_memory_fail_at(int64_t n) {
     atomic_store(&requests, 0);
     atomic_store(&fail_at, n);
+    watch();
 }
 
 int64_t tern_memory_requests(void) { return atomic_load(&requests); }
@@ -66,7 +71,7 @@ static void raise_to(_Atomic int64_t *peak, int64_t live) {
     }
 }
 
-static void count(counters *c, int64_t bytes) {
+static inline void count(counters *c, int64_t bytes) {
     const int64_t live = atomic_fetch_add_explicit(&c->live, bytes, memory_order_relaxed) + bytes;
     if (bytes <= 0) return;
     raise_to(&c->peak, live);
@@ -152,7 +157,6 @@ static void cache_trim(void) {
  * ----------------------------------------------------------------------------------------- */
 
 enum { ZONE = DIRECT ? 0 : 64, CANARY = 0xA5, FRESH = 0xFF };
-static _Atomic bool guarding;
 static _Atomic int64_t damaged;
 
 bool tern_memory_guard(void) {
@@ -161,6 +165,7 @@ bool tern_memory_guard(void) {
     for (int i = 0; i < DEVICES; i++)
         if (atomic_load(&cuda_counters[i].allocations)) return false;
     atomic_store(&guarding, true);
+    watch();
     return true;
 }
 
@@ -188,6 +193,25 @@ static void guarded_free(void *block, size_t bytes) {
 
 enum { SMALL_KEEP = 4096 }; /* blocks of one size that a thread holds on to */
 
+/* The thread's lists, for 1 to TERNI_CLASSES * TERNI_CLASS_BYTES bytes. */
+static inline void *list_take(size_t bytes) {
+    const size_t c = (bytes - 1) / TERNI_CLASS_BYTES;
+    void *p = terni_self.free_list[c];
+    if (!p) return NULL;
+    memcpy(&terni_self.free_list[c], p, sizeof p);
+    terni_self.free_n[c]--;
+    return p;
+}
+
+static inline bool list_give(void *p, size_t bytes) {
+    const size_t c = (bytes - 1) / TERNI_CLASS_BYTES;
+    if (terni_self.free_n[c] >= SMALL_KEEP) return false;
+    memcpy(p, &terni_self.free_list[c], sizeof p);
+    terni_self.free_list[c] = p;
+    terni_self.free_n[c]++;
+    return true;
+}
+
 static void *block_get(size_t bytes) {
     if (atomic_load_explicit(&guarding, memory_order_relaxed)) return guarded_alloc(bytes);
     if (DIRECT) return system_alloc(bytes);
@@ -199,12 +223,8 @@ static void *block_get(size_t bytes) {
         }
         return p;
     }
-    const size_t c = (bytes - 1) / TERNI_CLASS_BYTES;
-    void *p = terni_self.free_list[c];
-    if (!p) return system_alloc((c + 1) * TERNI_CLASS_BYTES);
-    memcpy(&terni_self.free_list[c], p, sizeof p);
-    terni_self.free_n[c]--;
-    return p;
+    void *p = list_take(bytes);
+    return p ? p : system_alloc(((bytes - 1) / TERNI_CLASS_BYTES + 1) * TERNI_CLASS_BYTES);
 }
 
 static void block_put(void *p, size_t bytes) {
@@ -220,25 +240,35 @@ static void block_put(void *p, size_t bytes) {
         big_free(p, bytes);
         return;
     }
-    const size_t c = (bytes - 1) / TERNI_CLASS_BYTES;
-    if (terni_self.free_n[c] >= SMALL_KEEP) {
-        free(p);
-        return;
-    }
-    if (!terni_self.ready) terni_thread_ready();
-    memcpy(p, &terni_self.free_list[c], sizeof p);
-    terni_self.free_list[c] = p;
-    terni_self.free_n[c]++;
+    terni_thread_ready();
+    if (!list_give(p, bytes)) free(p);
 }
 
-void *terni_alloc_quiet(size_t bytes) {
+/* Blocks that a list serves, with nobody watching. */
+static inline bool is_short(size_t bytes) {
+    return !DIRECT && bytes - 1 < (size_t)TERNI_CLASSES * TERNI_CLASS_BYTES &&
+           !atomic_load_explicit(&watched, memory_order_relaxed);
+}
+
+static void *alloc_anyhow(size_t bytes) {
     if (bytes == 0) bytes = 1;
     if (bytes > (size_t)INT64_MAX / 2 || request_denied()) return NULL;
     return block_get(bytes);
 }
 
+static inline void *alloc_block(size_t bytes) {
+    void *p = is_short(bytes) ? list_take(bytes) : NULL;
+    return p ? p : alloc_anyhow(bytes);
+}
+
+static inline void free_block(void *p, size_t bytes) {
+    if (!is_short(bytes) || !terni_self.ready || !list_give(p, bytes)) block_put(p, bytes ? bytes : 1);
+}
+
+void *terni_alloc_quiet(size_t bytes) { return alloc_block(bytes); }
+
 void *terni_alloc(size_t bytes) {
-    void *p = terni_alloc_quiet(bytes);
+    void *p = alloc_block(bytes);
     if (!p) return terni_null(TERN_ERR_MEMORY, "memory: %zu bytes of host memory could not be had", bytes);
     count(&host_counters, (int64_t)bytes);
     atomic_fetch_add_explicit(&host_counters.allocations, 1, memory_order_relaxed);
@@ -253,10 +283,10 @@ void *terni_calloc(size_t bytes) {
 void terni_free(void *p, size_t bytes) {
     if (!p) return;
     count(&host_counters, -(int64_t)bytes);
-    block_put(p, bytes ? bytes : 1);
+    free_block(p, bytes);
 }
 
-void terni_free_quiet(void *p, size_t bytes) { block_put(p, bytes ? bytes : 1); }
+void terni_free_quiet(void *p, size_t bytes) { free_block(p, bytes); }
 
 /* The size stands in the 64 bytes before what the caller sees, so that alignment stays. */
 void *terni_malloc(size_t bytes) {

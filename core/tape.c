@@ -85,7 +85,7 @@ static void node_free(terni_node *n) {
 }
 
 void terni_node_release(terni_node *n) {
-    if (atomic_fetch_sub_explicit(&n->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!terni_last(&n->refs)) return;
     n->next = terni_self.dead;
     terni_self.dead = n;
     if (terni_self.draining) return;

@@ -63,7 +63,7 @@ static terni_storage *pinned_storage_new(const terni_runtime *r, size_t bytes) {
 }
 
 static void storage_release(terni_storage *s) {
-    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!terni_last(&s->refs)) return;
     if (s->foreign) {
         if (s->drop) s->drop(s->user);
         terni_free(s, HEAD);
@@ -89,25 +89,27 @@ static void storage_release(terni_storage *s) {
  */
 
 /* A head for a storage whose reference it takes over; released on failure. In the current scope. */
-static tern_tensor *head_new(terni_storage *s, const tern_shape *shape, const int64_t *strides, int64_t offset,
-                             tern_dtype dtype) {
+static inline tern_tensor *head_new(terni_storage *s, int ndim, const int64_t *dim, const int64_t *strides,
+                                    tern_dtype dtype) {
     tern_tensor *t = terni_alloc(sizeof *t);
     if (!t) {
         storage_release(s);
         return NULL;
     }
-    t->v.ndim = shape->ndim;
+    t->v.ndim = ndim;
     t->v.dtype = (int32_t)dtype;
-    int64_t dense = 1;
-    bool contiguous = true;
-    for (int i = shape->ndim - 1; i >= 0; i--) {
-        t->v.shape[i] = shape->dim[i];
+    int64_t dense = 1; /* the shape was checked: no overflow */
+    bool contiguous = true, empty = false;
+    for (int i = ndim - 1; i >= 0; i--) {
+        const int64_t size = dim[i];
+        t->v.shape[i] = size;
         t->v.strides[i] = strides ? strides[i] : dense;
-        if (shape->dim[i] != 1 && t->v.strides[i] != dense) contiguous = false;
-        dense *= shape->dim[i] ? shape->dim[i] : 1;
+        if (size != 1 && t->v.strides[i] != dense) contiguous = false;
+        dense *= size ? size : 1;
+        empty |= size == 0;
     }
-    t->numel = terni_shape_numel(shape);
-    t->contiguous = contiguous || t->numel == 0;
+    t->numel = empty ? 0 : dense;
+    t->contiguous = contiguous || empty;
     atomic_init(&t->refs, 1);
     t->requires_grad = false;
     t->device = s->device;
@@ -117,32 +119,36 @@ static tern_tensor *head_new(terni_storage *s, const tern_shape *shape, const in
     t->storage = s;
     t->node = NULL;
     t->meta = NULL;
-    t->v.data = s->data ? (char *)s->data + offset * (int64_t)tern_dtype_size(dtype) : NULL;
-    return terni_scope_add(t);
+    t->v.data = s->data;
+    return terni_scope_put(t);
 }
 
 tern_tensor *terni_new(tern_shape shape, tern_dtype dtype, tern_device device) {
     const int64_t n = terni_shape_numel(&shape);
     if (n < 0) return terni_null(TERN_ERR_INTERNAL, "memory: shape %s was not checked", terni_shape_str(shape));
-    terni_storage *s = storage_new(device, (size_t)n * tern_dtype_size(dtype));
-    return s ? head_new(s, &shape, NULL, 0, dtype) : NULL;
+    terni_storage *s = storage_new(device, (size_t)n * terni_dtype_sizes[dtype]);
+    return s ? head_new(s, shape.ndim, shape.dim, NULL, dtype) : NULL;
+}
+
+tern_tensor *terni_new_like(const tern_tensor *t, tern_dtype dtype) {
+    terni_storage *s = storage_new(t->device, (size_t)t->numel * terni_dtype_sizes[dtype]);
+    return s ? head_new(s, t->v.ndim, t->v.shape, NULL, dtype) : NULL;
 }
 
 tern_tensor *terni_new_pinned(tern_shape shape, tern_dtype dtype) {
     const terni_runtime *r = pinning();
     if (!r) return terni_new(shape, dtype, tern_cpu());
     terni_storage *s = pinned_storage_new(r, (size_t)terni_shape_numel(&shape) * tern_dtype_size(dtype));
-    return s ? head_new(s, &shape, NULL, 0, dtype) : NULL;
+    return s ? head_new(s, shape.ndim, shape.dim, NULL, dtype) : NULL;
 }
 
 tern_tensor *terni_alias(tern_tensor *t, tern_shape shape, const int64_t *strides, int64_t offset) {
     terni_storage *s = t->storage;
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-    tern_tensor *a = head_new(s, &shape, strides, 0, terni_dtype(t));
+    tern_tensor *a = head_new(s, shape.ndim, shape.dim, strides, terni_dtype(t));
     if (!a) return NULL;
     /* Where nothing is there the offset may be any. */
-    a->v.data =
-        t->v.data && a->numel ? (char *)t->v.data + offset * (int64_t)tern_dtype_size(terni_dtype(t)) : t->v.data;
+    a->v.data = t->v.data && a->numel ? (char *)t->v.data + offset * (int64_t)terni_size(t) : t->v.data;
     return a;
 }
 
@@ -160,7 +166,7 @@ tern_tensor *terni_wrap(void *data, tern_shape shape, const int64_t *strides, te
     s->bytes = (size_t)(strides && n ? last + 1 : n) * tern_dtype_size(dtype);
     s->foreign = true;
     s->inference = terni_self.off & TERNI_OFF_INFERENCE;
-    tern_tensor *t = head_new(s, &shape, strides, 0, dtype);
+    tern_tensor *t = head_new(s, shape.ndim, shape.dim, strides, dtype);
     if (t) { /* only now, so that a failure does not call drop */
         s->drop = drop;
         s->user = user;
@@ -192,7 +198,7 @@ tern_tensor *tern_keep(tern_tensor *t) {
 }
 
 void tern_release(tern_tensor *t) {
-    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!t || !terni_last(&t->refs)) return;
     storage_release(t->storage);
     terni_node *node = t->node;
     if (t->meta) meta_free(t->meta);

@@ -39,6 +39,21 @@ typedef struct terni_thread {
 /* initial-exec: no function call to find it; the struct is small enough for the loader's reserve. */
 extern _Thread_local terni_thread terni_self __attribute__((tls_model("initial-exec")));
 
+/* terni_given without a call where all is well. */
+static inline bool terni_has(const void *p, const char *op, const char *what) {
+    return (p && terni_self.error == TERN_OK) || terni_given(p, op, what);
+}
+/* terni_scope_add without a call where there is room. */
+static inline tern_tensor *terni_scope_put(tern_tensor *t) {
+    if (terni_self.scope_n == terni_self.scope_cap) return terni_scope_add(t);
+    return terni_self.scope[terni_self.scope_n++] = t;
+}
+/* Takes back one reference that is held: true if it was the last. A holder that sees no other reference is alone, and
+ * needs no locked instruction to find out. */
+static inline bool terni_last(atomic_int *refs) {
+    return atomic_load_explicit(refs, memory_order_acquire) == 1 ||
+           atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+}
 /* Registers the thread for clean-up at its end. */
 void terni_thread_ready(void);
 /* The thread's texts; NULL if there is no memory for them. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the rows of bench-overhead with PyTorch, in one run, turn by turn: medians and ratios.
 
-    benchmarks/overhead.py --build build/release [--rounds 5] [--threads N] [TEXT]
+    benchmarks/peers/overhead.py --build build/release [--rounds 5] [--threads N] [TEXT]
 
 Needs PyTorch. Ratios are PyTorch's time by Tern's: above 1 Tern is faster."""
 import argparse
