@@ -17,8 +17,10 @@
 #include "tern/module.h"
 #include "tern/ops.h"
 #include "tern/optim.h"
+#include "tern/picture.h"
 #include "tern/random.h"
 #include "tern/spatial.h"
 #include "tern/tensor.h"
+#include "tern/tensorboard.h"
 
 #endif

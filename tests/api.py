@@ -245,7 +245,7 @@ class Library:
                 code = self.c.tern_error_code()
                 self.c.tern_error_clear()
                 raise TernError(name, code, message)
-            if "tern_tensor" in f.returns:
+            if re.search(r"\btern_tensor\b", f.returns):
                 return Tensor(result) if result else None
             return result
         self.__dict__[short] = call

@@ -3,7 +3,7 @@
 
     tests/formats/run.py --build BUILD
 
-safetensors, NumPy (npy, npz), DLPack by torch.utils.dlpack and numpy.from_dlpack. What is not installed is named as
+safetensors, NumPy (npy, npz), DLPack by torch.utils.dlpack, pictures by Pillow, event files by TensorBoard's reader. What is not installed is named as
 skipped; NumPy is needed. Ends with 1 on a difference."""
 import argparse
 import ctypes as C
@@ -163,6 +163,96 @@ def dlpack(t):
         check(f"DLPack 1.x, PyTorch to Tern, {name}", t.numpy(got), np.array(p.numpy(), order="C"))
 
 
+def pictures(t, folder):
+    try:
+        import PIL
+        from PIL import Image
+    except ImportError:
+        print("skipped: Pillow is not installed")
+        return
+    r = np.random.default_rng(2)
+    path = os.path.join(folder, "a.png")
+    for mode, shape in (("L", (5, 7)), ("LA", (5, 7, 2)), ("RGB", (5, 7, 3)), ("RGBA", (5, 7, 4))):
+        x = r.integers(0, 256, shape).astype(np.uint8)
+        planes = np.ascontiguousarray(x.reshape(5, 7, -1).transpose(2, 0, 1))
+        t.picture_save(path, t.tensor(planes))
+        check(f"PNG, Tern to Pillow {PIL.__version__}, {mode}", np.asarray(Image.open(path)), x)
+        Image.fromarray(x, mode).save(path)
+        for channels, convert in ((0, mode), (1, "L"), (3, "RGB"), (4, "RGBA")):
+            got = t.picture_load(path, {"channels": channels})
+            want = np.asarray(Image.open(path).convert(convert)).reshape(5, 7, -1).transpose(2, 0, 1)
+            check(f"PNG, Pillow to Tern, {mode} as {convert}", t.numpy(got), np.array(want, order="C"))
+            t.release(got)
+    x = (127 + 100 * np.sin(np.arange(40 * 30 * 3) / 500)).reshape(40, 30, 3).astype(np.uint8)
+    Image.fromarray(x).quantize(16).save(path)
+    got = t.picture_load(path, {"channels": 3})
+    check("PNG with a palette, Pillow to Tern", t.numpy(got),
+          np.array(np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1), order="C"))
+    t.release(got)
+    path = os.path.join(folder, "a.jpg")
+    Image.fromarray(x).save(path, quality=90)
+    got = t.picture_load(path, {})
+    want = np.asarray(Image.open(path)).transpose(2, 0, 1).astype(int)
+    check("JPEG, Pillow to Tern, within 4 of 255", np.array(np.abs(t.numpy(got).astype(int) - want).max() <= 4), np.array(True))
+    t.release(got)
+    t.picture_save(path, t.tensor(np.ascontiguousarray(x.transpose(2, 0, 1))))
+    check("JPEG, Tern to Pillow, within 8 of 255",
+          np.array(np.abs(np.asarray(Image.open(path)).astype(int) - x.astype(int)).max() <= 8), np.array(True))
+
+
+def tensorboard(t, folder):
+    try:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        from tensorboard.plugins.hparams import plugin_data_pb2
+        import tensorboard.version
+    except ImportError:
+        print("skipped: TensorBoard is not installed")
+        return
+    version = "TensorBoard " + tensorboard.version.VERSION
+    folder = os.path.join(folder, "run")
+    x = np.random.default_rng(3).normal(size=1000).astype(np.float32)
+    grid = np.random.default_rng(4).integers(0, 256, (3, 6, 9)).astype(np.uint8)
+    w = address(t.tensorboard_open(folder))
+    for i in range(50):
+        t.tensorboard_scalar(w, "loss/train", 1 / (i + 1), i)
+    t.tensorboard_histogram(w, "weights", t.tensor(x), 7)
+    t.tensorboard_image(w, "picture", t.tensor(grid), 8)
+    t.tensorboard_text(w, "notes", "a *note*", 9)
+    hparam = t.struct("tern_hparam")
+    params = (hparam * 2)(hparam(b"lr", 0.1, None), hparam(b"model", 0, b"cnn"))
+    metrics = (C.c_char_p * 1)(b"loss/train")
+    t.tensorboard_hparams(w, C.cast(params, C.c_void_p), 2, C.cast(metrics, C.c_void_p), 1)
+    t.tensorboard_close(w)
+    a = EventAccumulator(folder, size_guidance={"scalars": 0, "histograms": 0, "images": 0, "tensors": 0})
+    a.Reload()
+    got = a.Scalars("loss/train") if "loss/train" in a.Tags()["scalars"] else a.Tensors("loss/train")
+    check(f"{version}, scalars", np.array([(e.step, getattr(e, "value", None)) for e in got], np.float64),
+          np.array([(i, np.float32(1 / (i + 1))) for i in range(50)], np.float64))
+    h = a.Histograms("weights")[0]
+    counts = np.histogram(x.astype(np.float64), 30)[0].astype(np.float64)
+    check(f"{version}, histogram", np.array([h.step, *h.histogram_value.bucket]), np.array([7, *counts]))
+    check(f"{version}, histogram's sums", np.round([h.histogram_value.num, h.histogram_value.sum, h.histogram_value.sum_squares], 6),
+          np.round([1000, x.astype(np.float64).sum(), (x.astype(np.float64) ** 2).sum()], 6))
+    image = a.Images("picture")[0]
+    check(f"{version}, image's size", np.array([image.step, image.width, image.height]), np.array([8, 9, 6]))
+    try:
+        import io
+        from PIL import Image
+        check(f"{version}, image", np.asarray(Image.open(io.BytesIO(image.encoded_image_string))).transpose(2, 0, 1), grid)
+    except ImportError:
+        print("skipped: Pillow is not installed")
+    text = a.Tensors("notes/text_summary")[0]
+    check(f"{version}, text", np.array(text.tensor_proto.string_val[0].decode()), np.array("a *note*"))
+    content = a.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    start = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+    check(f"{version}, hyperparameters", np.array([str(start.hparams["lr"].number_value), start.hparams["model"].string_value]),
+          np.array(["0.1", "cnn"]))
+    content = a.summary_metadata["_hparams_/experiment"].plugin_data.content
+    e = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
+    check(f"{version}, experiment", np.array([i.name for i in e.hparam_infos] + [e.metric_infos[0].name.tag]),
+          np.array(["lr", "model", "loss/train"]))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--build", required=True, help="build folder with libtern.so")
@@ -172,6 +262,8 @@ def main():
         numpy_files(t, folder)
         safetensors_files(t, folder)
         dlpack(t)
+        pictures(t, folder)
+        tensorboard(t, folder)
     t.scope_pop(0)
     print(f"{len(failures)} differences")
     for f in failures:
