@@ -1,6 +1,7 @@
 /* Steps of training for bench-gpu: AdamW over the parameters of GPT-2 124M, and an epoch of MNIST's size with the
  * network of examples/mnist --model cnn. Data is random and stands on the device before the clock runs, here as with
  * PyTorch, as time does not depend on its values and loading is not what is measured. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -53,14 +54,17 @@ void *bench_adamw_open(tern_device device, bool tiny) {
 
 bool bench_adamw_step(void *state) {
     adamw *a = state;
-    const tern_adam_update_opts o = {.lr = 1e-4,
-                                     .beta1 = 0.9,
-                                     .beta2 = 0.999,
-                                     .eps = 1e-8,
-                                     .weight_decay = 0.01,
-                                     .decoupled = true,
-                                     .step = ++a->step};
-    return tern_adam_update(a->t[0], a->t[1], a->t[2], a->t[3], a->n, o);
+    const double lr = 1e-4, beta1 = 0.9, beta2 = 0.999, step = (double)++a->step;
+    const double numbers[] = {lr / (1 - pow(beta1, step)),
+                              1 / sqrt(1 - pow(beta2, step)),
+                              0,
+                              1 - lr * 0.01,
+                              1 - beta1,
+                              beta2,
+                              1 - beta2,
+                              1e-8};
+    tern_tensor *const *const state[] = {a->t[2], a->t[3], NULL};
+    return tern_update(TERN_UPDATE_ADAM, a->t[0], a->t[1], state, a->n, numbers, (tern_update_opts){0});
 }
 
 /* ---- MNIST ------------------------------------------------------------------------------------------------------- */

@@ -1,21 +1,28 @@
+/* Updates of many tensors in one parallel region: the tensors' elements stand in one long line, which threads divide.
+ */
 #include "update.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "internal.h"
+#include "widen.h"
+
+#define TERNI_ALWAYS_INLINE static inline __attribute__((always_inline))
+#define TERNI_TEMPLATE      "update.inc"
+#include "each_float.h"
 
 enum { GRAIN = 32768 };
 
-typedef struct job {
-    const terni_call *c;
-    terni_update_piece piece;
-    int32_t n;
-} job;
-
 static void run(void *arg, int64_t begin, int64_t end) {
-    const job *j = arg;
+    const terni_call *c = arg;
+    const terni_update_opts *o = c->opts;
     int64_t start = 0;
-    for (int32_t i = 0; i < j->n && start < end; i++) {
-        const int64_t size = j->c->in[i] ? terni_cpu_count(j->c->in[i]) : 0, stop = start + size;
-        if (size && stop > begin) j->piece(j->c, i, begin > start ? begin - start : 0, end < stop ? end - start : size);
+    for (int32_t i = 0; i < o->n && start < end; i++) {
+        const int64_t size = terni_cpu_count(c->in[i]), stop = start + size;
+        if (size && stop > begin)
+            (c->out[i]->dtype == TERN_F64 ? piece_f64 : piece_f32)(c, i, begin > start ? begin - start : 0,
+                                                                   end < stop ? end - start : size);
         start = stop;
     }
 }
@@ -26,9 +33,14 @@ double terni_cpu_update_scale(const terni_call *c, int32_t n) {
     return v->dtype == TERN_F64 ? *(const double *)v->data : (double)*(const float *)v->data;
 }
 
-void terni_cpu_update(const terni_call *c, int32_t n, terni_update_piece piece) {
-    job j = {c, piece, n};
+static bool update(const terni_call *c) {
+    const terni_update_opts *o = c->opts;
+    if (o->skip && !isfinite(terni_cpu_update_scale(c, o->n))) return true;
     int64_t total = 0;
-    for (int32_t i = 0; i < n; i++) total += c->in[i] ? terni_cpu_count(c->in[i]) : 0;
-    terni_cpu_parallel(total, GRAIN, run, &j);
+    for (int32_t i = 0; i < o->n; i++) total += terni_cpu_count(c->in[i]);
+    terni_call call = *c;
+    terni_cpu_parallel(total, GRAIN, run, &call);
+    return true;
 }
+
+bool terni_cpu_update(const terni_call *c) { return terni_cpu_widen(c, update); }

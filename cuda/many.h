@@ -8,7 +8,7 @@
 /* N tensors of P arrays each. Block b works on a chunk of the tensor t with first[t] <= b < first[t + 1]. */
 template <int N, int P>
 struct terni_many {
-    enum { MOST = N };
+    enum { MOST = N, ARRAYS = P };
     int n;
     unsigned first[N + 1];
     int64_t size[N];

@@ -30,25 +30,34 @@ static void drop(void *user) {
     terni_free(c, sizeof *c);
 }
 
+/* What a launch's update is this time; false after an error. */
+static bool advance_bucket(terni_captured *c, int k) {
+    tern_optim *o = c->o;
+    const terni_optim_group *g = &o->groups[c->buckets[k].group];
+    terni_moment m = {.lr = o->lr * g->lr_scale, .weight_decay = g->weight_decay, .step = 0};
+    for (int i = 0; i < c->n_params; i++) {
+        if (c->of[i] != k) continue;
+        int64_t *count = terni_state_count(o, &o->params[i]);
+        if (!count) continue;
+        if (m.step && *count + 1 != m.step)
+            return terni_fail(TERN_ERR_ARGUMENT, "graph_replay: %s has %lld updates, others of its launch %lld",
+                              o->params[i].name, (long long)*count, (long long)m.step - 1);
+        if (!m.step) terni_state_scalars(&o->params[i], m.scalar);
+        m.step = ++*count;
+    }
+    o->rule->numbers(o, &m, c->buckets[k].rates);
+    for (int i = 0; i < c->n_params; i++)
+        if (c->of[i] == k) terni_state_set_scalars(&o->params[i], m.scalar);
+    return true;
+}
+
 /* The step's part on the host. */
 static bool advance(void *user) {
     terni_captured *c = user;
-    tern_optim *o = c->o;
-    if (!o) return terni_fail(TERN_ERR_ARGUMENT, "graph_replay: an optimizer of the graph was freed");
-    for (int k = 0; k < c->n_buckets; k++) {
-        int64_t step = 0;
-        for (int i = 0; i < c->n_params; i++) {
-            if (c->of[i] != k) continue;
-            int64_t *count = terni_state_count(o, &o->params[i]);
-            if (!count) continue;
-            if (step && *count + 1 != step)
-                return terni_fail(TERN_ERR_ARGUMENT, "graph_replay: %s has %lld updates, others of its launch %lld",
-                                  o->params[i].name, (long long)*count, (long long)step - 1);
-            step = ++*count;
-        }
-        o->rule->rates(o, o->lr * o->groups[c->buckets[k].group].lr_scale, step, c->buckets[k].rates);
-    }
-    o->steps++;
+    if (!c->o) return terni_fail(TERN_ERR_ARGUMENT, "graph_replay: an optimizer of the graph was freed");
+    for (int k = 0; k < c->n_buckets; k++)
+        if (!advance_bucket(c, k)) return false;
+    c->o->steps++;
     return true;
 }
 
@@ -72,8 +81,8 @@ terni_captured *terni_captured_new(tern_optim *o) {
 bool terni_captured_add(terni_captured *c, int group, terni_bucket *b) {
     bucket *k = &c->buckets[c->n_buckets];
     k->group = group;
-    b->rates = tern_graph_numbers(c->o->rule->n_rates, &k->rates);
-    if (!b->rates) return false;
+    b->opts.rates = tern_graph_numbers(tern_update_numbers(c->o->rule->row), &k->rates);
+    if (!b->opts.rates) return false;
     c->n_buckets++;
     return true;
 }

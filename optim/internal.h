@@ -1,38 +1,70 @@
 /* What the optimizers share. An optimizer is a list of parameters with their state, in groups, and a rule (sgd.c,
- * adam.c) that updates many of them in one call. Schedules are plain functions of the step. Written against public
- * headers and core's memory door and errors. Private. */
+ * adam.c, ...) that updates many of them in one call: most are rows of core/update.def, for which the rule only says
+ * which numbers a step has; the others are made of tensor ops. Schedules are plain functions of the step. Written
+ * against public headers and core's memory door and errors. Private. */
 #ifndef TERNI_OPTIM_INTERNAL_H
 #define TERNI_OPTIM_INTERNAL_H
 
 #include "door.h"
+#include "tern/ops.h"
 #include "tern/optim.h"
 
-enum { TERNI_MAX_SLOTS = 2 };
-
-/* Parameters that are alike in all that a fused update has once: group, dtype, device, updates so far. */
-typedef struct terni_bucket {
-    int n;
-    tern_tensor **param, **grad, **slot[TERNI_MAX_SLOTS];
-    double lr, weight_decay;
-    int64_t step;               /* of this update: 1 at the first */
-    tern_tensor *scale, *rates; /* of the gradients; for a captured update what the rule's rates give; or NULL */
-} terni_bucket;
-
-typedef struct terni_rule {
-    const char *type;
-    const char *slot[TERNI_MAX_SLOTS]; /* PyTorch's names of the state tensors, which are like the parameter */
-    bool (*update)(const tern_optim *o, const terni_bucket *b);
-    int n_rates; /* numbers of an update that differ from step to step */
-    void (*rates)(const tern_optim *o, double lr, int64_t step, double *rates);
-} terni_rule;
+/* What is kept of a parameter: tensors like it, its f32 form, numbers (f64, 0-dim, on the CPU), its count of updates
+ * (i64, 0-dim, on the CPU). */
+enum {
+    TERNI_SLOTS = 3,
+    TERNI_SCALARS = 2,
+    TERNI_NUMBERS = 9,
+    TERNI_MASTER = TERNI_SLOTS,
+    TERNI_SCALAR,
+    TERNI_COUNT = TERNI_SCALAR + TERNI_SCALARS,
+    TERNI_STATES
+};
 
 typedef struct terni_optim_param {
     char *name;
     tern_tensor *tensor; /* kept */
     int group;
-    bool done;                               /* in this step */
-    tern_tensor *state[TERNI_MAX_SLOTS + 1]; /* slots, then the count of updates (i64, 0-dim, on the CPU); kept */
+    int kind;                         /* what the rule tells its parameters apart by */
+    bool done;                        /* in this step */
+    tern_tensor *state[TERNI_STATES]; /* kept; NULL: not made, or not there */
+    const void *data;                 /* with a master: where the parameter was after the last update, */
+    uint32_t version, master_version; /* and what both were then */
 } terni_optim_param;
+
+/* One update of parameters that are alike in all of this. */
+typedef struct terni_moment {
+    double lr, weight_decay;
+    int64_t step; /* 1 at the first */
+    double scalar[TERNI_SCALARS];
+    int kind;
+} terni_moment;
+
+typedef struct terni_bucket {
+    int n;
+    tern_tensor **param, **grad, **slot[TERNI_SLOTS]; /* param: the masters where there are some */
+    terni_moment now;
+    double number[TERNI_NUMBERS]; /* a row's */
+    tern_update_opts opts;
+} terni_bucket;
+
+typedef struct terni_rule {
+    const char *type;
+    const char *slot[TERNI_SLOTS];     /* PyTorch's names of the state tensors */
+    const char *scalar[TERNI_SCALARS]; /* likewise; NULL: none */
+    tern_update_rule row;
+    /* The row's numbers; changes scalar[] to what it is after the update. */
+    void (*numbers)(const tern_optim *o, terni_moment *m, double *number);
+    /* In place of a row; cannot be captured. */
+    bool (*update)(const tern_optim *o, terni_bucket *b);
+    /* All of a step, with a closure; in place of both. */
+    tern_tensor *(*solve)(tern_optim *o, tern_closure closure, void *user);
+    /* State k of p at first, owned by the scope; NULL: zeros. */
+    tern_tensor *(*make)(const tern_optim *o, const terni_optim_param *p, int k);
+    double (*scalar_start)(const tern_optim *o, const terni_optim_param *p, int k);
+    /* Has p slot k? NULL: it has. */
+    bool (*has)(const tern_optim *o, const terni_optim_param *p, int k);
+} terni_rule;
 
 typedef struct terni_optim_group {
     bool frozen;
@@ -41,21 +73,33 @@ typedef struct terni_optim_group {
 
 struct tern_optim {
     const terni_rule *rule;
-    int n_slots; /* of this optimizer: SGD without momentum has none; with slots, a parameter counts its updates too */
+    unsigned slots; /* bit k: this optimizer has slot k */
     union {
         tern_sgd_opts sgd;
         tern_adam_opts adam;
+        tern_adamax_opts adamax;
+        tern_nadam_opts nadam;
+        tern_radam_opts radam;
+        tern_rmsprop_opts rmsprop;
+        tern_adagrad_opts adagrad;
+        tern_adadelta_opts adadelta;
+        tern_rprop_opts rprop;
+        tern_asgd_opts asgd;
+        tern_lion_opts lion;
     } opts;
     double lr, weight_decay;
+    double *momentum; /* in opts: the momentum or beta1; NULL: none */
+    bool maximize, master;
     int64_t steps;
     bool keep_grad;
     tern_tensor *scale;              /* of the next step's gradients, from clipping; kept; NULL: 1 */
+    double clip_value;               /* of the next step; 0: none */
     struct terni_captured *captured; /* its steps in captured graphs (captured.c) */
     terni_optim_param *params;
     int n_params;
     terni_optim_group *groups;
     int n_groups;
-    tern_tensor **work; /* (2 + TERNI_MAX_SLOTS) x n_params, for buckets */
+    tern_tensor **work; /* (3 + TERNI_SLOTS) x n_params, for buckets */
 
     /* The list that tern_optim_each shows (state.c); NULL until it is asked for. */
     tern_optim_state *list;
@@ -63,12 +107,36 @@ struct tern_optim {
     int n_list;
 };
 
-/* An optimizer over m's parameters, without rule; NULL after an error. op is the function's name for messages. */
-tern_optim *terni_optim_new(tern_module *m, const char *op, double lr, double weight_decay);
+/* What every constructor hands on. */
+typedef struct terni_optim_made {
+    const terni_rule *rule;
+    unsigned slots;
+    double lr, weight_decay;
+    bool maximize, master;
+} terni_optim_made;
+/* An optimizer over m's parameters, whose options are still to be set; NULL after an error. */
+tern_optim *terni_optim_new(tern_module *m, terni_optim_made made);
+/* Options: zero means the default, a negative number zero. */
+double terni_setting(double given, double usual);
+/* The update of b by its rule's row with number[]. */
+bool terni_update_row(const tern_optim *o, terni_bucket *b, tern_update_rule row);
+
+/* ---- state (state.c) --------------------------------------------------------------------------------------------- */
+
 /* Makes what state the parameter lacks, and lets state follow a parameter that was moved or cast. */
 bool terni_state_ready(const tern_optim *o, terni_optim_param *p);
+/* True if nothing is left for terni_state_ready to make. */
+bool terni_state_made(const tern_optim *o, const terni_optim_param *p);
+/* The parameter was updated: its master and it agree. */
+void terni_state_agree(terni_optim_param *p);
 /* The parameter's count of updates, in place; NULL if there is none. */
 int64_t *terni_state_count(const tern_optim *o, const terni_optim_param *p);
+/* Its numbers, from and to the state. */
+void terni_state_scalars(const terni_optim_param *p, double *scalar);
+void terni_state_set_scalars(const terni_optim_param *p, const double *scalar);
+/* Forgets the list of tern_optim_each. */
+void terni_state_unlist(tern_optim *o);
+
 /* ---- steps in captured graphs (captured.c) ----------------------------------------------------------------------- */
 
 typedef struct terni_captured terni_captured;
@@ -80,8 +148,5 @@ bool terni_captured_add(terni_captured *c, int group, terni_bucket *b);
 void terni_captured_param(terni_captured *c, int i);
 /* The optimizer is being freed. */
 void terni_captured_orphan(tern_optim *o);
-
-/* Forgets the list of tern_optim_each. */
-void terni_state_unlist(tern_optim *o);
 
 #endif

@@ -37,25 +37,32 @@ static bool fill(tern_optim *o, tern_module *m, const char *op) {
         return terni_fail(TERN_ERR_ARGUMENT, "%s: the %s has no parameters that ask for gradients", op, m->type);
     o->groups[0] = (terni_optim_group){.lr_scale = 1, .weight_decay = o->weight_decay};
     o->n_groups = 1;
-    o->work = terni_malloc((size_t)o->n_params * (2 + TERNI_MAX_SLOTS) * sizeof *o->work);
+    o->work = terni_malloc((size_t)o->n_params * (3 + TERNI_SLOTS) * sizeof *o->work);
     return o->work != NULL;
 }
 
-tern_optim *terni_optim_new(tern_module *m, const char *op, double lr, double weight_decay) {
+tern_optim *terni_optim_new(tern_module *m, terni_optim_made made) {
+    const char *op = made.rule->type;
     if (!terni_given(m, op, "m")) return NULL;
-    if (!(lr >= 0 && isfinite(lr)))
-        return terni_null(TERN_ERR_ARGUMENT, "%s: the rate is %g; a number of 0 or more expected", op, lr);
-    if (!(weight_decay >= 0 && isfinite(weight_decay)))
+    if (!(made.lr >= 0 && isfinite(made.lr)))
+        return terni_null(TERN_ERR_ARGUMENT, "%s: the rate is %g; a number of 0 or more expected", op, made.lr);
+    if (!(made.weight_decay >= 0 && isfinite(made.weight_decay)))
         return terni_null(TERN_ERR_ARGUMENT, "%s: weight_decay is %g; a number of 0 or more expected", op,
-                          weight_decay);
+                          made.weight_decay);
     tern_optim *o = terni_calloc(sizeof *o);
     if (!o) return NULL;
-    o->lr = lr;
-    o->weight_decay = weight_decay;
+    o->rule = made.rule;
+    o->slots = made.slots;
+    o->lr = made.lr;
+    o->weight_decay = made.weight_decay;
+    o->maximize = made.maximize;
+    o->master = made.master;
     if (fill(o, m, op)) return o;
     tern_optim_free(o);
     return NULL;
 }
+
+double terni_setting(double given, double usual) { return given > 0 ? given : given < 0 ? 0 : usual; }
 
 void tern_optim_free(tern_optim *o) {
     if (!o) return;
@@ -64,7 +71,7 @@ void tern_optim_free(tern_optim *o) {
     for (int i = 0; i < o->n_params; i++) {
         terni_mfree(o->params[i].name);
         tern_release(o->params[i].tensor);
-        for (int k = 0; k <= TERNI_MAX_SLOTS; k++) tern_release(o->params[i].state[k]);
+        for (int k = 0; k < TERNI_STATES; k++) tern_release(o->params[i].state[k]);
     }
     terni_mfree(o->params);
     terni_mfree(o->groups);
@@ -92,69 +99,101 @@ static int64_t updates(const tern_optim *o, const terni_optim_param *p) {
 }
 
 static bool together(const tern_optim *o, const terni_optim_param *p, const terni_optim_param *q) {
-    return p->group == q->group && tern_dtype_of(p->tensor) == tern_dtype_of(q->tensor) &&
-           tern_device_equal(tern_device_of(p->tensor), tern_device_of(q->tensor)) && updates(o, p) == updates(o, q);
+    double a[TERNI_SCALARS], b[TERNI_SCALARS];
+    terni_state_scalars(p, a);
+    terni_state_scalars(q, b);
+    return p->group == q->group && p->kind == q->kind && tern_dtype_of(p->tensor) == tern_dtype_of(q->tensor) &&
+           tern_device_equal(tern_device_of(p->tensor), tern_device_of(q->tensor)) && updates(o, p) == updates(o, q) &&
+           memcmp(a, b, sizeof a) == 0;
 }
 
-/* The host's part of an update of this bucket, whose tensors stand in the parameters' order. */
-static void count_up(tern_optim *o, int first, const terni_bucket *b, terni_captured *c) {
-    for (int i = first, n = 0; n < b->n; i++) {
-        if (o->params[i].tensor != b->param[n]) continue;
-        int64_t *count = terni_state_count(o, &o->params[i]);
-        if (c)
-            terni_captured_param(c, i);
-        else if (count)
-            *count = b->step;
-        n++;
+/* The host's part of the update of this bucket's parameters, those that were done between `first` and the end. */
+static void count_up(tern_optim *o, const int *member, const terni_bucket *b, terni_captured *c) {
+    for (int k = 0; k < b->n; k++) {
+        terni_optim_param *p = &o->params[member[k]];
+        int64_t *count = terni_state_count(o, p);
+        terni_state_agree(p);
+        if (c) {
+            terni_captured_param(c, member[k]);
+            continue;
+        }
+        if (count) *count = b->now.step;
+        terni_state_set_scalars(p, b->now.scalar);
     }
 }
 
-/* Updates params[first] and all later ones that go with it, in one call; c: the captured step, or NULL. */
-static bool update_bucket(tern_optim *o, int first, terni_captured *c) {
+/* Takes params[first] and all later ones that go with it into b. */
+static void gather(tern_optim *o, int first, terni_bucket *b, tern_tensor **low, int *member) {
     const terni_optim_param *p = &o->params[first];
-    const terni_optim_group *g = &o->groups[p->group];
-    terni_bucket b = {
-        .lr = o->lr * g->lr_scale, .weight_decay = g->weight_decay, .step = updates(o, p) + 1, .scale = o->scale};
-    b.param = o->work;
-    b.grad = b.param + o->n_params;
-    for (int k = 0; k < o->n_slots; k++) b.slot[k] = o->work + (2 + k) * o->n_params;
     for (int i = first; i < o->n_params; i++) {
         terni_optim_param *q = &o->params[i];
         tern_tensor *grad = q->done ? NULL : grad_of(o, q);
         if (!grad || !together(o, p, q)) continue;
-        b.param[b.n] = q->tensor;
-        b.grad[b.n] = grad;
-        for (int k = 0; k < o->n_slots; k++) b.slot[k][b.n] = q->state[k];
-        b.n++;
+        tern_tensor *master = q->state[TERNI_MASTER];
+        b->param[b->n] = master ? master : q->tensor;
+        low[b->n] = q->tensor;
+        b->grad[b->n] = grad;
+        for (int k = 0; k < TERNI_SLOTS; k++)
+            if (b->slot[k]) b->slot[k][b->n] = q->state[k];
+        member[b->n++] = i;
         q->done = true;
     }
+    if (p->state[TERNI_MASTER]) b->opts.low = low;
+}
+
+bool terni_update_row(const tern_optim *o, terni_bucket *b, tern_update_rule row) {
+    (void)o;
+    tern_tensor *const *state[TERNI_SLOTS];
+    for (int k = 0; k < TERNI_SLOTS; k++) state[k] = b->slot[k];
+    return tern_update(row, b->param, b->grad, state, b->n, b->number, b->opts);
+}
+
+static bool update_bucket(tern_optim *o, int first, int *member, terni_captured *c) {
+    const terni_optim_param *p = &o->params[first];
+    const terni_optim_group *g = &o->groups[p->group];
+    terni_bucket b = {
+        .now = {.lr = o->lr * g->lr_scale, .weight_decay = g->weight_decay, .step = updates(o, p) + 1, .kind = p->kind},
+        .opts = {.grad_scale = o->scale, .maximize = o->maximize, .clip_value = o->clip_value}};
+    terni_state_scalars(p, b.now.scalar);
+    b.param = o->work;
+    b.grad = o->work + o->n_params;
+    for (int k = 0; k < TERNI_SLOTS; k++)
+        if (p->state[k]) b.slot[k] = o->work + (3 + k) * o->n_params;
+    gather(o, first, &b, o->work + 2 * o->n_params, member);
     if (c && !terni_captured_add(c, p->group, &b)) return false;
-    if (!o->rule->update(o, &b)) return false;
-    count_up(o, first, &b, c);
+    if (o->rule->numbers && !c) o->rule->numbers(o, &b.now, b.number);
+    if (!(o->rule->update ? o->rule->update(o, &b) : terni_update_row(o, &b, o->rule->row))) return false;
+    count_up(o, member, &b, c);
     return true;
 }
 
 static bool ready(tern_optim *o, terni_optim_param *p, bool capturing) {
     if (!capturing) return terni_state_ready(o, p);
-    if (!o->n_slots || updates(o, p) > 0) return terni_state_ready(o, p);
-    return terni_fail(
-        TERN_ERR_UNSUPPORTED,
-        "optim_step: the first update of %s cannot be captured: it makes its state; take a step before the "
-        "capture",
-        p->name);
+    if (o->rule->update)
+        return terni_fail(TERN_ERR_UNSUPPORTED, "optim_step: a step of %s cannot be captured", o->rule->type);
+    if (terni_state_made(o, p)) return true;
+    return terni_fail(TERN_ERR_UNSUPPORTED,
+                      "optim_step: the first update of %s cannot be captured: it makes its state; take a step before "
+                      "the capture",
+                      p->name);
 }
 
 static bool update_all(tern_optim *o) {
     terni_captured *c = tern_graph_capturing() ? terni_captured_new(o) : NULL;
     if (!c && tern_graph_capturing()) return false;
-    for (int i = 0; i < o->n_params; i++)
-        if (!o->params[i].done && grad_of(o, &o->params[i]) && !update_bucket(o, i, c)) return false;
-    if (!c) o->steps++;
-    return true;
+    int *member = terni_malloc((size_t)o->n_params * sizeof *member);
+    bool ok = member != NULL;
+    for (int i = 0; ok && i < o->n_params; i++)
+        if (!o->params[i].done && grad_of(o, &o->params[i])) ok = update_bucket(o, i, member, c);
+    terni_mfree(member);
+    if (ok && !c) o->steps++;
+    return ok;
 }
 
 bool tern_optim_step(tern_optim *o) {
     if (!terni_given(o, "optim_step", "o")) return false;
+    if (o->rule->solve)
+        return terni_fail(TERN_ERR_ARGUMENT, "optim_step: %s needs a closure: tern_optim_step_with", o->rule->type);
     for (int i = 0; i < o->n_params; i++) {
         terni_optim_param *p = &o->params[i];
         p->done = false;
@@ -165,17 +204,29 @@ bool tern_optim_step(tern_optim *o) {
     tern_scope_pop(scope);
     if (!ok) return false;
     set_scale(o, NULL);
+    o->clip_value = 0;
     if (!o->keep_grad) tern_optim_zero_grad(o);
     return true;
 }
 
 void tern_optim_zero_grad(tern_optim *o) {
-    if (o) set_scale(o, NULL);
-    for (int i = 0; o && i < o->n_params; i++) tern_grad_set(o->params[i].tensor, NULL);
+    if (!o) return;
+    set_scale(o, NULL);
+    o->clip_value = 0;
+    for (int i = 0; i < o->n_params; i++) tern_grad_set(o->params[i].tensor, NULL);
 }
 
 void tern_optim_keep_grad(tern_optim *o, bool keep) {
     if (o) o->keep_grad = keep;
+}
+
+tern_tensor *tern_optim_step_with(tern_optim *o, tern_closure closure, void *user) {
+    if (!terni_given(o, "optim_step_with", "o")) return NULL;
+    if (!closure) return terni_null(TERN_ERR_ARGUMENT, "optim_step_with: closure is NULL");
+    if (o->rule->solve) return o->rule->solve(o, closure, user);
+    tern_optim_zero_grad(o);
+    tern_tensor *loss = closure(user);
+    return loss && tern_optim_step(o) ? loss : NULL;
 }
 
 tern_tensor *tern_optim_clip_norm(tern_optim *o, double max_norm) {
@@ -194,6 +245,13 @@ tern_tensor *tern_optim_clip_norm(tern_optim *o, double max_norm) {
     return tern_scope_return(scope, norm);
 }
 
+bool tern_optim_clip_value(tern_optim *o, double value) {
+    if (!terni_given(o, "optim_clip_value", "o")) return false;
+    if (!(value > 0)) return terni_fail(TERN_ERR_ARGUMENT, "optim_clip_value: value is %g; above 0 expected", value);
+    o->clip_value = value;
+    return true;
+}
+
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
 
 double tern_optim_lr(const tern_optim *o) { return o ? o->lr : 0; }
@@ -203,6 +261,20 @@ bool tern_optim_set_lr(tern_optim *o, double lr) {
     if (!(lr >= 0 && isfinite(lr)))
         return terni_fail(TERN_ERR_ARGUMENT, "optim_set_lr: the rate is %g; a number of 0 or more expected", lr);
     o->lr = lr;
+    return true;
+}
+
+bool tern_optim_has_momentum(const tern_optim *o) { return o && o->momentum; }
+double tern_optim_momentum(const tern_optim *o) { return o && o->momentum ? *o->momentum : 0; }
+
+bool tern_optim_set_momentum(tern_optim *o, double momentum) {
+    if (!terni_given(o, "optim_set_momentum", "o")) return false;
+    if (!o->momentum)
+        return terni_fail(TERN_ERR_ARGUMENT, "optim_set_momentum: this %s has neither momentum nor beta1",
+                          o->rule->type);
+    if (!(momentum >= 0 && momentum < 1))
+        return terni_fail(TERN_ERR_ARGUMENT, "optim_set_momentum: %g; from 0 up to, but not, 1 expected", momentum);
+    *o->momentum = momentum;
     return true;
 }
 

@@ -1,26 +1,24 @@
+/* SGD, and ASGD, which averages what SGD comes by. */
 #include <math.h>
 
 #include "internal.h"
 
-static bool update(const tern_optim *o, const terni_bucket *b) {
+/* ---- SGD --------------------------------------------------------------------------------------------------------- */
+
+static void sgd_numbers(const tern_optim *o, terni_moment *m, double *number) {
     const tern_sgd_opts *s = &o->opts.sgd;
-    return tern_sgd_update(b->param, b->grad, b->slot[0], b->n,
-                           (tern_sgd_update_opts){.lr = b->lr,
-                                                  .momentum = s->momentum,
-                                                  .dampening = s->dampening,
-                                                  .weight_decay = b->weight_decay,
-                                                  .nesterov = s->nesterov,
-                                                  .first = b->step == 1,
-                                                  .grad_scale = b->scale,
-                                                  .rates = b->rates});
+    const bool buffer = o->slots != 0, first = buffer && m->step == 1;
+    number[0] = m->lr;
+    number[1] = m->weight_decay;
+    number[2] = 1;
+    number[3] = buffer && !first ? s->momentum : 0;
+    number[4] = buffer && !first ? 1 - s->dampening : 1; /* the buffer starts as the gradient */
+    number[5] = s->nesterov ? 1 : 0;
+    number[6] = s->nesterov ? s->momentum : 1;
 }
 
-static void rates(const tern_optim *o, double lr, int64_t step, double *rate) {
-    (void)o, (void)step;
-    rate[0] = lr;
-}
-
-static const terni_rule rule = {"sgd", {"momentum_buffer"}, update, 1, rates};
+static const terni_rule sgd = {
+    .type = "sgd", .slot = {"momentum_buffer"}, .row = TERN_UPDATE_SGD, .numbers = sgd_numbers};
 
 tern_optim *tern_sgd_new(tern_module *m, double lr, tern_sgd_opts opts) {
     if (!tern_ok()) return NULL;
@@ -31,10 +29,58 @@ tern_optim *tern_sgd_new(tern_module *m, double lr, tern_sgd_opts opts) {
         return terni_null(TERN_ERR_ARGUMENT,
                           "sgd: nesterov needs momentum above 0 and no dampening; momentum is %g, dampening %g",
                           opts.momentum, opts.dampening);
-    tern_optim *o = terni_optim_new(m, "sgd", lr, opts.weight_decay);
+    tern_optim *o = terni_optim_new(m, (terni_optim_made){.rule = &sgd,
+                                                          .slots = opts.momentum > 0 ? 1 : 0,
+                                                          .lr = lr,
+                                                          .weight_decay = opts.weight_decay,
+                                                          .maximize = opts.maximize,
+                                                          .master = opts.master_weights});
     if (!o) return NULL;
-    o->rule = &rule;
-    o->n_slots = opts.momentum > 0 ? 1 : 0;
     o->opts.sgd = opts;
+    if (opts.momentum > 0) o->momentum = &o->opts.sgd.momentum;
+    return o;
+}
+
+/* ---- ASGD -------------------------------------------------------------------------------------------------------- */
+
+/* scalar: eta and mu, of the update to come. */
+static void asgd_numbers(const tern_optim *o, terni_moment *m, double *number) {
+    const tern_asgd_opts *s = &o->opts.asgd;
+    number[0] = m->scalar[0];
+    number[1] = m->weight_decay;
+    number[2] = 1 - s->lambd * m->scalar[0];
+    number[3] = m->scalar[1];
+    const double step = (double)m->step;
+    m->scalar[0] = m->lr / pow(1 + s->lambd * m->lr * step, s->alpha);
+    m->scalar[1] = 1 / fmax(1, step - s->t0);
+}
+
+static double asgd_start(const tern_optim *o, const terni_optim_param *p, int k) {
+    return k == 0 ? o->lr * o->groups[p->group].lr_scale : 1;
+}
+
+static const terni_rule asgd = {.type = "asgd",
+                                .slot = {"ax"},
+                                .scalar = {"eta", "mu"},
+                                .row = TERN_UPDATE_ASGD,
+                                .numbers = asgd_numbers,
+                                .scalar_start = asgd_start};
+
+tern_optim *tern_asgd_new(tern_module *m, double lr, tern_asgd_opts opts) {
+    if (!tern_ok()) return NULL;
+    if (!isfinite(opts.lambd) || !isfinite(opts.alpha) || !isfinite(opts.t0))
+        return terni_null(TERN_ERR_ARGUMENT, "asgd: lambd %g, alpha %g, t0 %g; numbers expected", opts.lambd,
+                          opts.alpha, opts.t0);
+    tern_optim *o = terni_optim_new(m, (terni_optim_made){.rule = &asgd,
+                                                          .slots = 1,
+                                                          .lr = lr,
+                                                          .weight_decay = opts.weight_decay,
+                                                          .maximize = opts.maximize,
+                                                          .master = opts.master_weights});
+    if (!o) return NULL;
+    opts.lambd = terni_setting(opts.lambd, 1e-4);
+    opts.alpha = terni_setting(opts.alpha, 0.75);
+    opts.t0 = terni_setting(opts.t0, 1e6);
+    o->opts.asgd = opts;
     return o;
 }

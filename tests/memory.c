@@ -60,9 +60,9 @@ static bool step(net *s, tern_tensor *(*forward)(net *, tern_tensor *), int64_t 
     for (int i = 0; i < s->n && good; i++) grads[i] = tern_grad_get(s->p[i]);
     tern_tensor *norm = good ? tern_global_norm(grads, s->n) : NULL;
     good = good && norm &&
-           tern_adam_update(
-               s->p, grads, s->m, s->v, s->n,
-               (tern_adam_update_opts){.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = number});
+           tern_update(TERN_UPDATE_ADAM, s->p, grads, (tern_tensor *const *const[]){s->m, s->v, NULL}, s->n,
+                       (const double[]){1e-3, 1 / sqrt(1 - pow(0.999, (double)number)), 0, 1, 0.1, 0.999, 1e-3, 1e-8},
+                       (tern_update_opts){0});
     for (int i = 0; i < s->n; i++) tern_grad_set(s->p[i], NULL);
     good = good && isfinite(tern_item(loss)) && tern_ok();
     tern_scope_pop(scope);

@@ -9,7 +9,49 @@ typedef struct model {
 } model;
 static model want;
 
-static void sgd(const tern_sgd_update_opts *o) {
+/* SGD and Adam as an optimizer would call them. */
+typedef struct sgd_opts {
+    double lr, momentum, dampening, weight_decay;
+    bool nesterov, first;
+    tern_update_opts call;
+} sgd_opts;
+static bool sgd_update(tern_tensor *const *p, tern_tensor *const *g, tern_tensor *const *m, int n, sgd_opts o) {
+    const double numbers[] = {o.lr,
+                              o.weight_decay,
+                              1,
+                              o.first ? 0 : o.momentum,
+                              o.first ? 1 : 1 - o.dampening,
+                              o.nesterov,
+                              o.nesterov ? o.momentum : 1};
+    return tern_update(TERN_UPDATE_SGD, p, g, (tern_tensor *const *const[]){o.momentum > 0 ? m : NULL, NULL, NULL}, n,
+                       numbers, o.call);
+}
+
+typedef struct adam_opts {
+    double lr, beta1, beta2, eps, weight_decay;
+    bool decoupled;
+    int64_t step;
+    tern_update_opts call;
+} adam_opts;
+static void adam_numbers(adam_opts o, double *number) {
+    const double step = (double)o.step;
+    number[0] = o.lr / (1 - pow(o.beta1, step));
+    number[1] = 1 / sqrt(1 - pow(o.beta2, step));
+    number[2] = o.decoupled ? 0 : o.weight_decay;
+    number[3] = o.decoupled ? 1 - o.lr * o.weight_decay : 1;
+    number[4] = 1 - o.beta1;
+    number[5] = o.beta2;
+    number[6] = 1 - o.beta2;
+    number[7] = o.eps;
+}
+static bool adam_update(tern_tensor *const *p, tern_tensor *const *g, tern_tensor *const *m, tern_tensor *const *v,
+                        int n, adam_opts o) {
+    double numbers[8];
+    adam_numbers(o, numbers);
+    return tern_update(TERN_UPDATE_ADAM, p, g, (tern_tensor *const *const[]){m, v, NULL}, n, numbers, o.call);
+}
+
+static void sgd(const sgd_opts *o) {
     for (int i = 0; i < N; i++) {
         double g = want.g[i] + o->weight_decay * want.p[i];
         if (o->momentum != 0) {
@@ -20,7 +62,7 @@ static void sgd(const tern_sgd_update_opts *o) {
     }
 }
 
-static void adam(const tern_adam_update_opts *o) {
+static void adam(const adam_opts *o) {
     for (int i = 0; i < N; i++) {
         double g = want.g[i];
         if (o->decoupled)
@@ -49,7 +91,7 @@ static tern_tensor *gradient(tern_dtype d) {
 }
 
 TERN_TEST(update, sgd) {
-    static const tern_sgd_update_opts settings[] = {
+    static const sgd_opts settings[] = {
         {.lr = 0.1},
         {.lr = 0.1, .weight_decay = 0.05},
         {.lr = 0.1, .momentum = 0.9},
@@ -62,11 +104,11 @@ TERN_TEST(update, sgd) {
             tern_tensor *p, *m, *v, *none = NULL;
             start(floats[d], &p, &m, &v);
             for (int step = 1; step <= STEPS; step++) {
-                tern_sgd_update_opts o = settings[k];
+                sgd_opts o = settings[k];
                 o.first = step == 1;
                 tern_tensor *g = gradient(floats[d]);
                 const uint32_t version = tern_storage_version(p);
-                CHECK(tern_sgd_update(&p, &g, o.momentum != 0 ? &m : &none, 1, o));
+                CHECK(sgd_update(&p, &g, o.momentum != 0 ? &m : &none, 1, o));
                 CHECK(tern_storage_version(p) > version);
                 sgd(&o);
             }
@@ -77,7 +119,7 @@ TERN_TEST(update, sgd) {
 }
 
 TERN_TEST(update, adam) {
-    static const tern_adam_update_opts settings[] = {
+    static const adam_opts settings[] = {
         {.lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
         {.lr = 0.01, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.1},
         {.lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .decoupled = true},
@@ -88,10 +130,10 @@ TERN_TEST(update, adam) {
             tern_tensor *p, *m, *v;
             start(floats[d], &p, &m, &v);
             for (int step = 1; step <= STEPS; step++) {
-                tern_adam_update_opts o = settings[k];
+                adam_opts o = settings[k];
                 o.step = step;
                 tern_tensor *g = gradient(floats[d]);
-                CHECK(tern_adam_update(&p, &g, &m, &v, 1, o));
+                CHECK(adam_update(&p, &g, &m, &v, 1, o));
                 adam(&o);
             }
             const tolerance tol = d ? (tolerance){1e-5, 1e-6} : (tolerance){1e-11, 1e-11};
@@ -107,7 +149,7 @@ TERN_TEST(update, several_tensors_and_missing_gradients) {
         p[i] = tern_ones(TERN_SHAPE(i + 1, 2), (tern_options){.device = test_device()});
         g[i] = i == 1 ? NULL : tern_full(TERN_SHAPE(i + 1, 2), i + 1, (tern_options){.device = test_device()});
     }
-    CHECK(tern_sgd_update(p, g, m, 3, (tern_sgd_update_opts){.lr = 0.1}));
+    CHECK(sgd_update(p, g, m, 3, (sgd_opts){.lr = 0.1}));
     CHECK_VALUES(p[0], 0.9, 0.9);
     CHECK_VALUES(p[1], 1, 1, 1, 1);
     CHECK_VALUES(p[2], 0.7, 0.7, 0.7, 0.7, 0.7, 0.7);
@@ -177,14 +219,13 @@ TERN_TEST(update, many_tensors_clipped) {
             CHECK_ITEM(tern_grad_scale(s.g, MANY, (tern_grad_scale_opts){1e9, NULL}, NULL), 1, 0);
             CHECK_ITEM(tern_grad_scale(s.g, MANY, (tern_grad_scale_opts){0, unscale}, NULL), 0.5, 0);
             if (adam_too)
-                CHECK(tern_adam_update(
+                CHECK(adam_update(
                     s.p, s.g, s.m, s.v, MANY,
-                    (tern_adam_update_opts){
-                        .lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .step = 1, .grad_scale = scale}));
+                    (adam_opts){
+                        .lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .step = 1, .call.grad_scale = scale}));
             else
-                CHECK(tern_sgd_update(
-                    s.p, s.g, s.m, MANY,
-                    (tern_sgd_update_opts){.lr = 0.1, .momentum = 0.9, .first = true, .grad_scale = scale}));
+                CHECK(sgd_update(s.p, s.g, s.m, MANY,
+                                 (sgd_opts){.lr = 0.1, .momentum = 0.9, .first = true, .call.grad_scale = scale}));
             for (int i = 0; i < MANY; i++) {
                 const double g = factor / (i + 1), p = i + 1 - 0.1 * (adam_too ? g / (g + 1e-3) : g);
                 const double want_p[MOST] = {p, p, p, p, p, p, p, p, p}, a = adam_too ? 0.1 * g : g;
@@ -206,21 +247,68 @@ TERN_TEST(update, rates_of_the_device) {
             m[i] = tern_zeros_like(g);
             v[i] = tern_zeros_like(g);
         }
-        tern_adam_update_opts o = {
+        const adam_opts o = {
             .lr = 0.013, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .decoupled = true, .step = 3};
-        CHECK(tern_adam_update(&p[0], &g, &m[0], &v[0], 1, o));
-        o.rates = test_values(TERN_F64, TERN_SHAPE(3), o.lr, 1 - pow(o.beta1, 3), 1 - pow(o.beta2, 3));
-        o.lr = 1e9; /* not looked at, as the step */
-        o.step = 0;
-        CHECK(tern_adam_update(&p[1], &g, &m[1], &v[1], 1, o));
+        double numbers[8];
+        adam_numbers(o, numbers);
+        CHECK(adam_update(&p[0], &g, &m[0], &v[0], 1, o));
+        tern_tensor *rates =
+            tern_to(tern_from_doubles(numbers, TERN_SHAPE(8), (tern_options){.dtype = TERN_F64}), test_device());
+        CHECK(tern_update(TERN_UPDATE_ADAM, &p[1], &g,
+                          (tern_tensor *const *const[]){(tern_tensor *[]){m[1]}, (tern_tensor *[]){v[1]}, NULL}, 1,
+                          NULL, (tern_update_opts){.rates = rates}));
         CHECK_SAME(p[1], p[0], ((tolerance){0, 0}));
         CHECK_SAME(v[1], v[0], ((tolerance){0, 0}));
-        tern_sgd_update_opts s = {.lr = 0.3, .momentum = 0.5};
-        CHECK(tern_sgd_update(&p[0], &g, &m[0], 1, s));
-        s.rates = test_values(TERN_F64, TERN_SHAPE(1), 0.3);
-        s.lr = 0;
-        CHECK(tern_sgd_update(&p[1], &g, &m[1], 1, s));
-        CHECK_SAME(p[1], p[0], ((tolerance){0, 0}));
+    }
+    CHECK(tern_update_numbers(TERN_UPDATE_ADAM) == 8 && tern_update_numbers(TERN_UPDATE_AVERAGE) == 1);
+    CHECK(tern_update_numbers((tern_update_rule)99) == 0);
+}
+
+/* Masters in f32: what is written to them, rounded, is the parameter; enough tensors for more than one table. */
+TERN_TEST(update, low_copies) {
+    static const tern_dtype halves[] = {TERN_F16, TERN_BF16};
+    static tern_tensor *p[MANY], *g[MANY], *m[MANY], *low[MANY];
+    for (int d = 0; d < 2; d++) {
+        const int scope = tern_scope_push();
+        for (int i = 0; i < MANY; i++) {
+            const tern_shape shape = TERN_SHAPE(i % 21 + 1);
+            p[i] = tern_full(shape, 1 + 1e-5 * i, where(TERN_F32));
+            low[i] = tern_zeros(shape, where(halves[d]));
+            g[i] = i % 5 == 3 ? NULL : tern_full(shape, 0.25, where(halves[d]));
+            m[i] = tern_ones(shape, where(TERN_F32));
+        }
+        const double numbers[] = {0.5, 0, 1, 0.5, 1, 0, 1}, buffer = 0.75;
+        CHECK(tern_update(TERN_UPDATE_SGD, p, g, (tern_tensor *const *const[]){m, NULL, NULL}, MANY, numbers,
+                          (tern_update_opts){.low = low}));
+        for (int i = 0; i < MANY; i++) {
+            const double was = (double)(float)(1 + 1e-5 * i);
+            CHECK_NUMBER(tern_item(tern_select(p[i], 0, -1)), g[i] ? was - 0.5 * buffer : was, 1e-7);
+            CHECK_NUMBER(tern_item(tern_select(m[i], 0, 0)), g[i] ? buffer : 1, 0);
+            if (g[i])
+                CHECK_SAME(low[i], tern_cast(p[i], halves[d]), ((tolerance){0, 0}));
+            else
+                CHECK_ITEM(tern_select(low[i], 0, 0), 0, 0);
+        }
+        EXPECT_ERROR(tern_update(TERN_UPDATE_AVERAGE, p, p, NULL, 1, numbers, (tern_update_opts){.low = low}),
+                     TERN_ERR_DTYPE, "gradient 0");
+        EXPECT_ERROR(tern_update(TERN_UPDATE_AVERAGE, low, g, NULL, 1, numbers, (tern_update_opts){.low = low}),
+                     TERN_ERR_DTYPE, "low 0");
+        tern_scope_pop(scope);
+    }
+}
+
+TERN_TEST(update, clipped_by_value_and_turned) {
+    for (int d = 0; d < 2; d++) {
+        tern_tensor *p = test_values(floats[d], TERN_SHAPE(4), 1, 1, 1, 1);
+        tern_tensor *g = test_values(floats[d], TERN_SHAPE(4), 0.25, -3, 7, (double)NAN);
+        const double share[] = {0.5}, numbers[] = {1, 0, 1, 0, 1, 0, 1};
+        CHECK(tern_update(TERN_UPDATE_SGD, &p, &g, NULL, 1, numbers,
+                          (tern_update_opts){.clip_value = 0.5, .maximize = true}));
+        const double want_p[] = {1.25, 0.5, 1.5, (double)NAN};
+        CHECK_CLOSE(p, want_p, 4, ((tolerance){0, 0}));
+        tern_tensor *to = tern_zeros_like(p);
+        CHECK(tern_update(TERN_UPDATE_AVERAGE, &p, &to, NULL, 1, share, (tern_update_opts){0}));
+        CHECK_ITEM(tern_select(p, 0, 2), 0.75, 0);
     }
 }
 
@@ -231,15 +319,14 @@ TERN_TEST(update, skipped_where_not_finite) {
         tern_tensor *p = test_values(TERN_F32, TERN_SHAPE(3), 1, 2, 3), *m = tern_ones_like(p), *v = tern_ones_like(p);
         tern_tensor *g = test_values(TERN_F32, TERN_SHAPE(3), 1, bad[k], 1);
         tern_tensor *scale = tern_grad_scale(&g, 1, (tern_grad_scale_opts){.max_norm = 1}, NULL);
-        tern_sgd_update_opts s = {.lr = 0.1, .momentum = 0.5, .grad_scale = scale, .skip_not_finite = true};
-        tern_adam_update_opts a = {.lr = 0.1,
-                                   .beta1 = 0.9,
-                                   .beta2 = 0.9,
-                                   .eps = 1e-3,
-                                   .step = 1,
-                                   .grad_scale = scale,
-                                   .skip_not_finite = true};
-        CHECK(tern_sgd_update(&p, &g, &m, 1, s) && tern_adam_update(&p, &g, &m, &v, 1, a));
+        sgd_opts s = {.lr = 0.1, .momentum = 0.5, .call = {.grad_scale = scale, .skip_not_finite = true}};
+        adam_opts a = {.lr = 0.1,
+                       .beta1 = 0.9,
+                       .beta2 = 0.9,
+                       .eps = 1e-3,
+                       .step = 1,
+                       .call = {.grad_scale = scale, .skip_not_finite = true}};
+        CHECK(sgd_update(&p, &g, &m, 1, s) && adam_update(&p, &g, &m, &v, 1, a));
         if (k == 2) {
             CHECK(tern_item(tern_select(p, 0, 0)) < 1); /* that one went on */
             continue;
@@ -248,8 +335,8 @@ TERN_TEST(update, skipped_where_not_finite) {
         CHECK_VALUES(p, 1, 2, 3);
         CHECK_VALUES(m, 1, 1, 1);
         CHECK_VALUES(v, 1, 1, 1);
-        s.skip_not_finite = false; /* then it shows */
-        CHECK(tern_sgd_update(&p, &g, &m, 1, s));
+        s.call.skip_not_finite = false; /* then it shows */
+        CHECK(sgd_update(&p, &g, &m, 1, s));
         CHECK(isnan(tern_item(tern_select(p, 0, 0))));
     }
 }
@@ -258,18 +345,27 @@ TERN_TEST(update, refusals) {
     tern_tensor *p = tern_ones(TERN_SHAPE(3), (tern_options){.device = test_device()}),
                 *g = tern_ones(TERN_SHAPE(2), (tern_options){.device = test_device()}), *none = NULL;
     tern_tensor *d = tern_ones(TERN_SHAPE(3), (tern_options){TERN_F64, test_device()});
-    EXPECT_ERROR(tern_sgd_update(&p, &g, &none, 1, (tern_sgd_update_opts){.lr = 0.1}), TERN_ERR_SHAPE, "sgd_update");
-    EXPECT_ERROR(tern_sgd_update(&p, &d, &none, 1, (tern_sgd_update_opts){.lr = 0.1}), TERN_ERR_DTYPE, "sgd_update");
-    EXPECT_ERROR(tern_adam_update(&p, &p, &p, &g, 1, (tern_adam_update_opts){.lr = 0.1, .step = 1}), TERN_ERR_SHAPE,
-                 "adam_update");
-    const tern_sgd_update_opts wide = {.lr = 0.1, .grad_scale = p},
-                               whole = {
-                                   .lr = 0.1,
-                                   .grad_scale = tern_zeros(tern_shape_scalar(), (tern_options){.dtype = TERN_F16})};
-    EXPECT_ERROR(tern_sgd_update(&p, &p, &none, 1, wide), TERN_ERR_SHAPE, "grad_scale is [3] f32");
-    EXPECT_ERROR(tern_sgd_update(&p, &p, &none, 1, whole), TERN_ERR_DTYPE, "grad_scale");
-    EXPECT_ERROR(tern_sgd_update(&p, &p, &none, 1, (tern_sgd_update_opts){.rates = d}), TERN_ERR_SHAPE, "rates is [3]");
-    EXPECT_ERROR(tern_adam_update(&p, &p, &p, &p, 1, (tern_adam_update_opts){.rates = p}), TERN_ERR_DTYPE, "rates");
+    const double numbers[9] = {0};
+    EXPECT_ERROR(sgd_update(&p, &g, &none, 1, (sgd_opts){.lr = 0.1}), TERN_ERR_SHAPE, "update: gradient 0 is [2]");
+    EXPECT_ERROR(sgd_update(&p, &d, &none, 1, (sgd_opts){.lr = 0.1}), TERN_ERR_DTYPE, "update: gradient 0");
+    EXPECT_ERROR(adam_update(&p, &p, &p, &g, 1, (adam_opts){.lr = 0.1, .step = 1}), TERN_ERR_SHAPE, "update: state 1,");
+    EXPECT_ERROR(sgd_update(&p, &p, &none, 1, (sgd_opts){.call.grad_scale = p}), TERN_ERR_SHAPE,
+                 "grad_scale is [3] f32");
+    tern_tensor *half = tern_zeros(tern_shape_scalar(), (tern_options){.dtype = TERN_F16});
+    EXPECT_ERROR(sgd_update(&p, &p, &none, 1, (sgd_opts){.call.grad_scale = half}), TERN_ERR_DTYPE, "grad_scale");
+    EXPECT_ERROR(sgd_update(&p, &p, &none, 1, (sgd_opts){.call.rates = d}), TERN_ERR_SHAPE, "rates is [3]");
+    tern_tensor *seven = tern_zeros(TERN_SHAPE(7), (tern_options){.device = test_device()});
+    EXPECT_ERROR(sgd_update(&p, &p, &none, 1, (sgd_opts){.call.rates = seven}), TERN_ERR_DTYPE, "rates");
+    EXPECT_ERROR(sgd_update(&p, &p, &none, 1, (sgd_opts){.call.clip_value = -1}), TERN_ERR_ARGUMENT,
+                 "clip_value is -1");
+    EXPECT_ERROR(tern_update(TERN_UPDATE_ADAM, &p, &p, NULL, 1, numbers, (tern_update_opts){0}), TERN_ERR_ARGUMENT,
+                 "state[0] is NULL");
+    EXPECT_ERROR(tern_update((tern_update_rule)99, &p, &p, NULL, 1, numbers, (tern_update_opts){0}), TERN_ERR_ARGUMENT,
+                 "there is no rule 99");
+    EXPECT_ERROR(tern_update(TERN_UPDATE_SGD, &p, &p, NULL, 1, NULL, (tern_update_opts){0}), TERN_ERR_ARGUMENT,
+                 "numbers is NULL");
+    EXPECT_ERROR(tern_update(TERN_UPDATE_SGD, &none, &p, NULL, 1, numbers, (tern_update_opts){0}), TERN_ERR_ARGUMENT,
+                 "param 0 is NULL");
     EXPECT_ERROR(tern_grad_scale(&p, 1, (tern_grad_scale_opts){-1, NULL}, NULL), TERN_ERR_ARGUMENT, "max_norm");
     EXPECT_ERROR(tern_grad_scale(&p, 1, (tern_grad_scale_opts){1, p}, NULL), TERN_ERR_SHAPE, "unscale");
     CHECK_VALUES(p, 1, 1, 1);

@@ -10,25 +10,36 @@
 #define TERNI_UPDATE_FN static inline
 #endif
 
-/* Both updates: in n gradients (NULL: skip), then scale, 0-dim, f32 or f64, which multiplies all gradients as they are
- * read (NULL: 1), then rates, f64, contiguous, in place of numbers in the options (NULL: these hold); out n parameters,
- * then state. The tensors i are alike, contiguous, float. With skip, nothing changes where scale is not finite: the
- * device looks, the host does not wait. */
+/* The rules of update.def: terni_update_NAME, how many numbers each has, and their names for its text. */
+#define TERNI_1(a)                         TERNI_NUMBER(0, a)
+#define TERNI_3(a, b, c)                   TERNI_1(a) TERNI_NUMBER(1, b) TERNI_NUMBER(2, c)
+#define TERNI_4(a, b, c, d)                TERNI_3(a, b, c) TERNI_NUMBER(3, d)
+#define TERNI_5(a, b, c, d, e)             TERNI_4(a, b, c, d) TERNI_NUMBER(4, e)
+#define TERNI_6(a, b, c, d, e, f)          TERNI_5(a, b, c, d, e) TERNI_NUMBER(5, f)
+#define TERNI_7(a, b, c, d, e, f, g)       TERNI_6(a, b, c, d, e, f) TERNI_NUMBER(6, g)
+#define TERNI_8(a, b, c, d, e, f, g, h)    TERNI_7(a, b, c, d, e, f, g) TERNI_NUMBER(7, h)
+#define TERNI_9(a, b, c, d, e, f, g, h, i) TERNI_8(a, b, c, d, e, f, g, h) TERNI_NUMBER(8, i)
+enum { TERNI_UPDATE_STATES = 3, TERNI_UPDATE_NUMBERS = 9 };
 
-typedef struct terni_sgd_opts {
-    int32_t n;
-    double lr, momentum, dampening, weight_decay;
-    bool nesterov, first, skip;
-} terni_sgd_opts;
-/* sgd_update: rates [1]: lr. State: n momenta (NULL if momentum is 0). */
+#define TERN_UPDATE(name, ...) TERNI_UPDATE_##name,
+typedef enum terni_update_rule {
+#include "update.def"
+    TERNI_UPDATE_COUNT
+} terni_update_rule;
 
-typedef struct terni_adam_opts {
-    int32_t n;
-    double lr, beta1, beta2, eps, weight_decay;
-    double correction1, correction2; /* 1 - beta^step */
-    bool decoupled, skip;
-} terni_adam_opts;
-/* adam_update: rates [3]: lr, correction1, correction2. State: n first moments, n second moments. */
+typedef struct terni_update_opts {
+    int32_t n, rule;
+    uint32_t states; /* bit k: state k is there */
+    bool skip, low;
+    double sign; /* multiplies the gradients, besides scale; then they are cut to +-clip, which may be infinite */
+    double clip;
+    double number[TERNI_UPDATE_NUMBERS];
+} terni_update_opts;
+/* update: in n gradients, then scale, 0-dim, f32 or f64, which multiplies all gradients as they are read (NULL: 1),
+ * then numbers, f64, contiguous, in place of those in the options (NULL: these hold); out n parameters, then n of each
+ * state that is there, then, with low, n views of the gradients' dtype that take the new parameters, which are f32. All
+ * are contiguous and float; the tensors i are alike, but that with low parameters and states are f32, gradients f16 or
+ * bf16. With skip, nothing changes where scale is not finite: the device looks, the host does not wait. */
 
 typedef struct terni_norm_opts {
     int32_t n;
