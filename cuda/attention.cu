@@ -1,7 +1,7 @@
 /* attention: a block for a tile of rows; softmax with a running maximum over tiles of keys. Plain arithmetic for every
- * float dtype; library_attention.c calls cuDNN where it can. Sources: Dao et al., arXiv 2205.14135; Dao, arXiv
+ * float dtype; attention.c decides between these and a library. Sources: Dao et al., arXiv 2205.14135; Dao, arXiv
  * 2307.08691. */
-#include "attention.h"
+#include "attention_tile.h"
 
 terni_attention_sizes terni_attention_sizes_of(const terni_view *q, const terni_view *k, const terni_view *v,
                                                const terni_view *mask, const void *opts) {
@@ -117,7 +117,7 @@ bool run(const terni_call *c, terni_cuda_device *d, const terni_attention_sizes 
 
 }  // namespace
 
-extern "C" bool terni_cuda_attention(const terni_call *c) {
+extern "C" bool terni_cuda_attention_own(const terni_call *c) {
     const terni_attention_sizes z = terni_attention_sizes_of(c->in[0], c->in[1], c->in[2], c->in[3], c->opts);
     if (z.B * z.H * z.L == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);

@@ -1,6 +1,6 @@
 /* attention_grad: a kernel over tiles of keys gives gk and gv, one over tiles of rows gq, one over tiles of scores the
  * gradient of mask. Each makes the weights anew from the rows' logsumexp, and each sum has one order. */
-#include "attention.h"
+#include "attention_tile.h"
 
 namespace {
 
@@ -199,7 +199,7 @@ bool run(const terni_call *c, terni_cuda_device *d, const terni_attention_sizes 
 
 }  // namespace
 
-extern "C" bool terni_cuda_attention_grad(const terni_call *c) {
+extern "C" bool terni_cuda_attention_grad_own(const terni_call *c) {
     const terni_attention_sizes z = terni_attention_sizes_of(c->in[1], c->in[2], c->in[3], c->in[6], c->opts);
     terni_cuda_device *d = terni_cuda_use(c->device);
     if (!d) return false;

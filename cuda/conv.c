@@ -4,90 +4,24 @@
  * The library gets what has elements and is not depthwise (for NCHW cuDNN has only its generic engine for most of
  * those, and a product with one row gains nothing from tensor cores). One axis is two, of which one has size 1. Padding
  * after an axis follows from the sizes; where it would be negative, as with a transposed convolution whose output_pad
- * reaches a further step, or where the library has no plan, the own kernels do it.
- *
- * Plans are kept for as many problems as PLANS; the one not used for longest makes room. A problem holds all that a
- * plan depends on, the device and the tensors' alignment too. */
+ * reaches a further step, or where the library has no plan, the own kernels do it. Plans are kept (plans.h). */
 #include "conv.h"
 
-#include <pthread.h>
 #include <string.h>
 
 #include "library_conv.h"
+#include "plans.h"
 
-/* ---- kept plans
- * ------------------------------------------------------------------------------------------------------------- */
-
-enum { PLANS = 512, WORKSPACE_SHIFT = 4 }; /* a workspace has at most a 16th of the device's memory */
+enum { WORKSPACE_SHIFT = 4 }; /* a workspace has at most a 16th of the device's memory */
 static const size_t workspace_most = (size_t)1 << 30;
 
-typedef struct kept {
-    terni_conv_problem problem;
-    void *plan; /* NULL: the library has none */
-    size_t workspace;
-    uint64_t used; /* the clock's value */
-    int users;
-} kept;
-
-static kept plans[PLANS];
-static uint64_t hashes[PLANS]; /* 0: free */
-static uint64_t clock_now;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* Source: Fowler, Noll and Vo's hash (FNV-1a), over words. */
-static uint64_t hash_of(const terni_conv_problem *p) {
-    uint64_t words[sizeof *p / 8], h = 0xcbf29ce484222325u;
-    _Static_assert(sizeof *p % 8 == 0, "whole words");
-    memcpy(words, p, sizeof *p);
-    for (size_t i = 0; i < sizeof *p / 8; i++) {
-        h = (h ^ words[i]) * 0x100000001b3u;
-        h ^= h >> 32;
-    }
-    return h ? h : 1;
+static bool plan_new(const void *problem, size_t most, void **plan, size_t *workspace) {
+    return terni_cuda_library_conv.plan_new(problem, most, plan, workspace);
 }
+static void plan_free(void *plan) { terni_cuda_library_conv.plan_free(plan); }
 
-/* The place of the problem, or one to fill: free, or the one unused for longest; -1 if all are in use. */
-static int place_of(const terni_conv_problem *p, uint64_t hash) {
-    int best = -1;
-    for (int i = 0; i < PLANS; i++)
-        if (hashes[i] == hash && memcmp(&plans[i].problem, p, sizeof *p) == 0) return i;
-    for (int i = 0; i < PLANS; i++) {
-        if (hashes[i] == 0) return i;
-        if (plans[i].users == 0 && (best < 0 || plans[i].used < plans[best].used)) best = i;
-    }
-    return best;
-}
-
-/* The problem's plan, in use until it is given back; NULL after an error, or if all places are in use, with *full. */
-static kept *take(const terni_conv_problem *p, size_t most, bool *full) {
-    const uint64_t hash = hash_of(p);
-    kept *k = NULL;
-    pthread_mutex_lock(&lock);
-    const int i = place_of(p, hash);
-    *full = i < 0;
-    if (i >= 0 && (hashes[i] != hash || memcmp(&plans[i].problem, p, sizeof *p) != 0)) {
-        if (hashes[i]) terni_cuda_library_conv.plan_free(plans[i].plan);
-        memset(&plans[i], 0, sizeof plans[i]);
-        hashes[i] = 0;
-        if (terni_cuda_library_conv.plan_new(p, most, &plans[i].plan, &plans[i].workspace)) {
-            plans[i].problem = *p;
-            hashes[i] = hash;
-        }
-    }
-    if (i >= 0 && hashes[i]) {
-        k = &plans[i];
-        k->used = ++clock_now;
-        k->users++;
-    }
-    pthread_mutex_unlock(&lock);
-    return k;
-}
-
-static void give(kept *k) {
-    pthread_mutex_lock(&lock);
-    k->users--;
-    pthread_mutex_unlock(&lock);
-}
+static terni_conv_problem problems[TERNI_PLANS];
+static terni_plans plans = TERNI_PLANS_OF(problems, plan_new, plan_free);
 
 /* ---- problems
  * --------------------------------------------------------------------------------------------------------------- */
@@ -98,11 +32,6 @@ typedef struct call {
     const terni_view *out; /* one of x, w, y */
     const terni_conv_opts *o;
 } call;
-
-static int32_t alignment(const terni_view *v) {
-    const uintptr_t at = (uintptr_t)v->data;
-    return at % 16 == 0 ? 16 : (int32_t)(at & -at);
-}
 
 /* The zeros after axis i of x: as many as before if that gives the result's size, else no more than needed. -1 if fewer
  * than none would be. */
@@ -127,9 +56,9 @@ static bool problem_of(const call *c, int device, terni_conv_problem *p) {
     p->axes = 3 - skip;
     p->accumulate = c->b != NULL;
     p->groups = c->o->groups;
-    p->align_x = alignment(c->x);
-    p->align_w = alignment(c->w);
-    p->align_y = alignment(c->y);
+    p->align_x = terni_plans_alignment(c->x);
+    p->align_w = terni_plans_alignment(c->w);
+    p->align_y = terni_plans_alignment(c->y);
     for (int i = 0; i < 2 + p->axes; i++) {
         const int from = i < 2 ? i : i + skip;
         p->x[i] = c->x->shape[from];
@@ -160,7 +89,7 @@ static bool own(terni_cuda_device *d, const call *c) {
     }
 }
 
-static bool run(terni_cuda_device *d, const call *c, const kept *k) {
+static bool run(terni_cuda_device *d, const call *c, const terni_kept_plan *k) {
     void *workspace = k->workspace ? terni_cuda_scratch(d, k->workspace) : NULL;
     if (k->workspace && !workspace) return false;
     const bool ok = (!c->b || terni_cuda_conv_put_bias(d, c->out, c->b)) &&
@@ -181,10 +110,10 @@ static bool convolve(const terni_call *t, const call *c) {
         !problem_of(c, d->index, &p))
         return own(d, c);
     const size_t share = d->properties.bytes >> WORKSPACE_SHIFT;
-    kept *k = take(&p, share < workspace_most ? share : workspace_most, &full);
+    terni_kept_plan *k = terni_plans_take(&plans, &p, share < workspace_most ? share : workspace_most, &full);
     if (!k) return full && own(d, c);
     const bool ok = k->plan ? run(d, c, k) : own(d, c);
-    give(k);
+    terni_plans_give(&plans, k);
     return ok;
 }
 

@@ -108,7 +108,7 @@ static bool plan_new(const terni_conv_problem *p, size_t most, void **out, size_
     }
     /* What the descriptors themselves refuse, cuDNN cannot do: sizes beyond its integers, for one. */
     cudnnBackendDescriptor_t op = operation(&made->g, p);
-    if (!made->g.rc) made->plan = terni_cudnn_plan(&made->g, op, device, refused(p), most, workspace);
+    if (!made->g.rc) made->plan = terni_cudnn_plan(&made->g, &op, 1, device, refused(p), most, workspace);
     if (made->plan)
         *out = made;
     else

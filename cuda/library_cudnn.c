@@ -92,25 +92,37 @@ void terni_cudnn_cut(terni_cudnn_graph *g, int n) {
     while (g->n > n) terni_cudnn.cudnnBackendDestroyDescriptor(g->made[--g->n]);
 }
 
-cudnnBackendDescriptor_t terni_cudnn_tensor(terni_cudnn_graph *g, int64_t id, int dtype, int n, const int64_t *shape,
-                                            int64_t alignment) {
-    const cudnnDataType_t type = dtype == TERN_F64    ? CUDNN_DATA_DOUBLE
-                                 : dtype == TERN_F16  ? CUDNN_DATA_HALF
-                                 : dtype == TERN_BF16 ? CUDNN_DATA_BFLOAT16
-                                                      : CUDNN_DATA_FLOAT;
-    int64_t strides[TERN_MAX_DIMS], size = 1;
-    for (int i = n - 1; i >= 0; i--) {
-        strides[i] = size;
-        size *= shape[i];
-    }
+cudnnDataType_t terni_cudnn_type(int dtype) {
+    return dtype == TERN_F64    ? CUDNN_DATA_DOUBLE
+           : dtype == TERN_F16  ? CUDNN_DATA_HALF
+           : dtype == TERN_BF16 ? CUDNN_DATA_BFLOAT16
+                                : CUDNN_DATA_FLOAT;
+}
+
+cudnnBackendDescriptor_t terni_cudnn_strided(terni_cudnn_graph *g, int64_t id, cudnnDataType_t type, int n,
+                                             const int64_t *shape, const int64_t *strides, int64_t alignment,
+                                             terni_cudnn_place place) {
+    const bool yes = true;
     cudnnBackendDescriptor_t d = terni_cudnn_new(g, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     terni_cudnn_set(g, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
     terni_cudnn_set(g, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, n, shape);
     terni_cudnn_set(g, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, n, strides);
     terni_cudnn_set(g, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
     terni_cudnn_set(g, d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
+    if (place == TERNI_CUDNN_BETWEEN) terni_cudnn_set(g, d, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &yes);
+    if (place == TERNI_CUDNN_NUMBER) terni_cudnn_set(g, d, CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, 1, &yes);
     terni_cudnn_finish(g, d);
     return d;
+}
+
+cudnnBackendDescriptor_t terni_cudnn_tensor(terni_cudnn_graph *g, int64_t id, int dtype, int n, const int64_t *shape,
+                                            int64_t alignment) {
+    int64_t strides[TERN_MAX_DIMS], size = 1;
+    for (int i = n - 1; i >= 0; i--) {
+        strides[i] = size;
+        size *= shape[i];
+    }
+    return terni_cudnn_strided(g, id, terni_cudnn_type(dtype), n, shape, strides, alignment, TERNI_CUDNN_MEMORY);
 }
 
 cudnnBackendDescriptor_t terni_cudnn_device(terni_cudnn_graph *g, int index, const char *json) {
@@ -188,11 +200,11 @@ static cudnnBackendDescriptor_t plan_in(terni_cudnn_graph *g, cudnnBackendHeurMo
     return plan;
 }
 
-cudnnBackendDescriptor_t terni_cudnn_plan(terni_cudnn_graph *g, cudnnBackendDescriptor_t operation,
+cudnnBackendDescriptor_t terni_cudnn_plan(terni_cudnn_graph *g, const cudnnBackendDescriptor_t *operations, int n,
                                           cudnnBackendDescriptor_t device, unsigned refused, size_t most,
                                           size_t *workspace) {
     cudnnBackendDescriptor_t graph = terni_cudnn_new(g, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-    terni_cudnn_refer(g, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+    terni_cudnn_set(g, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, operations);
     terni_cudnn_finish(g, graph);
     if (g->rc) return NULL;
     refused |= 1u << CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;

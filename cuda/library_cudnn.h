@@ -30,7 +30,7 @@ void terni_cudnn_give(terni_cuda_device *d);
 bool terni_cudnn_ok(cudnnStatus_t rc, const char *what);
 
 /* Descriptors that are made together and end together. After the first call that fails the others do nothing. */
-enum { TERNI_CUDNN_MADE = 64 };
+enum { TERNI_CUDNN_MADE = 192 };
 typedef struct terni_cudnn_graph {
     cudnnStatus_t rc;
     int n;
@@ -50,13 +50,19 @@ void terni_cudnn_cut(terni_cudnn_graph *g, int n);
 /* A tensor of n dimensions, row-major without gaps, under this number. */
 cudnnBackendDescriptor_t terni_cudnn_tensor(terni_cudnn_graph *g, int64_t id, int dtype, int n, const int64_t *shape,
                                             int64_t alignment);
+/* The same with strides of its own. It is in memory, or only between operations, or one number that the host gives. */
+typedef enum terni_cudnn_place { TERNI_CUDNN_MEMORY, TERNI_CUDNN_BETWEEN, TERNI_CUDNN_NUMBER } terni_cudnn_place;
+cudnnBackendDescriptor_t terni_cudnn_strided(terni_cudnn_graph *g, int64_t id, cudnnDataType_t type, int n,
+                                             const int64_t *shape, const int64_t *strides, int64_t alignment,
+                                             terni_cudnn_place place);
+cudnnDataType_t terni_cudnn_type(int dtype);
 /* The device as plans are made for it, from the machine's device of this index or, if it is not NULL, from the text
  * that cuDNN writes for one, so that plans can be made on a machine without it. */
 cudnnBackendDescriptor_t terni_cudnn_device(terni_cudnn_graph *g, int index, const char *json);
 
-/* The first plan for the operation that finalizes, is deterministic, and needs at most so much workspace; NULL, without
- * an error, if there is none. refused: numerical notes, as bits, of engines that are not taken. */
-cudnnBackendDescriptor_t terni_cudnn_plan(terni_cudnn_graph *g, cudnnBackendDescriptor_t operation,
+/* The first plan for the n operations that finalizes, is deterministic, and needs at most so much workspace; NULL,
+ * without an error, if there is none. refused: numerical notes, as bits, of engines that are not taken. */
+cudnnBackendDescriptor_t terni_cudnn_plan(terni_cudnn_graph *g, const cudnnBackendDescriptor_t *operations, int n,
                                           cudnnBackendDescriptor_t device, unsigned refused, size_t most,
                                           size_t *workspace);
 #endif

@@ -100,6 +100,66 @@ TERN_TEST(attention, blocks) {
     check_case("%s", "");
 }
 
+/* f16 and bf16, which libraries take: close to the same in f64, forward and backward, whichever of q, k and v want a
+ * gradient and however they lie in memory. */
+static void compare_halves(const sizes *z, tern_dtype dtype, unsigned wants, bool turned) {
+    const tolerance close = dtype == TERN_F16 ? (tolerance){1e-2, 4e-3} : (tolerance){4e-2, 3e-2};
+    const int scope = tern_scope_push();
+    check_case("%s, %s, gradients %u%s", z->what, tern_dtype_name(dtype), wants, turned ? ", turned" : "");
+    tern_tensor *low[4] = {NULL}, *high[4] = {NULL}, *gl[3], *gh[3], *ask_low[3], *ask_high[3];
+    int n = 0;
+    for (int i = 0; i < 3; i++) {
+        const int64_t heads = i ? z->k : z->h, rows = i ? z->s : z->l, columns = i == 2 ? z->v : z->e;
+        tern_tensor *t = turned
+                             ? tern_transpose(test_random(TERN_SHAPE(z->b, rows, heads, columns), -1, 1, dtype), 1, 2)
+                             : test_random(TERN_SHAPE(z->b, heads, rows, columns), -1, 1, dtype);
+        low[i] = tern_require_grad(t, wants >> i & 1);
+        high[i] = tern_require_grad(tern_cast(tern_detach(t), TERN_F64), wants >> i & 1);
+        if (!(wants >> i & 1)) continue;
+        ask_low[n] = low[i];
+        ask_high[n++] = high[i];
+    }
+    tern_tensor *gy = test_random(TERN_SHAPE(z->b, z->h, z->l, z->v), -1, 1, dtype);
+    tern_tensor *y = fused(low, z), *want = composed(high, z);
+    if (CHECK(y && want, "%s", tern_error_message())) {
+        CHECK_SAME(tern_cast(y, TERN_F64), want, close);
+        CHECK(tern_grad(y, ask_low, n, gy, (tern_backward_opts){0}, gl));
+        CHECK(tern_grad(want, ask_high, n, tern_cast(gy, TERN_F64), (tern_backward_opts){0}, gh));
+        for (int i = 0; i < n && tern_ok(); i++) CHECK_SAME(tern_cast(gl[i], TERN_F64), gh[i], close);
+    }
+    CHECK_OK();
+    tern_scope_pop(scope);
+}
+
+TERN_TEST(attention, halves) {
+    static const sizes cases[] = {
+        {"plain", 2, 2, 2, 9, 17, 16, 8, .mask = NO_MASK},
+        {"causal, grouped", 2, 4, 2, 19, 19, 8, 16, .causal = true},
+        {"causal, more keys", 1, 2, 1, 5, 21, 8, 8, .causal = true},
+        {"causal, fewer keys", 1, 1, 1, 18, 6, 8, 8, .causal = true},
+        {"one row", 1, 3, 1, 1, 12, 8, 8, .mask = NO_MASK},
+        {"odd sizes", 2, 2, 2, 7, 5, 5, 3, .causal = true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int turned = 0; turned < 2; turned++) {
+            compare_halves(&cases[i], TERN_F16, 7, turned);
+            compare_halves(&cases[i], TERN_BF16, 7, !turned);
+        }
+    for (unsigned wants = 1; wants < 7; wants++) compare_halves(&cases[1], TERN_F16, wants, false);
+    check_case("%s", "");
+}
+
+/* Keys and values that all batches share, without a copy. */
+TERN_TEST(attention, halves_expanded) {
+    const tern_shape whole = TERN_SHAPE(3, 2, 6, 8);
+    tern_tensor *q = test_random(whole, -1, 1, TERN_F16), *k = test_random(TERN_SHAPE(1, 2, 6, 8), -1, 1, TERN_F16);
+    tern_tensor *wide = tern_expand(k, whole);
+    tern_tensor *y = tern_scaled_dot_product_attention(q, wide, wide, NULL, (tern_attention_opts){.causal = true});
+    tern_tensor *kept = tern_contiguous(wide);
+    tern_tensor *z = tern_scaled_dot_product_attention(q, kept, kept, NULL, (tern_attention_opts){.causal = true});
+    CHECK_SAME(y, z, ((tolerance){2e-3, 1e-3}));
+}
+
 /* At 512 x 512 one matrix of weights would take 1 MiB a head. */
 TERN_TEST(attention, holds_no_matrix) {
     if (test_device().type != TERN_CPU) return; /* its kernels' scratch is counted there */
