@@ -47,6 +47,13 @@ tern_tensor *tern_bilinear_forward(tern_module *m, tern_tensor *x1, tern_tensor 
     return tern_scope_return(scope, terni_forward_end(m, x1, tern_reshape(y, shape)));
 }
 
+/* x1 with the weight, then the result with x2. */
+static int64_t flops(const tern_module *m, const tern_shape *x, const tern_shape *y) {
+    (void)x;
+    const bilinear *s = (const bilinear *)m;
+    return 2 * (s->in1 + 1) * s->in2 * terni_numel(y);
+}
+
 tern_module *tern_bilinear_new(int64_t in1, int64_t in2, int64_t out, tern_linear_opts opts) {
     if (!tern_ok()) return NULL;
     if (in1 < 1 || in2 < 1 || out < 1)
@@ -56,6 +63,7 @@ tern_module *tern_bilinear_new(int64_t in1, int64_t in2, int64_t out, tern_linea
     bilinear *s = TERN_MODULE_NEW(bilinear);
     if (!s) return NULL;
     s->m.describe = describe;
+    s->m.flops = flops;
     s->in1 = in1;
     s->in2 = in2;
     s->out = out;

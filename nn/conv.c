@@ -112,12 +112,21 @@ static bool check(settings *o) {
     return true;
 }
 
+/* Every element on one side (of a transposed one: of x) meets the kernel in each channel of its group on the other. */
+static int64_t flops(const tern_module *m, const tern_shape *x, const tern_shape *y) {
+    const settings *o = &((const conv *)m)->o;
+    int64_t n = 2 * (o->transposed ? terni_numel(x) * o->out : terni_numel(y) * o->in) / o->groups;
+    for (int i = 0; i < o->axes; i++) n *= o->kernel[i];
+    return n;
+}
+
 static tern_module *conv_new(settings o) {
     if (!check(&o)) return NULL;
     conv *s = tern_module_alloc(sizeof *s, o.type);
     if (!s) return NULL;
     s->m.forward = forward;
     s->m.describe = describe;
+    s->m.flops = flops;
     s->o = o;
     tern_shape w = {2 + o.axes, {o.out, o.in / o.groups}};
     if (o.transposed) {

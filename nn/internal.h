@@ -19,6 +19,33 @@ typedef struct terni_child {
     tern_module *module;
 } terni_child;
 
+typedef struct terni_hook {
+    int number;
+    tern_hook_point point;
+    tern_module_hook hook;
+    void *user;
+} terni_hook;
+
+/* A parameter that is computed before each forward from others (reparametrize.c). Words of the module's struct that
+ * pointed to the parameter point to the placeholder, and during a forward to what was computed. */
+typedef struct terni_computed {
+    struct terni_computed *next;
+    const struct terni_computed_rule *rule;
+    tern_module *holder;      /* of the parameters it is computed from; a descendant of the module */
+    tern_tensor *placeholder; /* kept */
+    char *name;               /* the parameter's */
+    int place;                /* where it stood among the module's parameters */
+    int dim, iterations;
+    double eps;
+    int n;
+    size_t offset[4];
+} terni_computed;
+
+typedef struct terni_computed_rule {
+    const char *name; /* "weight_norm" */
+    tern_tensor *(*compute)(const terni_computed *c, bool training);
+} terni_computed_rule;
+
 struct tern_module_parts {
     size_t size; /* of the struct that starts with the module */
     tern_module *parent;
@@ -37,10 +64,24 @@ struct tern_module_parts {
     char *text;     /* the names */
     int n_list;
 
-    /* The summary's dry run (summary.c): tern_forward notes the output's shape. */
+    /* What call.c does around the forward: around is true if there is anything. */
+    bool around;
+    terni_hook *hooks;
+    int n_hooks, cap_hooks, last_hook;
+    terni_computed *computed;
+
+    /* The summary's dry run (summary.c): call.c notes the output's shape, and adds up m's own FLOPs. */
     bool was_training, noting, noted;
-    tern_shape output;
+    tern_shape input, output;
+    int64_t flops;
 };
+
+/* Room for one more item of this size: p or its replacement, NULL after an error. */
+void *terni_grown(void *p, int n, int *cap, size_t size);
+/* Sets parts->around. */
+void terni_around(tern_module *m);
+/* Frees c, its name and placeholder. */
+void terni_computed_free(terni_computed *c);
 
 /* Makes m's list if the tree has changed. From the root down it also gives the tensors their full names, so that error
  * messages name them. False after an error. */
@@ -53,6 +94,9 @@ void terni_module_changed(tern_module *m);
  * followed by its end. */
 tern_tensor *terni_forward_begin(tern_module *m, tern_tensor *x);
 tern_tensor *terni_forward_end(tern_module *m, tern_tensor *x, tern_tensor *y);
+
+/* Elements of a shape that a tensor has. */
+int64_t terni_numel(const tern_shape *s);
 
 /* A contiguous f32 parameter of this shape on the CPU, not initialised; NULL after an error. */
 tern_tensor *terni_param_new(tern_module *m, const char *name, tern_shape shape);

@@ -19,6 +19,11 @@ static void describe(const tern_module *m, char *buf, size_t size) {
     terni_text_add(&t, "%" PRId64 " -> %" PRId64 "%s", s->in, s->out, s->bias ? "" : ", no bias");
 }
 
+static int64_t flops(const tern_module *m, const tern_shape *x, const tern_shape *y) {
+    (void)x;
+    return 2 * ((const linear *)m)->in * terni_numel(y);
+}
+
 tern_module *tern_linear_new(int64_t in, int64_t out, tern_linear_opts opts) {
     if (!tern_ok()) return NULL;
     if (in < 1 || out < 1)
@@ -28,6 +33,7 @@ tern_module *tern_linear_new(int64_t in, int64_t out, tern_linear_opts opts) {
     if (!s) return NULL;
     s->m.forward = forward;
     s->m.describe = describe;
+    s->m.flops = flops;
     s->in = in;
     s->out = out;
     const int scope = tern_scope_push();

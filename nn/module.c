@@ -46,6 +46,12 @@ static void free_tree(tern_module *m) {
     terni_mfree(p->list);
     terni_mfree(p->repeated);
     terni_mfree(p->text);
+    terni_mfree(p->hooks);
+    while (p->computed) {
+        terni_computed *next = p->computed->next;
+        terni_computed_free(p->computed);
+        p->computed = next;
+    }
     const size_t size = p->size;
     terni_free(p, sizeof *p);
     terni_free(m, size);
@@ -75,8 +81,7 @@ void *tern_module_done(void *module) {
 
 /* ---- joining ----------------------------------------------------------------------------------------------------- */
 
-/* Room for one more item; p or its replacement, NULL after an error. */
-static void *grown(void *p, int n, int *cap, size_t size) {
+void *terni_grown(void *p, int n, int *cap, size_t size) {
     if (n < *cap) return p;
     const int more = *cap ? 2 * *cap : 4;
     p = terni_resize(p, (size_t)more * size);
@@ -124,7 +129,7 @@ static bool child_register(tern_module *m, const char *name, tern_module *c) {
     if (!name_free(m, "module_add", name)) return false;
     if (c->parts->failed) return terni_fail(TERN_ERR_ARGUMENT, "module_add: a part of \"%s\" failed", name);
     struct tern_module_parts *p = m->parts;
-    terni_child *items = grown(p->children, p->n_children, &p->cap_children, sizeof *items);
+    terni_child *items = terni_grown(p->children, p->n_children, &p->cap_children, sizeof *items);
     if (!items) return false;
     p->children = items;
     char *copy = terni_strdup(name);
@@ -151,7 +156,7 @@ void *tern_module_add(tern_module *parent, const char *name, void *child) {
 static bool slot_register(tern_module *m, const char *op, const char *name, tern_tensor *t, terni_slot **slots, int *n,
                           int *cap) {
     if (!terni_given(t, op, name ? name : "name") || !name_free(m, op, name)) return false;
-    terni_slot *items = grown(*slots, *n, cap, sizeof *items);
+    terni_slot *items = terni_grown(*slots, *n, cap, sizeof *items);
     if (!items) return false;
     *slots = items;
     char *copy = terni_strdup(name);

@@ -33,6 +33,12 @@ struct tern_module {
     void (*drop)(tern_module *m);
     /* Writes the module's settings ("3 -> 8, kernel 3x3") for the summary; may be NULL. */
     void (*describe)(const tern_module *m, char *buf, size_t size);
+    /* Floating-point operations of m's own products and convolutions for an input and an output of these shapes, a
+     * multiplication and an addition counting as two; for the summary; may be NULL. Children count for themselves. */
+    int64_t (*flops)(const tern_module *m, const tern_shape *x, const tern_shape *y);
+    /* For tern_module_clone, needed by a module with a drop: makes the copy's own of what drop frees (the struct was
+     * copied as it is). Returns false after an error, having left nothing of the original in the copy. May be NULL. */
+    bool (*copied)(tern_module *copy, const tern_module *from);
     bool training;                   /* set by tern_module_train */
     struct tern_module_parts *parts; /* names, parameters, buffers and children; private */
 };
@@ -63,7 +69,7 @@ TERN_API void tern_module_free(void *m);
 
 /* ---- using modules ----------------------------------------------------------------------------------------------- */
 
-/* m->forward(m, x). Errors: TERN_ERR_UNSUPPORTED if m has none. */
+/* m->forward(m, x), with m's hooks around it. Errors: TERN_ERR_UNSUPPORTED if m has none. */
 TERN_API tern_tensor *tern_forward(tern_module *m, tern_tensor *x);
 /* Sets training mode (dropout drops, batch_norm uses the batch) or evaluation mode in the whole tree. */
 TERN_API void tern_module_train(tern_module *m, bool training);
@@ -91,14 +97,51 @@ typedef struct tern_named {
 TERN_API bool tern_module_each(tern_module *m, int i, tern_named *out);
 /* Elements of all parameters that ask for gradients (trainable), or of all; shared ones count once. 0 on errors. */
 TERN_API int64_t tern_module_count(tern_module *m, bool trainable_only);
+/* Freezes the parameters whose full name matches a shell pattern ("*.bias", "layers.?.*", as in fnmatch): they ask for
+ * no gradients, drop the one they have, and optimizers leave them alone; or thaws them. Returns how many matched, or
+ * -1: TERN_ERR_ARGUMENT if none does. */
+TERN_API int tern_module_freeze(tern_module *m, const char *pattern, bool frozen);
+/* Number of m's own children, and the i-th with its name in m (name may be NULL); NULL past the end and for NULL.
+ * Owner of both: m. */
+TERN_API int tern_module_children(const tern_module *m);
+TERN_API tern_module *tern_module_child_at(const tern_module *m, int i, const char **name);
+/* A copy of the whole tree: settings, values, modes, hooks (with the same user pointers). Pointers to m's own
+ * parameters, buffers and descendants that stand in the modules' structs point to the copy's in the copy; others stay.
+ * What was shared within m is shared within the copy; gradients are not copied. A root of its own. void *, so that
+ * structs of one's own need no cast. Owner: the caller. Errors: TERN_ERR_UNSUPPORTED for a module with a drop that has
+ * no copied; TERN_ERR_MEMORY. */
+TERN_API void *tern_module_clone(void *m);
 /* Copies values from src into m by name; dtypes and devices may differ. Errors: TERN_ERR_SHAPE, listing the missing,
  * unexpected and mis-shaped names; nothing is changed then. */
 TERN_API bool tern_module_copy(tern_module *m, tern_module *src);
-/* Writes a table of the tree into buf (size bytes, cut): full names, types, settings, output shapes (from a dry run on
- * zeros of `input`'s shape, in evaluation mode without recording; NULL leaves them out) and parameter counts. Returns
- * buf. Only what is called through tern_forward shows an output. The dry run leaves modes, the random stream and the
- * scope as they were. If it fails, its error is pending afterwards, and the table has the shapes as far as it came. */
+/* Writes a table of the tree into buf (size bytes, cut): full names, types, settings, parameter counts, and from a dry
+ * run on zeros of `input`'s shape, in evaluation mode (NULL leaves it out), the output shapes, the FLOPs of products
+ * and convolutions (a multiplication and an addition are two) with those of the parts, and the tensors' memory beside
+ * parameters and input: the most at once, and what a backward pass would find kept. Returns buf. Only calls through
+ * tern_forward or a bundled layer's own forward function show. The dry run leaves modes, the random stream and the
+ * scope as they were; hooks run. If it fails, its error is pending afterwards, and the table has the shapes as far as
+ * it came. */
 TERN_API const char *tern_module_summary(tern_module *m, const tern_shape *input, char *buf, size_t size);
+
+/* ---- hooks ------------------------------------------------------------------------------------------------------- */
+
+typedef enum tern_hook_point {
+    TERN_HOOK_INPUT = 0,   /* before the forward: its (first) input */
+    TERN_HOOK_OUTPUT,      /* after it: its (first) output */
+    TERN_HOOK_GRAD_OUTPUT, /* in a backward pass: the gradient that reaches that output */
+    TERN_HOOK_GRAD_INPUT   /* and the one that m sends on to that input, where it requires one */
+} tern_hook_point;
+/* Called with m and the tensor at that point; what it returns goes on in its place (the same tensor, another one, of
+ * gradients one like it, or NULL after an error). It must not change t in place. */
+typedef tern_tensor *(*tern_module_hook)(tern_module *m, tern_tensor *t, void *user);
+/* Adds a hook to m; those of a point run in the order of adding, at every call through tern_forward or a bundled
+ * layer's own forward function. A hook on gradients has to be there when the forward runs, and m when the backward pass
+ * does. Returns its number, or -1 on errors. */
+TERN_API int tern_module_hook_add(tern_module *m, tern_hook_point point, tern_module_hook hook, void *user);
+/* Errors: TERN_ERR_ARGUMENT if m has no such hook. */
+TERN_API bool tern_module_hook_remove(tern_module *m, int number);
+
+/* ---- containers -------------------------------------------------------------------------------------------------- */
 
 /* tern_sequential(a, b, c, NULL): runs its modules in order, named "0", "1", ...; owns them. If one is NULL (its _new
  * failed), frees the others and returns NULL. What a step made dies with it unless the tape saved it. */
@@ -111,6 +154,16 @@ TERN_API tern_module *tern_sequential_of(void *const *modules, int n);
 #define tern_sequential(...) \
     tern_sequential_of((void *[]){__VA_ARGS__}, (int)(sizeof((void *[]){__VA_ARGS__}) / sizeof(void *)))
 #endif
+
+/* Modules under "0", "1", ..., and under names of their own, for a parent that calls them itself: no forward. Own
+ * them; if one is NULL (its _new failed), free the others and return NULL. More are added by tern_module_add; found by
+ * tern_module_child and tern_module_child_at. */
+TERN_API tern_module *tern_list_new(void *const *modules, int n);
+TERN_API tern_module *tern_dict_new(const char *const *names, void *const *modules, int n);
+/* x + body(x), or shortcut(x) + body(x): children "body" and, unless it is NULL, "shortcut". A NULL body (its _new
+ * failed) frees the shortcut and gives NULL; a shortcut whose _new failed leaves its error pending, which does the
+ * same. Source: He et al., arXiv 1512.03385. */
+TERN_API tern_module *tern_residual_new(void *body, void *shortcut);
 
 #ifdef __cplusplus
 }

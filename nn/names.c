@@ -1,4 +1,5 @@
 /* Full names: the list of a tree's parameters and buffers, and what is found by name. */
+#include <fnmatch.h>
 #include <string.h>
 
 #include "internal.h"
@@ -136,4 +137,29 @@ int64_t tern_module_count(tern_module *m, bool trainable_only) {
         if (p->list[i].is_param && !p->repeated[i] && (!trainable_only || tern_requires_grad(p->list[i].tensor)))
             n += tern_numel(p->list[i].tensor);
     return n;
+}
+
+int tern_module_children(const tern_module *m) { return m ? m->parts->n_children : 0; }
+
+tern_module *tern_module_child_at(const tern_module *m, int i, const char **name) {
+    const bool there = m && i >= 0 && i < m->parts->n_children;
+    if (name) *name = there ? m->parts->children[i].name : NULL;
+    return there ? m->parts->children[i].module : NULL;
+}
+
+int tern_module_freeze(tern_module *m, const char *pattern, bool frozen) {
+    if (!terni_given(m, "module_freeze", "m") || !terni_given(pattern, "module_freeze", "pattern") ||
+        !terni_module_list(m))
+        return -1;
+    const struct tern_module_parts *p = m->parts;
+    int n = 0;
+    for (int i = 0; i < p->n_list; i++) {
+        if (!p->list[i].is_param || fnmatch(pattern, p->list[i].name, 0) != 0) continue;
+        n++;
+        if (!tern_require_grad(p->list[i].tensor, !frozen)) return -1;
+        if (frozen) tern_grad_set(p->list[i].tensor, NULL);
+    }
+    if (n) return n;
+    terni_fail(TERN_ERR_ARGUMENT, "module_freeze: no parameter of %s matches \"%s\"", m->type, pattern);
+    return -1;
 }

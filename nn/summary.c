@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "tern/memory.h"
 #include "tern/random.h"
 
 /* ---- the dry run ------------------------------------------------------------------------------------------------- */
@@ -14,6 +15,7 @@ static void note_begin(tern_module *m) {
     m->training = false;
     p->noting = true;
     p->noted = false;
+    p->flops = 0;
     for (int i = 0; i < p->n_children; i++) note_begin(p->children[i].module);
 }
 
@@ -33,21 +35,32 @@ static tern_options input_options(const tern_module *m) {
     return (tern_options){0};
 }
 
-static void dry_run(tern_module *m, tern_shape input) {
+/* What the run needed of its device, in bytes. */
+typedef struct needs {
+    int64_t most, kept;
+} needs;
+
+/* Recorded, so that what stays at the end is what a backward pass needs. */
+static needs dry_run(tern_module *m, tern_shape input) {
     const tern_random stream = tern_random_get();
-    const bool was = tern_grad_mode(false);
+    const bool was = tern_grad_mode(true);
     const int scope = tern_scope_push();
+    tern_tensor *x = tern_zeros(input, input_options(m));
+    const int mark = tern_memory_mark(tern_device_of(x));
     note_begin(m);
-    (void)tern_forward(m, tern_zeros(input, input_options(m)));
+    const int inner = tern_scope_push();
+    (void)tern_scope_return(inner, tern_forward(m, x));
     note_end(m);
+    const tern_memory_stats stats = mark >= 0 ? tern_memory_since(mark) : (tern_memory_stats){0};
     tern_scope_pop(scope);
     tern_grad_mode(was);
     tern_random_set(stream);
+    return (needs){stats.peak, stats.live};
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
-enum { COLUMNS = 5, CELL = 160 };
+enum { COLUMNS = 6, CELL = 160 };
 
 typedef struct table {
     terni_text *out; /* NULL while widths are measured */
@@ -55,7 +68,7 @@ typedef struct table {
     bool shapes; /* with the column of output shapes */
 } table;
 
-static bool shown(const table *t, int column) { return column != 3 || t->shapes; }
+static bool shown(const table *t, int column) { return (column != 3 && column != 5) || t->shapes; }
 
 static void row(table *t, char cell[COLUMNS][CELL]) {
     if (!t->out) {
@@ -63,9 +76,11 @@ static void row(table *t, char cell[COLUMNS][CELL]) {
             if ((int)strlen(cell[i]) > t->width[i]) t->width[i] = (int)strlen(cell[i]);
         return;
     }
-    for (int i = 0; i < COLUMNS - 1; i++)
+    for (int i = 0; i < 4; i++)
         if (shown(t, i)) terni_text_add(t->out, "%-*s  ", t->width[i], cell[i]);
-    terni_text_add(t->out, "%*s\n", t->width[COLUMNS - 1], cell[COLUMNS - 1]);
+    terni_text_add(t->out, "%*s", t->width[4], cell[4]);
+    if (shown(t, 5)) terni_text_add(t->out, "  %*s", t->width[5], cell[5]);
+    terni_text_add(t->out, "\n");
 }
 
 static void line(table *t) {
@@ -84,6 +99,12 @@ static void grouped(char *buf, size_t size, int64_t n) {
     for (int i = 0; i < len; i++) terni_text_add(&t, i && (len - i) % 3 == 0 ? ",%c" : "%c", digits[i]);
 }
 
+static int64_t flops_below(const tern_module *m) {
+    int64_t n = m->parts->flops;
+    for (int i = 0; i < m->parts->n_children; i++) n += flops_below(m->parts->children[i].module);
+    return n;
+}
+
 /* m's row, then its children's. name is where m's full name stands, name_end its end; the buffer holds CELL. */
 static void rows(table *t, const tern_module *m, char *name, size_t n) {
     const struct tern_module_parts *p = m->parts;
@@ -95,6 +116,8 @@ static void rows(table *t, const tern_module *m, char *name, size_t n) {
     int64_t own = 0;
     for (int i = 0; i < p->n_params; i++) own += tern_numel(p->params[i].tensor);
     if (p->n_params) grouped(cell[4], CELL, own);
+    const int64_t flops = t->shapes ? flops_below(m) : 0;
+    if (flops) grouped(cell[5], CELL, flops);
     row(t, cell);
     for (int i = 0; i < p->n_children; i++) {
         const int k = snprintf(name + n, CELL - n, n ? ".%s" : "%s", p->children[i].name);
@@ -105,7 +128,7 @@ static void rows(table *t, const tern_module *m, char *name, size_t n) {
 }
 
 static void whole(table *t, const tern_module *m) {
-    char head[COLUMNS][CELL] = {"name", "type", "settings", "output", "parameters"};
+    char head[COLUMNS][CELL] = {"name", "type", "settings", "output", "parameters", "FLOPs"};
     char name[CELL] = "";
     row(t, head);
     if (t->out) line(t);
@@ -140,12 +163,18 @@ static void totals(terni_text *out, tern_module *m) {
 const char *tern_module_summary(tern_module *m, const tern_shape *input, char *buf, size_t size) {
     if (buf && size) buf[0] = 0;
     if (!terni_given(buf, "module_summary", "buf") || !terni_module_list(m)) return buf;
-    if (input) dry_run(m, *input);
+    const needs needed = input ? dry_run(m, *input) : (needs){0, 0};
     terni_text out = {buf, size, 0};
     table t = {.shapes = input != NULL};
     whole(&t, m);
     t.out = &out;
     whole(&t, m);
     totals(&out, m);
+    if (!input) return buf;
+    char most[32], kept[32];
+    grouped(most, sizeof most, needed.most);
+    grouped(kept, sizeof kept, needed.kept);
+    terni_text_add(&out, "forward: %s bytes at most beside parameters and input; %s kept for a backward pass\n", most,
+                   kept);
     return buf;
 }

@@ -99,6 +99,14 @@ static int unpool(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
     return 1;
 }
 
+/* The children of a list or a dict, one after the other. */
+static int in_order(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = x[0];
+    for (int i = 0; i < tern_module_children(m); i++) y[0] = tern_forward(tern_module_child_at(m, i, NULL), y[0]);
+    return 1;
+}
+
 /* ---- the rows ---------------------------------------------------------------------------------------------------- */
 
 typedef struct row {

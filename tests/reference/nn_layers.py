@@ -259,7 +259,32 @@ def spatial():
     row("unflatten", lambda: nn.Unflatten(1, (2, -1)), X(2, 6, 2))
 
 
-FAMILIES = [activations, affine, norms, spatial]
+class Residual(nn.Module):
+    def __init__(self, body, shortcut=None):
+        super().__init__()
+        self.body = body
+        if shortcut is not None:
+            self.shortcut = shortcut
+
+    def forward(self, x):
+        return (self.shortcut(x) if hasattr(self, "shortcut") else x) + self.body(x)
+
+
+def in_order(m, x):
+    for part in (m.values() if isinstance(m, nn.ModuleDict) else m):
+        x = part(x)
+    return x
+
+
+def containers():
+    row("sequential", lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2, bias=False)), X(2, 3))
+    row("list", lambda: nn.ModuleList([nn.Linear(3, 4), nn.Tanh()]), X(2, 3), call=in_order)
+    row("dict", lambda: nn.ModuleDict({"first": nn.Linear(3, 4), "second": nn.Tanh()}), X(2, 3), call=in_order)
+    row("residual", lambda: Residual(nn.Linear(3, 3)), X(2, 3))
+    row("residual_shortcut", lambda: Residual(nn.Tanh(), nn.Linear(3, 3, bias=False)), X(2, 3))
+
+
+FAMILIES = [activations, affine, norms, spatial, containers]
 
 if __name__ == "__main__":
     for family in FAMILIES:
