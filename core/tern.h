@@ -19,8 +19,10 @@
 #include "tern/optim.h"
 #include "tern/picture.h"
 #include "tern/random.h"
+#include "tern/recurrent.h"
 #include "tern/spatial.h"
 #include "tern/tensor.h"
 #include "tern/tensorboard.h"
+#include "tern/transformer.h"
 
 #endif

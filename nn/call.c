@@ -82,6 +82,10 @@ void terni_computed_free(terni_computed *c) {
     terni_free(c, sizeof *c);
 }
 
+void terni_flops(tern_module *m, int64_t n) {
+    if (m->parts->noting) m->parts->flops += n;
+}
+
 int64_t terni_numel(const tern_shape *s) {
     int64_t n = 1;
     for (int i = 0; i < s->ndim; i++) n *= s->dim[i];

@@ -95,6 +95,9 @@ void terni_module_changed(tern_module *m);
 tern_tensor *terni_forward_begin(tern_module *m, tern_tensor *x);
 tern_tensor *terni_forward_end(tern_module *m, tern_tensor *x, tern_tensor *y);
 
+/* Adds to m's FLOPs, if the summary is counting: for a forward whose own are not given by its first input and output.
+ */
+void terni_flops(tern_module *m, int64_t n);
 /* Elements of a shape that a tensor has. */
 int64_t terni_numel(const tern_shape *s);
 

@@ -3,6 +3,8 @@
  * without a row is a failure. */
 #include "common.h"
 #include "tern/layers.h"
+#include "tern/recurrent.h"
+#include "tern/transformer.h"
 
 enum { MAX_IN = 6, MAX_OUT = 4 };
 
@@ -104,6 +106,75 @@ static int in_order(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
     (void)n;
     y[0] = x[0];
     for (int i = 0; i < tern_module_children(m); i++) y[0] = tern_forward(tern_module_child_at(m, i, NULL), y[0]);
+    return 1;
+}
+
+static int recurrent(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    y[0] = tern_rnn_forward(m, x[0], n > 1 ? x[1] : NULL, NULL, &y[1]);
+    return 2;
+}
+static int lstm(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    y[0] = tern_lstm_forward(m, x[0], n > 1 ? x[1] : NULL, n > 2 ? x[2] : NULL, NULL, &y[1], &y[2]);
+    return 3;
+}
+static int lstm_packed(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_lstm_forward(m, x[0], NULL, NULL, (const int64_t[]){2, 4, 1}, &y[1], &y[2]);
+    return 3;
+}
+static int cell(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    y[0] = tern_rnn_cell_forward(m, x[0], n > 1 ? x[1] : NULL);
+    return 1;
+}
+static int lstm_cell(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_lstm_cell_forward(m, x[0], x[1], x[2], &y[1]);
+    return 2;
+}
+
+static const tern_attend_opts all_seen;
+
+static int attention(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    y[0] = tern_multihead_attention_forward(m, x[0], n > 1 ? x[1] : NULL, n > 2 ? x[2] : NULL, all_seen);
+    return 1;
+}
+/* query, keys and values, mask, key_mask; the bool masks are PyTorch's, where true is left out. */
+static int attention_masked(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    const tern_attend_opts o = {.mask = tern_logical_not(x[2]), .key_mask = tern_logical_not(x[3])};
+    y[0] = tern_multihead_attention_forward(m, x[0], x[1], NULL, o);
+    return 1;
+}
+static int attention_added(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    const tern_attend_opts o = {.mask = x[2], .key_mask = tern_logical_not(x[3]), .causal = true};
+    y[0] = tern_multihead_attention_forward(m, x[0], x[1], NULL, o);
+    return 1;
+}
+static int encoder(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    const tern_attend_opts o = {.key_mask = n > 1 ? tern_logical_not(x[1]) : NULL};
+    y[0] = tern_transformer_encoder_forward(m, x[0], o);
+    return 1;
+}
+static int decoder(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_transformer_decoder_forward(m, x[0], x[1], all_seen, all_seen);
+    return 1;
+}
+static int decoder_masked(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    const tern_attend_opts cross = {.key_mask = tern_logical_not(x[2])};
+    y[0] = tern_transformer_decoder_forward(m, x[0], x[1], (tern_attend_opts){.causal = true}, cross);
+    return 1;
+}
+static int transformer(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_transformer_forward(m, x[0], x[1], all_seen, all_seen, all_seen);
+    return 1;
+}
+static int positions(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_positions_forward(m, x[0], 3);
     return 1;
 }
 

@@ -284,7 +284,133 @@ def containers():
     row("residual_shortcut", lambda: Residual(nn.Tanh(), nn.Linear(3, 3, bias=False)), X(2, 3))
 
 
-FAMILIES = [activations, affine, norms, spatial, containers]
+def states(m, x, *s):
+    y, final = m(x, (s if len(s) > 1 else s[0]) if s else None)
+    return [y, *final] if isinstance(final, tuple) else [y, final]
+
+
+def packed(m, x):
+    p = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([2, 4, 1]), batch_first=True, enforce_sorted=False)
+    y, final = m(p)
+    return [nn.utils.rnn.pad_packed_sequence(y, batch_first=True)[0], *final]
+
+
+def recurrent():
+    row("rnn", lambda: nn.RNN(3, 4), X(3, 2, 3), X(1, 2, 4), call=states)
+    row("rnn_relu", lambda: nn.RNN(3, 2, 2, nonlinearity="relu", bias=False, batch_first=True), X(2, 3, 3), X(2, 2, 2), call=states)
+    row("rnn_alone", lambda: nn.RNN(3, 2, bidirectional=True), X(3, 2, 3), call=lambda m, x: m(x)[0])
+    row("lstm", lambda: nn.LSTM(3, 2), X(3, 2, 3), X(1, 2, 2), X(1, 2, 2), call=states)
+    row("lstm_deep", lambda: nn.LSTM(3, 2, 2, bidirectional=True, dropout=0.5), X(3, 2, 3), X(4, 2, 2), X(4, 2, 2), call=states,
+        modes="E")
+    row("lstm_packed", lambda: nn.LSTM(2, 2, bidirectional=True, batch_first=True), X(3, 4, 2), call=packed)
+    row("gru", lambda: nn.GRU(3, 2, batch_first=True), X(2, 3, 3), call=states)
+    row("gru_deep", lambda: nn.GRU(3, 2, 2, bidirectional=True), X(3, 2, 3), X(4, 2, 2), call=states)
+    row("rnn_cell", lambda: nn.RNNCell(3, 4), X(2, 3), X(2, 4))
+    row("rnn_cell_relu", lambda: nn.RNNCell(3, 4, nonlinearity="relu", bias=False), X(2, 3), X(2, 4))
+    row("lstm_cell", lambda: nn.LSTMCell(3, 2), X(2, 3), X(2, 2), X(2, 2), call=lambda m, x, h, c: m(x, (h, c)))
+    row("gru_cell", lambda: nn.GRUCell(3, 2), X(2, 3), X(2, 2))
+    row("gru_cell_alone", lambda: nn.GRUCell(3, 2), X(3))
+
+
+def attended(**options):
+    """Self-attention with one input, with keys as values with two."""
+    def call(m, q, k=None, v=None):
+        k = q if k is None else k
+        return m(q, k, k if v is None else v, need_weights=False, **options)[0]
+    return call
+
+
+def causal(n):
+    return nn.Transformer.generate_square_subsequent_mask(n, dtype=torch.float64)
+
+
+def turn(x, first, base, interleaved):
+    """x [..., L, E] turned by its positions."""
+    length, dims = x.shape[-2:]
+    angle = torch.arange(first, first + length)[:, None] * base ** (-torch.arange(0, dims, 2) / dims)
+    cos, sin = angle.cos(), angle.sin()
+    a, b = (x[..., 0::2], x[..., 1::2]) if interleaved else (x[..., :dims // 2], x[..., dims // 2:])
+    parts = [a * cos - b * sin, b * cos + a * sin]
+    return torch.stack(parts, -1).flatten(-2) if interleaved else torch.cat(parts, -1)
+
+
+class Grouped(nn.Module):
+    def __init__(self, dims, heads, kv_heads):
+        super().__init__()
+        self.heads, self.kv_heads, kv = heads, kv_heads, dims // heads * kv_heads
+        self.q_proj, self.k_proj, self.v_proj = nn.Linear(dims, dims), nn.Linear(dims, kv), nn.Linear(dims, kv)
+        self.out_proj = nn.Linear(dims, dims)
+
+    def forward(self, x):
+        split = lambda t, h: t.unflatten(-1, (h, -1)).transpose(1, 2)
+        q, k, v = split(self.q_proj(x), self.heads), split(self.k_proj(x), self.kv_heads), split(self.v_proj(x), self.kv_heads)
+        q, k = turn(q, 0, 10000.0, False), turn(k, 0, 10000.0, False)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        return self.out_proj(y.transpose(1, 2).flatten(-2))
+
+
+def rotary_attention(m, x):
+    split = lambda t: t.unflatten(-1, (m.num_heads, -1)).permute(1, 2, 0, 3)
+    q, k, v = [split(t) for t in F.linear(x, m.in_proj_weight, m.in_proj_bias).chunk(3, -1)]
+    y = F.scaled_dot_product_attention(turn(q, 0, 100.0, True), turn(k, 0, 100.0, True), v)
+    return m.out_proj(y.permute(2, 0, 1, 3).flatten(-2))
+
+
+class Sinusoidal(nn.Module):
+    def __init__(self, base, first=0, batch_first=False):
+        super().__init__()
+        self.base, self.first, self.batch_first = base, first, batch_first
+
+    def forward(self, x):
+        length, dims = x.shape[1 if self.batch_first else 0], x.shape[-1]
+        angle = torch.arange(self.first, self.first + length)[:, None] * self.base ** (-torch.arange(0, dims, 2) / dims)
+        table = torch.zeros(length, dims)
+        table[:, 0::2], table[:, 1::2] = angle.sin(), angle.cos()
+        return x + (table if self.batch_first else table[:, None])
+
+
+def attention():
+    mha, layer, stack = nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder
+    dlayer, dstack = nn.TransformerDecoderLayer, nn.TransformerDecoder
+    row("attention", lambda: mha(6, 2), X(3, 2, 6), X(4, 2, 6), X(4, 2, 6), call=attended())
+    row("attention_self", lambda: mha(6, 3, batch_first=True), X(2, 4, 6), call=attended(attn_mask=causal(4)))
+    row("attention_alone", lambda: mha(4, 2), X(3, 4), call=attended())
+    row("attention_cross", lambda: mha(4, 2, kdim=3, vdim=5), X(3, 2, 4), X(4, 2, 3), X(4, 2, 5), call=attended())
+    row("attention_no_bias", lambda: mha(4, 1, bias=False), X(3, 2, 4), X(2, 2, 4), call=attended())
+    out = I([[False, True, False], [False, False, False]], "b")
+    pads = I([[False, False, True], [True, False, False]], "b")
+    row("attention_masked", lambda: mha(4, 2, batch_first=True), X(2, 2, 4), X(2, 3, 4), out, pads,
+        call=lambda m, q, k, o, p: m(q, k, k, attn_mask=o, key_padding_mask=p, need_weights=False)[0])
+    def added(m, q, k, o, p):  # the padding as numbers: a bool one beside an added mask is deprecated
+        p = torch.zeros(p.shape).masked_fill(p, -math.inf)
+        return m(q, k, k, attn_mask=o + causal(3), key_padding_mask=p, need_weights=False)[0]
+    row("attention_added", lambda: mha(4, 2, batch_first=True), X(2, 3, 4), X(2, 3, 4), X(3, 3),
+        I([[False, False, True], [False, True, False]], "b"), call=added)
+    row("attention_grouped", lambda: Grouped(8, 4, 2), X(2, 3, 8))
+    row("attention_rotary", lambda: mha(8, 2), X(3, 2, 8), call=rotary_attention)
+    row("encoder_layer", lambda: layer(4, 2, 5, 0.0), X(3, 2, 4), I([[False, False, True], [False, False, False]], "b"),
+        call=lambda m, x, p: m(x, src_key_padding_mask=p))
+    row("encoder_layer_first", lambda: layer(4, 2, 5, 0.0, "gelu", 1e-3, True, True, False), X(2, 3, 4),
+        call=lambda m, x: m(x, causal(3)))
+    row("encoder_layer_dropout", lambda: layer(4, 2, 3, 0.3), X(3, 2, 4), modes="E")
+    row("decoder_layer", lambda: dlayer(4, 2, 5, 0.0), X(2, 2, 4), X(3, 2, 4))
+    row("decoder_layer_first", lambda: dlayer(4, 2, 5, 0.0, batch_first=True, norm_first=True), X(2, 2, 4), X(2, 3, 4),
+        I([[False, False, True], [False, False, False]], "b"),
+        call=lambda m, x, y, p: m(x, y, tgt_mask=causal(2), memory_key_padding_mask=p))
+    row("encoder", lambda: stack(layer(4, 2, 3, 0.0), 2, nn.LayerNorm(4)), X(3, 2, 4))
+    row("encoder_no_norm", lambda: stack(layer(4, 2, 3, 0.0), 1), X(3, 2, 4))
+    row("decoder", lambda: dstack(dlayer(4, 2, 3, 0.0), 2, nn.LayerNorm(4)), X(2, 2, 4), X(3, 2, 4))
+    row("transformer", lambda: nn.Transformer(4, 2, 1, 2, 3, 0.0), X(3, 2, 4), X(2, 2, 4),
+        call=lambda m, s, t: m(s, t, tgt_mask=causal(2)))
+    row("sinusoidal", lambda: Sinusoidal(10000.0), X(5, 2, 6))
+    row("sinusoidal_first", lambda: Sinusoidal(100.0, 3, True), X(2, 3, 4))
+    row("learned", lambda: nn.Embedding(5, 4), X(3, 2, 4), call=lambda m, x: x + m.weight[:3, None])
+    row("learned_first", lambda: nn.Embedding(7, 4), X(2, 3, 4), call=lambda m, x: x + m.weight[3:6])
+    row("rotary", lambda: Fn(lambda x: turn(x, 0, 10000.0, False)), X(2, 2, 3, 4))
+    row("rotary_interleaved", lambda: Fn(lambda x: turn(x, 3, 100.0, True)), X(2, 3, 4))
+
+
+FAMILIES = [activations, affine, norms, spatial, containers, recurrent, attention]
 
 if __name__ == "__main__":
     for family in FAMILIES:
