@@ -20,6 +20,7 @@
 #include "tern/picture.h"
 #include "tern/random.h"
 #include "tern/recurrent.h"
+#include "tern/schedule.h"
 #include "tern/spatial.h"
 #include "tern/tensor.h"
 #include "tern/tensorboard.h"

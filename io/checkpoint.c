@@ -24,18 +24,21 @@ static bool save_optim(hid_t file, tern_optim *o) {
     const hid_t g = terni_h5_group(file, "/optim");
     bool ok = g >= 0 && terni_h5_put_text(g, "type", tern_optim_type(o)) &&
               terni_h5_put_f64(g, "lr", tern_optim_lr(o)) && terni_h5_put_i64(g, "steps", tern_optim_steps(o)) &&
-              terni_h5_put_i64(g, "groups", tern_optim_groups(o));
+              terni_h5_put_i64(g, "groups", tern_optim_groups(o)) &&
+              (!tern_optim_has_momentum(o) || terni_h5_put_f64(g, "momentum", tern_optim_momentum(o)));
     for (int i = 0; ok && tern_optim_each(o, i, &e); i++) ok = terni_h5_put_tensor(g, e.name, e.tensor, NULL);
     if (g >= 0) H5Gclose(g);
     return ok && tern_ok();
 }
 
 static bool save_schedule(hid_t file, const tern_schedule *s) {
-    return terni_h5_put_i64(file, "schedule_kind", s->kind) && terni_h5_put_f64(file, "schedule_lr", s->lr) &&
-           terni_h5_put_f64(file, "schedule_min_lr", s->min_lr) &&
-           terni_h5_put_i64(file, "schedule_warmup", s->warmup) && terni_h5_put_i64(file, "schedule_total", s->total) &&
-           terni_h5_put_i64(file, "schedule_step_size", s->step_size) &&
-           terni_h5_put_f64(file, "schedule_gamma", s->gamma);
+    char name[TERNI_CHECKPOINT_NAME], full[sizeof name + 16];
+    double value;
+    for (int i = 0; tern_schedule_get(s, i, name, sizeof name, &value); i++) {
+        snprintf(full, sizeof full, "schedule_%s", name);
+        if (!terni_h5_put_f64(file, full, value)) return false;
+    }
+    return true;
 }
 
 static bool save_loader(hid_t file, const tern_loader *l) {

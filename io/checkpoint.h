@@ -16,6 +16,7 @@
 #include "tern/data.h"
 #include "tern/module.h"
 #include "tern/optim.h"
+#include "tern/schedule.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,12 +30,12 @@ typedef struct tern_checkpoint_user {
 } tern_checkpoint_user;
 
 typedef struct tern_checkpoint {
-    tern_module *model;         /* NULL: not saved, not loaded */
-    tern_optim *optim;          /* likewise */
-    tern_loader *loader;        /* likewise */
-    tern_schedule *schedule;    /* likewise; saved as settings, restored into *schedule */
-    bool no_random;             /* leaves the program's random stream out */
-    int64_t epoch, step;        /* the program's own counters: set by loading */
+    tern_module *model;      /* NULL: not saved, not loaded */
+    tern_optim *optim;       /* likewise */
+    tern_loader *loader;     /* likewise */
+    tern_schedule *schedule; /* likewise; its numbers are saved, and restored into *schedule, which has as many parts */
+    bool no_random;          /* leaves the program's random stream out */
+    int64_t epoch, step;     /* the program's own counters: set by loading */
     tern_checkpoint_user *user; /* further attributes; loading fills in those that are named */
     int n_user;
     bool not_strict; /* loading: names may be missing or unexpected; what fits is loaded */

@@ -35,11 +35,11 @@ typedef struct loading {
     int n_wrong;
     /* from attributes */
     int64_t epoch, step, steps;
-    double lr;
+    double lr, momentum;
     bool has_optim;
     tern_random random;
     tern_loader_state at;
-    tern_schedule schedule;
+    double *schedule;           /* numbers, for terni_mfree */
     tern_checkpoint_user *user; /* texts for terni_mfree */
 } loading;
 
@@ -149,9 +149,12 @@ static bool read_optim(loading *l) {
     char *type = terni_h5_get_text(g, "type");
     int64_t groups = 0;
     bool ok = type && terni_h5_get_f64(g, "lr", &l->lr) && terni_h5_get_i64(g, "steps", &l->steps) &&
-              terni_h5_get_i64(g, "groups", &groups) && l->steps >= 0 && l->lr >= 0 && l->lr <= DBL_MAX;
+              terni_h5_get_i64(g, "groups", &groups) &&
+              (!tern_optim_has_momentum(l->c->optim) ||
+               (terni_h5_get_f64(g, "momentum", &l->momentum) && l->momentum >= 0 && l->momentum < 1)) &&
+              l->steps >= 0 && l->lr >= 0 && l->lr <= DBL_MAX;
     if (!ok)
-        ok = terni_fail(TERN_ERR_FORMAT, "checkpoint: %s: /optim lacks type, lr, steps or groups", l->path);
+        ok = terni_fail(TERN_ERR_FORMAT, "checkpoint: %s: /optim lacks type, lr, steps, groups or momentum", l->path);
     else if (strcmp(type, tern_optim_type(l->c->optim)) != 0 || groups != tern_optim_groups(l->c->optim))
         ok = terni_fail(TERN_ERR_FORMAT, "checkpoint: %s holds the state of %s with %lld groups; expected %s with %d",
                         l->path, type, (long long)groups, tern_optim_type(l->c->optim), tern_optim_groups(l->c->optim));
@@ -168,18 +171,23 @@ static bool lacks(const loading *l, const char *what) {
     return terni_fail(TERN_ERR_FORMAT, "checkpoint: %s holds no %s", l->path, what);
 }
 
+/* The numbers of the program's schedule, in order, into l->schedule. */
 static bool read_schedule(loading *l) {
-    tern_schedule *s = &l->schedule;
-    int64_t kind;
-    const bool ok = terni_h5_get_i64(l->file, "schedule_kind", &kind) &&
-                    terni_h5_get_f64(l->file, "schedule_lr", &s->lr) &&
-                    terni_h5_get_f64(l->file, "schedule_min_lr", &s->min_lr) &&
-                    terni_h5_get_i64(l->file, "schedule_warmup", &s->warmup) &&
-                    terni_h5_get_i64(l->file, "schedule_total", &s->total) &&
-                    terni_h5_get_i64(l->file, "schedule_step_size", &s->step_size) &&
-                    terni_h5_get_f64(l->file, "schedule_gamma", &s->gamma);
-    if (!ok || kind < TERN_SCHEDULE_CONSTANT || kind > TERN_SCHEDULE_STEP) return lacks(l, "schedule");
-    s->kind = (tern_schedule_kind)kind;
+    char name[TERNI_CHECKPOINT_NAME], full[sizeof name + 16];
+    double has;
+    int n = 0;
+    while (tern_schedule_get(l->c->schedule, n, name, sizeof name, &has)) n++;
+    l->schedule = terni_malloc((size_t)n * sizeof *l->schedule);
+    if (!l->schedule) return false;
+    for (int i = 0; tern_schedule_get(l->c->schedule, i, name, sizeof name, &has); i++) {
+        double *value = &l->schedule[i];
+        snprintf(full, sizeof full, "schedule_%s", name);
+        if (!terni_h5_get_f64(l->file, full, value)) return lacks(l, full);
+        const size_t letters = strlen(name);
+        if (letters >= 7 && strcmp(name + letters - 7, "n_parts") == 0 && !(*value >= has && *value <= has))
+            return terni_fail(TERN_ERR_FORMAT, "checkpoint: %s: %s is %g, the program's %g", l->path, full, *value,
+                              has);
+    }
     return true;
 }
 
@@ -299,10 +307,11 @@ static bool take_over_tensors(loading *l) {
 static bool take_over(loading *l) {
     tern_checkpoint *c = l->c;
     bool ok = take_over_tensors(l);
+    if (ok && l->has_optim && tern_optim_has_momentum(c->optim)) ok = tern_optim_set_momentum(c->optim, l->momentum);
     if (ok && l->has_optim) ok = tern_optim_set_lr(c->optim, l->lr) && tern_optim_set_steps(c->optim, l->steps);
     if (ok && c->loader) ok = tern_loader_seek(c->loader, l->at);
     if (!ok) return false;
-    if (c->schedule) *c->schedule = l->schedule;
+    for (int i = 0; c->schedule && tern_schedule_set(c->schedule, i, l->schedule[i]); i++) continue;
     if (!c->no_random) tern_random_set(l->random);
     c->epoch = l->epoch;
     c->step = l->step;
@@ -339,6 +348,7 @@ bool tern_checkpoint_load(const char *path, tern_checkpoint *c) {
         terni_mfree(text);
     }
     terni_mfree(l.user);
+    terni_mfree(l.schedule);
     tern_scope_pop(scope);
     return ok;
 }

@@ -1,5 +1,5 @@
-/* Optimizers and learning-rate schedules. An optimizer keeps references to a module's parameters, so either may be
- * freed first. */
+/* Optimizers; tern/schedule.h has their learning rates. An optimizer keeps references to a module's parameters, so
+ * either may be freed first. */
 #ifndef TERN_OPTIM_H
 #define TERN_OPTIM_H
 
@@ -186,30 +186,6 @@ TERN_API bool tern_optim_each(tern_optim *o, int i, tern_optim_state *out);
 /* Sets the count of steps taken, which schedules go by, after the state tensors were filled. Errors: TERN_ERR_ARGUMENT
  * for a negative one. */
 TERN_API bool tern_optim_set_steps(tern_optim *o, int64_t steps);
-
-/* ---- schedules --------------------------------------------------------------------------------------------------- */
-/* A plain value and a function of the step, so there is no state but the optimizer's own step count. */
-
-typedef enum tern_schedule_kind {
-    TERN_SCHEDULE_CONSTANT = 0,
-    TERN_SCHEDULE_COSINE,
-    TERN_SCHEDULE_STEP
-} tern_schedule_kind;
-typedef struct tern_schedule {
-    tern_schedule_kind kind;
-    double lr;         /* the highest rate */
-    double min_lr;     /* cosine: where it ends */
-    int64_t warmup;    /* steps of linear rise from lr / warmup to lr, before the rest */
-    int64_t total;     /* cosine: steps in all, the warm-up included; the rate stays at min_lr after them */
-    int64_t step_size; /* step: the rate is multiplied by gamma every step_size steps after the warm-up */
-    double gamma;
-} tern_schedule;
-/* The rate for step 0, 1, ...; NaN for settings that make no sense. Source of the cosine: Loshchilov and Hutter, arXiv
- * 1608.03983. */
-TERN_API double tern_schedule_lr(const tern_schedule *s, int64_t step);
-/* Sets o's rate for its next step, by the steps that it has taken. Errors: TERN_ERR_ARGUMENT for settings that make no
- * sense. */
-TERN_API bool tern_schedule_apply(const tern_schedule *s, tern_optim *o);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@
 #include "tern/graph.h"
 #include "tern/layers.h"
 #include "tern/optim.h"
+#include "tern/schedule.h"
 
 /* True, after saying so, where nothing is captured: on the CPU, and where every block comes from the driver. */
 static bool nothing_to_capture(void) {

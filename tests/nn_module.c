@@ -2,6 +2,7 @@
 #include "common.h"
 #include "tern/layers.h"
 #include "tern/optim.h"
+#include "tern/schedule.h"
 
 /* ---- a user's module --------------------------------------------------------------------------------------------- */
 
