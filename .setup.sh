@@ -2,7 +2,7 @@
 # .ci/run.
 # POSIX sh. Debian 12 and Ubuntu 24.04 install what is missing; elsewhere the list is printed. TERN_SETUP=no skips it all.
 
-setup_build='gcc libc6-dev cmake ninja-build pkg-config libopenblas0-pthread libhdf5-dev zlib1g-dev libjansson-dev libminizip-dev libpng-dev libturbojpeg0-dev'
+setup_build='gcc libc6-dev cmake ninja-build pkg-config libopenblas0-pthread libhdf5-dev zlib1g-dev libjansson-dev libminizip-dev libpng-dev libturbojpeg0-dev libpcre2-dev'
 setup_tests='libcriterion-dev python3'
 setup_package='patchelf binutils'
 setup_ci='git g++ ccache clang clang-format-14 valgrind libc6-dbg binutils debootstrap doxygen python3-numpy python3-onnx python3-pil'
@@ -52,10 +52,10 @@ setup_elsewhere() {
     cat >&2 <<END
 Not found:$setup_absent
 Tern needs a C11 compiler (gcc 12 or clang 14, or newer), CMake 3.25 or newer, Ninja, pkg-config, the development files
-of HDF5 (serial), zlib, minizip, Jansson, libpng and libjpeg-turbo, and OpenBLAS at run time; the tests need Criterion as well. For example:
-    Fedora:  dnf install gcc cmake ninja-build pkgconf-pkg-config hdf5-devel zlib-devel minizip-ng-compat-devel jansson-devel libpng-devel turbojpeg-devel openblas-threads
-    Arch:    pacman -S --needed gcc cmake ninja pkgconf hdf5 zlib minizip jansson libpng libjpeg-turbo openblas
-    Alpine:  apk add gcc musl-dev cmake samurai pkgconf hdf5-dev zlib-dev minizip-dev jansson-dev libpng-dev libjpeg-turbo-dev openblas
+of HDF5 (serial), zlib, minizip, Jansson, libpng, libjpeg-turbo and PCRE2, and OpenBLAS at run time; the tests need Criterion as well. For example:
+    Fedora:  dnf install gcc cmake ninja-build pkgconf-pkg-config hdf5-devel zlib-devel minizip-ng-compat-devel jansson-devel libpng-devel turbojpeg-devel pcre2-devel openblas-threads
+    Arch:    pacman -S --needed gcc cmake ninja pkgconf hdf5 zlib minizip jansson libpng libjpeg-turbo pcre2 openblas
+    Alpine:  apk add gcc musl-dev cmake samurai pkgconf hdf5-dev zlib-dev minizip-dev jansson-dev libpng-dev libjpeg-turbo-dev pcre2-dev openblas
 Then start again.
 END
     exit 1

@@ -24,6 +24,7 @@
 #include "tern/spatial.h"
 #include "tern/tensor.h"
 #include "tern/tensorboard.h"
+#include "tern/tokenizer.h"
 #include "tern/transformer.h"
 
 #endif

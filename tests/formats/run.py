@@ -3,7 +3,8 @@
 
     tests/formats/run.py --build BUILD
 
-safetensors, NumPy (npy, npz), DLPack by torch.utils.dlpack, pictures by Pillow, event files by TensorBoard's reader. What is not installed is named as
+safetensors, NumPy (npy, npz), DLPack by torch.utils.dlpack, pictures by Pillow, event files by TensorBoard's reader, byte-pair
+encoding by Hugging Face's tokenizers (on its own random text, and on what TERN_DATA has). What is not installed is named as
 skipped; NumPy is needed. Ends with 1 on a difference."""
 import argparse
 import ctypes as C
@@ -253,6 +254,62 @@ def tensorboard(t, folder):
           np.array(["lr", "model", "loss/train"]))
 
 
+def tokenizer(t, folder):
+    try:
+        import json
+        import tokenizers
+    except ImportError:
+        print("skipped: tokenizers is not installed")
+        return
+    name = "tokenizers " + tokenizers.__version__
+    r = np.random.default_rng(5)
+    letters = list("abcdefgh  \n'.,;0123éüß漢字😀\t")
+    text = "".join(r.choice(letters, 200000, p=r.dirichlet(np.ones(len(letters)))))
+    texts = {"random text": text}
+    data = os.environ.get("TERN_DATA", "")
+    shakespeare = os.path.join(data, "tinyshakespeare", "input.txt")
+    if data and os.path.exists(shakespeare):
+        with open(shakespeare, encoding="utf-8") as f:
+            texts["Shakespeare"] = f.read()
+    special = C.cast((C.c_char_p * 1)(b"<|endoftext|>"), C.c_void_p)
+    files = [os.path.join(folder, n) for n in ("vocab.json", "merges.txt", "text")]
+
+    def numbers(k, x):
+        raw = x.encode()
+        ids = (C.c_int32 * len(raw))()
+        n = t.tokenizer_encode(k, raw, len(raw), {}, ids, len(raw))
+        back = C.create_string_buffer(len(raw) + 1)
+        t.tokenizer_decode(k, ids, n, back, len(raw) + 1)
+        return np.array(ids[:n], np.int32), back.raw[:-1] == raw
+
+    for label, x in texts.items():
+        with open(files[2], "w", encoding="utf-8", newline="") as f:
+            f.write(x)
+        theirs = tokenizers.Tokenizer(tokenizers.models.BPE())
+        theirs.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        theirs.train_from_iterator([x], tokenizers.trainers.BpeTrainer(
+            vocab_size=1000, min_frequency=2, special_tokens=["<|endoftext|>"], show_progress=False,
+            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
+        k = address(t.tokenizer_train(x.encode(), len(x.encode()), 1000, {"special": special, "n_special": 1}))
+        t.tokenizer_save(k, files[0], files[1])
+        with open(files[0], encoding="utf-8") as f:
+            check(f"{name}, learned vocabulary, {label}", np.array(sorted(json.load(f).items(), key=lambda i: i[1])).ravel(),
+                  np.array(sorted(theirs.get_vocab().items(), key=lambda i: i[1])).ravel())
+        ids, same = numbers(k, x)
+        check(f"{name}, encoding with it, {label}", ids, np.array(theirs.encode(x).ids, np.int32))
+        check(f"decoding, {label}", np.array(same), np.array(True))
+        t.tokenizer_free(k)
+    vocab, merges = (os.path.join(data, "gpt2", n) for n in ("vocab.json", "merges.txt"))
+    if data and os.path.exists(vocab):
+        theirs = tokenizers.ByteLevelBPETokenizer(vocab, merges)
+        k = address(t.tokenizer_load(vocab, merges))
+        for label, x in texts.items():
+            ids, same = numbers(k, x)
+            check(f"{name}, GPT-2's vocabulary, {label}", ids, np.array(theirs.encode(x).ids, np.int32))
+            check(f"decoding, GPT-2's vocabulary, {label}", np.array(same), np.array(True))
+        t.tokenizer_free(k)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--build", required=True, help="build folder with libtern.so")
@@ -264,6 +321,7 @@ def main():
         dlpack(t)
         pictures(t, folder)
         tensorboard(t, folder)
+        tokenizer(t, folder)
     t.scope_pop(0)
     print(f"{len(failures)} differences")
     for f in failures:
