@@ -9,4 +9,11 @@ enum { IMAGE_GROUPS = 16, SUMS_LIMIT = 4 << 20 }; /* at most; elements */
 #define TERNI_TEMPLATE "conv_weight_grad.inc"
 #include "each_float.h"
 
-TERNI_FLOAT_KERNEL(conv_weight_grad)
+static bool any(const terni_conv_sizes *z) { return z != NULL; }
+static bool plain(const terni_call *c, const terni_conv_sizes *z) {
+    (void)z;
+    return conv_weight_grad_f32(c);
+}
+static const terni_conv_way reference = {any, plain}, *const ways[] = {&terni_conv_winograd_weight_grad, &reference};
+
+TERNI_CONV_KERNEL(conv_weight_grad, c->in[1], c->out[0], c->in[0])

@@ -1,6 +1,6 @@
 /* Tiles of a matrix product in f32, the inner loop that convolutions share: c [rows][.] = or += a [rows][k] b [k][.],
- * for whole vectors of columns. Sums start at 0 or at c and grow in the order of k, whatever the tile, so a result does
- * not depend on how its rows and columns are divided. */
+ * for whole vectors of columns. Sums grow in the order of k, whatever the tile, so a result does not depend on how its
+ * rows and columns are divided; they start at 0, and what c holds is added at the end. */
 #ifndef TERNI_CPU_PRODUCT_H
 #define TERNI_CPU_PRODUCT_H
 
@@ -13,28 +13,28 @@ enum { TERNI_TILE = 6, TERNI_PANEL = TERNI_VEC_BYTES == 64 ? 4 : 2 };
 typedef struct terni_product {
     const float *a, *b;
     float *c;
-    int64_t lda, ldb, ldc, k;
+    int64_t row, column, ldb, ldc, k; /* a's element (i, q) is a[i row + q column] */
     bool add;
 } terni_product;
 
 /* mr and nv are constants wherever this is inlined. */
 static inline __attribute__((always_inline)) void terni_tile(int mr, int nv, const terni_product *p) {
-    enum { LANES = TERNI_LANES_F32 };
+    const int64_t lanes = TERNI_LANES_F32;
     terni_vf acc[TERNI_TILE][TERNI_PANEL];
     for (int i = 0; i < mr; i++)
         for (int v = 0; v < nv; v++) acc[i][v] = (terni_vf){0};
-    for (int i = 0; p->add && i < mr; i++)
-        for (int v = 0; v < nv; v++) acc[i][v] = *(const terni_vf_u *)(p->c + i * p->ldc + v * LANES);
     const float *a = p->a, *b = p->b;
-    const int64_t lda = p->lda, ldb = p->ldb;
-    for (int64_t q = 0; q < p->k; q++, b += ldb) {
+    const int64_t row = p->row, column = p->column, ldb = p->ldb;
+    for (int64_t q = 0; q < p->k; q++, a += column, b += ldb) {
         terni_vf bv[TERNI_PANEL];
-        for (int v = 0; v < nv; v++) bv[v] = *(const terni_vf_u *)(b + v * LANES);
+        for (int v = 0; v < nv; v++) bv[v] = *(const terni_vf_u *)(b + v * lanes);
         for (int i = 0; i < mr; i++)
-            for (int v = 0; v < nv; v++) acc[i][v] += a[i * lda + q] * bv[v];
+            for (int v = 0; v < nv; v++) acc[i][v] += a[i * row] * bv[v];
     }
+    for (int i = 0; p->add && i < mr; i++)
+        for (int v = 0; v < nv; v++) acc[i][v] += *(const terni_vf_u *)(p->c + i * p->ldc + v * lanes);
     for (int i = 0; i < mr; i++)
-        for (int v = 0; v < nv; v++) *(terni_vf_u *)(p->c + i * p->ldc + v * LANES) = acc[i][v];
+        for (int v = 0; v < nv; v++) *(terni_vf_u *)(p->c + i * p->ldc + v * lanes) = acc[i][v];
 }
 
 #define TERNI_TILE_OF(nv)                                         \
@@ -75,7 +75,7 @@ static inline void terni_product_run(terni_product p, int64_t rows, int64_t vect
         for (int64_t i = 0; i < parts; i++) {
             const int64_t first = rows * i / parts, mr = rows * (i + 1) / parts - first;
             terni_product q = p;
-            q.a += first * p.lda;
+            q.a += first * p.row;
             q.b += v * TERNI_LANES_F32;
             q.c += first * p.ldc + v * TERNI_LANES_F32;
             if (nv == 1) terni_tile_1((int)mr, &q);
