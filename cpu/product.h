@@ -31,8 +31,9 @@ static inline __attribute__((always_inline)) void terni_tile(int mr, int nv, con
         for (int i = 0; i < mr; i++)
             for (int v = 0; v < nv; v++) acc[i][v] += a[i * row] * bv[v];
     }
-    for (int i = 0; p->add && i < mr; i++)
-        for (int v = 0; v < nv; v++) acc[i][v] += *(const terni_vf_u *)(p->c + i * p->ldc + v * lanes);
+    if (p->add)
+        for (int i = 0; i < mr; i++)
+            for (int v = 0; v < nv; v++) acc[i][v] += *(const terni_vf_u *)(p->c + i * p->ldc + v * lanes);
     for (int i = 0; i < mr; i++)
         for (int v = 0; v < nv; v++) *(terni_vf_u *)(p->c + i * p->ldc + v * lanes) = acc[i][v];
 }
