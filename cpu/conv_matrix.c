@@ -122,7 +122,8 @@ static job job_of(const terni_conv_sizes *z, bool back) {
 
 /* Rows are divided where there are too few panels for the threads. */
 static void divide(job *j, int64_t panels, int64_t rows, int64_t each) {
-    const int64_t threads = terni_cpu_threads(), wanted = each * threads, most = (rows + 2 * TERNI_TILE - 1) / (2 * TERNI_TILE);
+    const int64_t threads = terni_cpu_threads(), wanted = each * threads,
+                  most = (rows + 2 * TERNI_TILE - 1) / (2 * TERNI_TILE);
     j->parts = panels < wanted ? (wanted + panels - 1) / panels : 1;
     if (j->parts > most) j->parts = most;
     j->slots = panels * j->parts < threads ? panels * j->parts : threads;

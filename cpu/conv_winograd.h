@@ -131,24 +131,36 @@ typedef struct terni_tiles {
     int64_t top, size, down, across, channels;
 } terni_tiles;
 
-/* A run's tiles of one image to points of [tile][ld] matrices, which stand v_point apart. x is the first channel's
- * plane; strip has room for the run. */
-static inline void terni_take_tiles(const terni_tiles *t, const terni_run *r, const float *x, float *strip, float *v,
-                                    int64_t ld, int64_t v_point) {
-    const int64_t row = t->strip.width * TERNI_LANES_F32, size = t->size;
-    for (int64_t c = 0; c < t->channels; c += TERNI_LANES_F32) {
+/* Matrices of points whose rows are tiles (or channels) and whose columns are channels: columns stand in panels of
+ * `width`, each [row][width], so that what a product passes over lies together. */
+typedef struct terni_panels {
+    int64_t width, next, point; /* next: from one panel to the next; point: from one matrix to the next */
+} terni_panels;
+static inline terni_panels terni_panels_of(int64_t rows, int64_t columns, int64_t widest) {
+    const int64_t width = columns < widest ? TERNI_WHOLE(columns) : widest;
+    const int64_t all = (columns + width - 1) / width * width * rows;
+    /* an odd number of vectors keeps the points out of each other's sets of the cache */
+    return (terni_panels){width, rows * width, (all / TERNI_LANES_F32 | 1) * TERNI_LANES_F32};
+}
+static inline int64_t terni_panels_at(const terni_panels *p, int64_t row, int64_t column) {
+    return column / p->width * p->next + row * p->width + column % p->width;
+}
+
+/* A run's tiles of one image to points: v [tile][channel]. x is the first channel's plane; strip has room for the run.
+ */
+static inline void terni_take_tiles(const terni_tiles *t, const terni_run *r, const float *x, float *strip,
+                                    const terni_panels *p, float *v) {
+    const int64_t row = t->strip.width * TERNI_LANES_F32, size = t->size, left = t->channels;
+    for (int64_t c = 0; c < left; c += TERNI_LANES_F32) {
         terni_strip_take(&t->strip, t->top + r->first * size, r->rows * size + TERNI_EDGE - size,
                          x + c * t->strip.in[0] * t->strip.in[1],
-                         t->channels - c < TERNI_LANES_F32 ? t->channels - c : TERNI_LANES_F32, strip);
+                         left - c < TERNI_LANES_F32 ? left - c : TERNI_LANES_F32, strip);
         for (int64_t i = 0; i < r->rows; i++)
             for (int64_t k = 0; k < t->across; k++)
                 terni_take_tile(strip + i * size * row + k * size * TERNI_LANES_F32, row,
-                                v + (r->before + i * t->across + k) * ld + c, v_point);
+                                v + terni_panels_at(p, r->before + i * t->across + k, c), p->point);
     }
 }
-
-/* An odd number of vectors for the distance between points, which keeps them out of each other's sets of the cache. */
-static inline int64_t terni_apart(int64_t n) { return (n / TERNI_LANES_F32 | 1) * TERNI_LANES_F32; }
 
 /* Whether kernel, strides and dilation are what tiles can do, and save enough: results are `rows` by `columns` pixels
  * in squares of TERNI_EDGE + 1 - kernel. */

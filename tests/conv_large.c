@@ -25,6 +25,7 @@ static const shape shapes[] = {
     {"3x3, rows of tiles over many images", 40, 13, 5, 4, 15, 3, 1, 1, 1, 1, false},
     {"3x3, groups", 2, 39, 16, 15, 42, 3, 1, 1, 1, 3, false},
     {"3x3, many channels", 2, 264, 16, 17, 70, 3, 1, 1, 1, 1, false},
+    {"3x3, many kernels", 33, 290, 2, 3, 280, 3, 1, 1, 1, 1, false},
     {"5x5", 3, 20, 13, 12, 35, 5, 1, 2, 1, 1, false},
     {"5x5, pad beyond the kernel", 2, 18, 7, 9, 14, 5, 1, 6, 1, 1, false},
     {"3x3, a narrow image", 4, 12, 50, 2, 16, 3, 1, 1, 1, 1, false},
