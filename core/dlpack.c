@@ -150,7 +150,7 @@ static bool layout_of(const dl_tensor *d, tern_shape *shape, int64_t *strides) {
 }
 
 static tern_tensor *take(const dl_tensor *d, void (*drop)(void *user), void *user) {
-    tern_dtype dtype;
+    tern_dtype dtype = TERN_F32;
     tern_device device;
     tern_shape shape = {0};
     int64_t strides[TERN_MAX_DIMS];
