@@ -191,7 +191,7 @@ static bool fill(const char *name, const element *e, const unsigned char *p, siz
 
 tern_tensor *terni_npy_parse(const char *name, const unsigned char *p, size_t bytes) {
     header h;
-    element e;
+    element e = {0};
     if (!parse_header(name, p, bytes, &h) || !element_of(name, h.descr, &e)) return NULL;
     uint64_t want = e.size;
     for (int i = 0; i < h.shape.ndim; i++)

@@ -61,7 +61,7 @@ static bool low_dtype(const call *u, int i, tern_dtype *dtype) {
 /* Fills in[m + 2] and out[n_target m] with contiguous tensors, the tensors themselves where they are. */
 static bool collect(const call *u, tern_tensor **in, tern_tensor **out, int m) {
     for (int i = 0, j = 0; i < u->n; i++) {
-        tern_dtype low;
+        tern_dtype low = TERN_F32;
         if (!u->grad[i]) continue;
         if (!low_dtype(u, i, &low)) return false;
         for (int k = 0; k < u->n_target; k++) {
