@@ -177,7 +177,8 @@ static int run(const arguments *a, const bench_list *list, int argc, char **argv
     for (int i = 0; i < list->n; i++) {
         const bench_case *c = &list->c[i];
         res[i] = bench_measure(c, &a->o);
-        if (c->model && !strcmp(c->group, "models") && !res[i].error[0]) bench_memory_of(c, &res[i]);
+        const bool step = c->model && !strcmp(c->group, "models") && !strstr(c->name, "epoch");
+        if (step && !res[i].error[0]) bench_memory_of(c, &res[i]);
         failed += res[i].error[0] && !res[i].refused;
         if (a->json) {
             bench_json_case(stdout, c, &res[i], &roof);
