@@ -24,17 +24,38 @@ static bool product_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_t
     shape.dim[shape.ndim - 2] = a->v.shape[na - 2];
     shape.dim[shape.ndim - 1] = b->v.shape[nb - 1];
     if (!terni_shape_check("matmul", &shape, terni_dtype(a))) return false;
-    tern_tensor *wide[3] = {tern_expand(a, wide_a), tern_expand(b, wide_b), NULL};
+    tern_tensor *wide[3] = {terni_has_shape(a, &wide_a) ? a : tern_expand(a, wide_a),
+                            terni_has_shape(b, &wide_b) ? b : tern_expand(b, wide_b), NULL};
     out[0] = wide[0] && wide[1] ? terni_new(shape, terni_dtype(a), a->device) : NULL;
     return out[0] && terni_run(TERNI_OP_matmul, wide, 3, out, 1, NULL) && tern_ctx_save(ctx, a) &&
            tern_ctx_save(ctx, b);
 }
 
+static terni_view transposed(const terni_view *v) {
+    terni_view t = *v;
+    for (int i = 1; i <= 2; i++) {
+        t.shape[v->ndim - i] = v->shape[v->ndim - 3 + i];
+        t.strides[v->ndim - i] = v->strides[v->ndim - 3 + i];
+    }
+    return t;
+}
+
+/* op(a) op(b), where op transposes if ta or tb: what gradients of products are. */
+static tern_tensor *product_of(tern_tensor *a, bool ta, tern_tensor *b, bool tb) {
+    if (terni_recording() || a->v.ndim != 2 || b->v.ndim != 2)
+        return tern_matmul(ta ? tern_transpose(a, -1, -2) : a, tb ? tern_transpose(b, -1, -2) : b);
+    tern_tensor *y = terni_new(TERN_SHAPE(a->v.shape[ta], b->v.shape[!tb]), terni_dtype(a), a->device);
+    if (!y) return NULL;
+    const terni_view at = ta ? transposed(&a->v) : a->v, bt = tb ? transposed(&b->v) : b->v;
+    const terni_view *const in[3] = {&at, &bt, NULL}, *const out = &y->v;
+    return terni_run_views(TERNI_OP_matmul, a->device, in, 3, &out, 1, NULL) ? y : NULL;
+}
+
 static bool product_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
     tern_tensor *a = tern_ctx_saved(ctx, 0), *b = tern_ctx_saved(ctx, 1);
     if (!a || !b) return false;
-    if (tern_ctx_needs(ctx, 0)) gin[0] = tern_sum_to(tern_matmul(gout[0], tern_transpose(b, -1, -2)), terni_shape(a));
-    if (tern_ctx_needs(ctx, 1)) gin[1] = tern_sum_to(tern_matmul(tern_transpose(a, -1, -2), gout[0]), terni_shape(b));
+    if (tern_ctx_needs(ctx, 0)) gin[0] = tern_sum_to(product_of(gout[0], false, b, true), terni_shape(a));
+    if (tern_ctx_needs(ctx, 1)) gin[1] = tern_sum_to(product_of(a, true, gout[0], false), terni_shape(b));
     return tern_ok();
 }
 static const tern_function matmul_function = {"matmul", 1, 0, product_forward, product_backward, NULL};
@@ -100,11 +121,7 @@ static bool linear_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_te
     out[0] = o->y && !o->keep_input ? tern_detach(o->y)
                                     : terni_new(TERN_SHAPE(x->v.shape[0], w->v.shape[0]), terni_dtype(x), x->device);
     if (!out[0]) return false;
-    terni_view wt = w->v;
-    for (int i = 0; i < 2; i++) {
-        wt.shape[i] = w->v.shape[1 - i];
-        wt.strides[i] = w->v.strides[1 - i];
-    }
+    const terni_view wt = transposed(&w->v);
     const terni_matmul_opts opts = {o->activation};
     const terni_view *const views[3] = {&x->v, &wt, in[2] ? &in[2]->v : NULL};
     const terni_view *const to[2] = {o->y ? &o->y->v : &out[0]->v, o->keep_input ? &out[0]->v : NULL};
@@ -115,8 +132,8 @@ static bool linear_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_te
 static bool linear_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
     tern_tensor *x = tern_ctx_saved(ctx, 0), *w = tern_ctx_saved(ctx, 1);
     if (!x || !w) return false;
-    if (tern_ctx_needs(ctx, 0)) gin[0] = tern_matmul(gout[0], w);
-    if (tern_ctx_needs(ctx, 1)) gin[1] = tern_matmul(tern_transpose(gout[0], 0, 1), x);
+    if (tern_ctx_needs(ctx, 0)) gin[0] = product_of(gout[0], false, w, false);
+    if (tern_ctx_needs(ctx, 1)) gin[1] = product_of(gout[0], true, x, false);
     if (tern_ctx_needs(ctx, 2)) gin[2] = tern_sum(gout[0], (const int[]){0}, 1, false);
     return tern_ok();
 }

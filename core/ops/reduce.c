@@ -30,9 +30,18 @@ static int64_t reduced(tern_shape s, uint32_t bits) {
 
 static tern_tensor *run(int op, tern_tensor *x, const terni_reduce_opts *k, bool keepdim, tern_dtype dtype) {
     const tern_shape shape = kept(terni_shape(x), k->dims);
-    tern_tensor *y = terni_new(shape, dtype, x->device);
-    if (!y || !terni_run(op, &x, 1, &y, 1, k)) return NULL;
-    return keepdim || k->dims == 0 ? y : terni_alias(y, dropped(shape, k->dims), NULL, 0);
+    tern_tensor *y = terni_new(keepdim ? shape : dropped(shape, k->dims), dtype, x->device);
+    if (!y) return NULL;
+    terni_view all = y->v; /* with the reduced dimensions */
+    all.ndim = shape.ndim;
+    int64_t dense = 1;
+    for (int i = shape.ndim - 1; i >= 0; i--) {
+        all.shape[i] = shape.dim[i];
+        all.strides[i] = dense;
+        dense *= shape.dim[i] ? shape.dim[i] : 1;
+    }
+    const terni_view *const in = &x->v, *const out = &all;
+    return terni_run_views(op, x->device, &in, 1, &out, 1, k) ? y : NULL;
 }
 
 /* g, shaped like the result, with x's dimensions again. */
@@ -43,11 +52,14 @@ static tern_tensor *undrop(tern_tensor *g, tern_shape x, const reduce_opts *o) {
 /* ---- sum, mean
  * ----------------------------------------------------------------------------------------------------------- */
 
+static tern_tensor *sum(tern_tensor *x, const reduce_opts *o) {
+    const tern_dtype d = terni_is_float(terni_dtype(x)) ? terni_dtype(x) : TERN_I64;
+    return run(TERNI_OP_sum, x, &o->kernel, o->keepdim, d);
+}
+
 static bool sum_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
     (void)n;
-    const reduce_opts *o = tern_ctx_opts(ctx);
-    const tern_dtype d = tern_dtype_is_float(terni_dtype(in[0])) ? terni_dtype(in[0]) : TERN_I64;
-    out[0] = run(TERNI_OP_sum, in[0], &o->kernel, o->keepdim, d);
+    out[0] = sum(in[0], tern_ctx_opts(ctx));
     return out[0] != NULL;
 }
 static bool sum_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
@@ -64,6 +76,7 @@ tern_tensor *tern_sum(tern_tensor *x, const int *dims, int n, bool keepdim) {
     reduce_opts o = {.kernel.scale = 1, .keepdim = keepdim};
     tern_tensor *y;
     if (!terni_given(x, "sum", "x") || !terni_dims("sum", dims, n, x->v.ndim, &o.kernel.dims)) return NULL;
+    if (!terni_recording() || !terni_wants(x)) return sum(x, &o);
     return tern_apply(&sum_function, &x, 1, &o, &y) ? y : NULL;
 }
 
@@ -74,6 +87,7 @@ tern_tensor *tern_mean(tern_tensor *x, const int *dims, int n, bool keepdim) {
     if (!tern_dtype_is_float(terni_dtype(x)))
         return terni_null(TERN_ERR_DTYPE, "mean: %s is not a float tensor", terni_describe(x));
     o.kernel.scale = 1.0 / (double)reduced(terni_shape(x), o.kernel.dims); /* over nothing: 0 x infinity is NaN */
+    if (!terni_recording() || !terni_wants(x)) return sum(x, &o);
     return tern_apply(&mean_function, &x, 1, &o, &y) ? y : NULL;
 }
 

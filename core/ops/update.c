@@ -38,10 +38,10 @@ typedef struct call {
 static bool alike(const call *u, int i, const tern_tensor *t, const char *name, tern_dtype dtype) {
     const tern_tensor *p = u->target[0][i];
     if (!t) return terni_fail(TERN_ERR_ARGUMENT, "update: %s %d is NULL", name, i);
-    if (!tern_shape_equal(terni_shape(t), terni_shape(p)))
+    if (!terni_same_shape(t, p))
         return terni_fail(TERN_ERR_SHAPE, "update: %s %d is %s, the parameter %s", name, i, terni_describe(t),
                           terni_describe(p));
-    if (terni_dtype(t) != dtype || !tern_dtype_is_float(dtype))
+    if (terni_dtype(t) != dtype || !terni_is_float(dtype))
         return terni_fail(TERN_ERR_DTYPE, "update: %s %d is %s, the parameter %s; expected %s", name, i,
                           terni_describe(t), terni_describe(p),
                           tern_dtype_is_float(dtype) ? tern_dtype_name(dtype) : "a float dtype");
