@@ -295,10 +295,10 @@ static tern_tensor *run_partial(int op, bool second, tern_tensor *g, tern_tensor
     /* What the text does not use still needs a view of the right shape. */
     const terni_view *in[3] = {&g->v, a ? &a->v : &g->v, b ? &b->v : &g->v};
     terni_view room[2];
-    const tern_shape shape = terni_shape(g);
     for (int i = 0; i < 2; i++) {
         const tern_tensor *t = i ? b : a;
         if (!t || terni_same_shape(t, g)) continue;
+        const tern_shape shape = terni_shape(g);
         room[i] = stretch(&t->v, &shape);
         in[1 + i] = &room[i];
     }

@@ -102,7 +102,8 @@ void terni_edge_set(terni_node *n, int i, tern_tensor *t) {
     terni_edge *e = &n->edge[i];
     if (!t) return;
     e->dtype = terni_dtype(t);
-    e->shape = terni_shape(t);
+    e->shape.ndim = t->v.ndim; /* in place: a copy of what was just written makes the processor wait */
+    for (int d = 0; d < t->v.ndim; d++) e->shape.dim[d] = t->v.shape[d];
     if (t->node) {
         e->node = t->node;
         e->out = t->out_index;
