@@ -13,7 +13,7 @@
  * (i64, 0-dim, on the CPU). */
 enum {
     TERNI_SLOTS = 3,
-    TERNI_SCALARS = 2,
+    TERNI_SCALARS = 6,
     TERNI_NUMBERS = 9,
     TERNI_MASTER = TERNI_SLOTS,
     TERNI_SCALAR,
@@ -62,7 +62,7 @@ typedef struct terni_rule {
     /* State k of p at first, owned by the scope; NULL: zeros. */
     tern_tensor *(*make)(const tern_optim *o, const terni_optim_param *p, int k);
     double (*scalar_start)(const tern_optim *o, const terni_optim_param *p, int k);
-    /* Has p slot k? NULL: it has. */
+    /* Has p state k? NULL: it has. */
     bool (*has)(const tern_optim *o, const terni_optim_param *p, int k);
 } terni_rule;
 
@@ -86,8 +86,12 @@ struct tern_optim {
         tern_rprop_opts rprop;
         tern_asgd_opts asgd;
         tern_lion_opts lion;
+        tern_lamb_opts lamb;
+        tern_adafactor_opts adafactor;
+        tern_muon_opts muon;
+        tern_lbfgs_opts lbfgs;
     } opts;
-    double lr, weight_decay;
+    double lr, first_lr, weight_decay;
     double *momentum; /* in opts: the momentum or beta1; NULL: none */
     bool maximize, master;
     int64_t steps;
@@ -120,6 +124,16 @@ tern_optim *terni_optim_new(tern_module *m, terni_optim_made made);
 double terni_setting(double given, double usual);
 /* The update of b by its rule's row with number[]. */
 bool terni_update_row(const tern_optim *o, terni_bucket *b, tern_update_rule row);
+
+/* ---- for rules made of tensor ops (direct.c) -----------------------------------------------------------------------
+ */
+
+/* Gradient i as the update is to see it: scaled, turned, cut; f32 or f64. */
+tern_tensor *terni_gradient(const terni_bucket *b, int i);
+/* param[i] = shrink param[i] - step, and what is rounded from it. */
+bool terni_step(const terni_bucket *b, int i, tern_tensor *step, double shrink);
+/* t, outside of autograd, in f32 if it is f16 or bf16. */
+tern_tensor *terni_wide(tern_tensor *t);
 
 /* ---- state (state.c) --------------------------------------------------------------------------------------------- */
 

@@ -53,7 +53,7 @@ tern_optim *terni_optim_new(tern_module *m, terni_optim_made made) {
     if (!o) return NULL;
     o->rule = made.rule;
     o->slots = made.slots;
-    o->lr = made.lr;
+    o->lr = o->first_lr = made.lr;
     o->weight_decay = made.weight_decay;
     o->maximize = made.maximize;
     o->master = made.master;
@@ -100,6 +100,8 @@ static int64_t updates(const tern_optim *o, const terni_optim_param *p) {
 
 static bool together(const tern_optim *o, const terni_optim_param *p, const terni_optim_param *q) {
     double a[TERNI_SCALARS], b[TERNI_SCALARS];
+    for (int k = 0; k < TERNI_SLOTS; k++)
+        if (!p->state[k] != !q->state[k]) return false;
     terni_state_scalars(p, a);
     terni_state_scalars(q, b);
     return p->group == q->group && p->kind == q->kind && tern_dtype_of(p->tensor) == tern_dtype_of(q->tensor) &&

@@ -95,6 +95,54 @@ typedef struct tern_lion_opts {
     bool maximize, master_weights;
 } tern_lion_opts;
 
+typedef struct tern_lamb_opts {
+    double beta1, beta2, eps; /* 0.9, 0.999, 1e-6 if zero */
+    double weight_decay;      /* added to Adam's direction */
+    bool maximize, master_weights;
+} tern_lamb_opts;
+typedef struct tern_adafactor_opts {
+    /* PyTorch's form: the rate is max(eps2, RMS(p)) min(lr, 1 / sqrt(t)); the estimate of a matrix is cut from below at
+     * eps1^2, and what it is divided by at eps1. The paper's: the same rate, and eps1 is added to the squares. */
+    bool paper;
+    bool fixed_step;    /* with paper: the rate is lr */
+    double beta2_decay; /* -0.8 if zero: 1 - beta2 is t^beta2_decay */
+    double eps1;        /* the dtype's epsilon, with paper 1e-30, if zero */
+    double eps2;        /* 1e-3 if zero */
+    double clip;        /* updates have at most this RMS; 1 if zero */
+    double weight_decay;
+    bool maximize, master_weights;
+} tern_adafactor_opts;
+typedef enum tern_muon_adjust {
+    TERN_MUON_ORIGINAL = 0, /* lr x sqrt(max(1, rows / columns)) */
+    TERN_MUON_MATCH_RMS,    /* lr x 0.2 sqrt(max(rows, columns)): AdamW's rates fit */
+    TERN_MUON_SPECTRAL      /* lr x sqrt(rows / columns) */
+} tern_muon_adjust;
+typedef struct tern_muon_opts {
+    double momentum;     /* 0.95 if zero */
+    bool plain;          /* not Nesterov's */
+    double weight_decay; /* 0.1 if zero */
+    tern_muon_adjust adjust;
+    int ns_steps;            /* 5 if zero */
+    double ns_a, ns_b, ns_c; /* 3.4445, -4.7750, 2.0315 if all are zero */
+    double eps;              /* 1e-7 if zero */
+    bool bf16;               /* iterates in bf16, as PyTorch does; else in f32 or f64 */
+    /* What is no matrix, and what has a name like the shell pattern `adamw`, goes by AdamW with this rate (which
+     * follows lr); with none, that is an error. */
+    double adamw_lr;
+    const char *adamw;              /* read at making only */
+    double beta1, beta2, adamw_eps; /* 0.9, 0.999, 1e-8 if zero */
+    bool maximize, master_weights;
+} tern_muon_opts;
+typedef struct tern_lbfgs_opts {
+    int max_iter;            /* iterations of a step: 20 if zero */
+    int max_eval;            /* calls of the closure in a step: max_iter x 5 / 4 if zero */
+    double tolerance_grad;   /* the largest element of the gradient that is optimal: 1e-7 if zero */
+    double tolerance_change; /* 1e-9 if zero */
+    int history;             /* pairs that are remembered, room for which is made at once: 100 if zero */
+    bool strong_wolfe;       /* a line search by the strong Wolfe conditions; else steps of lr */
+    bool maximize;
+} tern_lbfgs_opts;
+
 TERN_API tern_optim *tern_sgd_new(tern_module *m, double lr, tern_sgd_opts opts);
 TERN_API tern_optim *tern_adam_new(tern_module *m, double lr, tern_adam_opts opts);
 TERN_API tern_optim *tern_adamw_new(tern_module *m, double lr, tern_adamw_opts opts);
@@ -116,6 +164,17 @@ TERN_API tern_optim *tern_rprop_new(tern_module *m, double lr, tern_rprop_opts o
 TERN_API tern_optim *tern_asgd_new(tern_module *m, double lr, tern_asgd_opts opts);
 /* Source: Chen et al., arXiv 2302.06675. */
 TERN_API tern_optim *tern_lion_new(tern_module *m, double lr, tern_lion_opts opts);
+/* Source: You et al., arXiv 1904.00962, algorithm 2. */
+TERN_API tern_optim *tern_lamb_new(tern_module *m, double lr, tern_lamb_opts opts);
+/* Errors: TERN_ERR_ARGUMENT, also for fixed_step without paper. Source: Shazeer and Stern, arXiv 1804.04235. */
+TERN_API tern_optim *tern_adafactor_new(tern_module *m, double lr, tern_adafactor_opts opts);
+/* Errors: TERN_ERR_ARGUMENT, also for a parameter that is no matrix without adamw_lr. Source: K. Jordan et al., Muon:
+ * an optimizer for hidden layers in neural networks (2024). */
+TERN_API tern_optim *tern_muon_new(tern_module *m, double lr, tern_muon_opts opts);
+/* For whole batches; its steps need a closure, tern_optim_step_with, and wait for the device. One group; all parameters
+ * of one dtype, f32 or f64, on one device. Its state is the first parameter's. Usually with a rate of 1. Source:
+ * Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4, 3.5 and 3.6, in PyTorch's form. */
+TERN_API tern_optim *tern_lbfgs_new(tern_module *m, double lr, tern_lbfgs_opts opts);
 TERN_API void tern_optim_free(tern_optim *o);
 
 /* ---- parameter groups: settings that differ by parameter --------------------------------------------------------- */

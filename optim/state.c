@@ -9,8 +9,9 @@ static bool is_half(const tern_tensor *t) { return tern_dtype_of(t) == TERN_F16 
 /* State k's name; NULL if this parameter has none such. */
 static const char *name_of(const tern_optim *o, const terni_optim_param *p, int k) {
     const terni_rule *r = o->rule;
-    if (k < TERNI_SLOTS) return (o->slots >> k & 1) && (!r->has || r->has(o, p, k)) ? r->slot[k] : NULL;
     if (k == TERNI_MASTER) return o->master && is_half(p->tensor) ? "master_weight" : NULL;
+    if (r->has && !r->has(o, p, k)) return NULL;
+    if (k < TERNI_SLOTS) return o->slots >> k & 1 ? r->slot[k] : NULL;
     if (k < TERNI_COUNT) return r->scalar[k - TERNI_SCALAR];
     return o->slots ? "step" : NULL;
 }

@@ -14,6 +14,15 @@ typedef struct table_case {
     const double *after_1, *after_20;
 } table_case;
 
+typedef struct closure_case {
+    const char *name;
+    double lr;
+    int sign;
+    tern_lbfgs_opts opts;
+    int n_iter, func_evals;
+    const double *losses, *after_1, *after_20;
+} closure_case;
+
 #include "reference/optim_table.def"
 
 enum { STEPS = 20, MOST = 30, CASES = sizeof table_cases / sizeof *table_cases };
@@ -126,6 +135,100 @@ TERN_TEST(optim_table, resumes_from_a_checkpoint) {
             tern_module_free(straight);
             tern_scope_pop(scope);
         }
+}
+
+/* ---- L-BFGS ------------------------------------------------------------------------------------------------------ */
+
+typedef struct rosenbrock {
+    tern_module *m;
+    int sign;
+} rosenbrock;
+
+/* sign x Rosenbrock's function of all elements in a row. */
+static tern_tensor *rosenbrock_loss(void *user) {
+    const rosenbrock *r = user;
+    tern_tensor *part[4];
+    tern_named e;
+    int n = 0;
+    for (; tern_module_each(r->m, n, &e); n++) part[n] = tern_reshape(e.tensor, TERN_SHAPE(-1));
+    tern_tensor *x = tern_cat(part, n, 0), *a = tern_slice(x, 0, 0, -1, 1), *b = tern_slice(x, 0, 1, tern_numel(x), 1);
+    tern_tensor *steep = tern_square(tern_sub(b, tern_square(a)));
+    tern_tensor *loss = tern_sum(tern_add(steep, tern_square(tern_add_scalar(a, -1))), NULL, 0, false);
+    loss = tern_mul_scalar(loss, r->sign);
+    return tern_backward(loss) ? loss : NULL;
+}
+
+static double state_number(tern_optim *o, const char *name) {
+    tern_optim_state e;
+    for (int i = 0; tern_optim_each(o, i, &e); i++)
+        if (strcmp(e.name, name) == 0) return tern_item(e.tensor);
+    return (double)NAN;
+}
+
+TERN_TEST(optim_table, lbfgs_as_pytorch) {
+    for (size_t i = 0; i < sizeof closure_cases / sizeof *closure_cases; i++) {
+        const closure_case *c = &closure_cases[i];
+        const int scope = tern_scope_push();
+        rosenbrock r = {problem(false, TERN_F64), c->sign};
+        tern_optim *o = tern_lbfgs_new(r.m, c->lr, c->opts);
+        for (int k = 0; k < STEPS; k++) {
+            check_case("%s, step %d", c->name, k);
+            tern_tensor *loss = tern_optim_step_with(o, rosenbrock_loss, &r);
+            CHECK(loss != NULL, "%s", tern_error_message());
+            CHECK_NUMBER(tern_item(loss), c->losses[k], 1e-12 * fmax(1, fabs(c->losses[k])));
+            if (k == 0) check_params(r.m, c->after_1, (tolerance){1e-12, 1e-12});
+        }
+        check_params(r.m, c->after_20, (tolerance){1e-12, 1e-12});
+        CHECK(state_number(o, "a/n_iter") == c->n_iter && state_number(o, "a/func_evals") == c->func_evals);
+        CHECK(tern_optim_steps(o) == STEPS);
+        tern_optim_free(o);
+        tern_module_free(r.m);
+        tern_scope_pop(scope);
+    }
+}
+
+TERN_TEST(optim_table, lbfgs_resumes_from_a_checkpoint) {
+    const char *path = test_path("lbfgs.h5");
+    const tern_lbfgs_opts opts = {.strong_wolfe = true, .max_iter = 3, .history = 4};
+    rosenbrock s = {problem(false, TERN_F32), 1}, r = {problem(false, TERN_F32), 1};
+    tern_optim *so = tern_lbfgs_new(s.m, 1, opts), *o = tern_lbfgs_new(r.m, 1, opts);
+    for (int k = 0; k < 10; k++) CHECK(tern_optim_step_with(so, rosenbrock_loss, &s) != NULL);
+    for (int k = 0; k < 4; k++) CHECK(tern_optim_step_with(o, rosenbrock_loss, &r) != NULL);
+    CHECK(tern_checkpoint_save(path, &(tern_checkpoint){.model = r.m, .optim = o}));
+    tern_optim_free(o);
+    tern_module_free(r.m);
+    r.m = problem(false, TERN_F32);
+    o = tern_lbfgs_new(r.m, 1, opts);
+    CHECK(tern_checkpoint_load(path, &(tern_checkpoint){.model = r.m, .optim = o}), "%s", tern_error_message());
+    for (int k = 4; k < 10; k++) CHECK(tern_optim_step_with(o, rosenbrock_loss, &r) != NULL);
+    check_same_params(r.m, s.m);
+    tern_optim_free(o);
+    tern_optim_free(so);
+    tern_module_free(r.m);
+    tern_module_free(s.m);
+}
+
+static tern_tensor *no_loss(void *user) {
+    (void)user;
+    return NULL;
+}
+
+TERN_TEST(optim_table, lbfgs_refusals) {
+    rosenbrock r = {problem(false, TERN_F32), 1};
+    tern_optim *o = tern_lbfgs_new(r.m, 1, (tern_lbfgs_opts){0});
+    set_gradients(r.m, 0);
+    EXPECT_ERROR((tern_optim_step(o), NULL), TERN_ERR_ARGUMENT, "lbfgs needs a closure");
+    EXPECT_ERROR(tern_optim_step_with(o, no_loss, NULL), TERN_ERR_ARGUMENT, "returned no loss");
+    CHECK(tern_optim_steps(o) == 0);
+    CHECK(tern_optim_group(o, "a", (tern_group_opts){.lr_scale = 2}) == 1);
+    EXPECT_ERROR(tern_optim_step_with(o, rosenbrock_loss, &r), TERN_ERR_UNSUPPORTED, "parameter groups");
+    tern_optim_free(o);
+    EXPECT_ERROR(tern_lbfgs_new(r.m, 1, (tern_lbfgs_opts){.history = -1}), TERN_ERR_ARGUMENT, "lbfgs: max_iter");
+    CHECK(tern_module_cast(r.m, TERN_F16));
+    o = tern_lbfgs_new(r.m, 1, (tern_lbfgs_opts){0});
+    EXPECT_ERROR(tern_optim_step_with(o, rosenbrock_loss, &r), TERN_ERR_DTYPE, "lbfgs: a is f16");
+    tern_optim_free(o);
+    tern_module_free(r.m);
 }
 
 /* ---- masters ----------------------------------------------------------------------------------------------------- */
@@ -290,5 +393,12 @@ TERN_TEST(optim_table, wrong_settings) {
     EXPECT_ERROR(tern_asgd_new(m, 1, (tern_asgd_opts){.alpha = (double)NAN}), TERN_ERR_ARGUMENT, "asgd: lambd");
     EXPECT_ERROR(tern_lion_new(m, 1, (tern_lion_opts){.beta1 = 1}), TERN_ERR_ARGUMENT, "lion: beta1 1");
     EXPECT_ERROR(tern_lion_new(m, 1, (tern_lion_opts){.weight_decay = -1}), TERN_ERR_ARGUMENT, "lion: weight_decay");
+    EXPECT_ERROR(tern_lamb_new(m, 1, (tern_lamb_opts){.beta2 = 1}), TERN_ERR_ARGUMENT, "lamb: beta1");
+    EXPECT_ERROR(tern_adafactor_new(m, 1, (tern_adafactor_opts){.beta2_decay = 1}), TERN_ERR_ARGUMENT, "beta2_decay 1");
+    EXPECT_ERROR(tern_adafactor_new(m, 1, (tern_adafactor_opts){.fixed_step = true}), TERN_ERR_ARGUMENT,
+                 "only with paper");
+    EXPECT_ERROR(tern_muon_new(m, 1, (tern_muon_opts){0}), TERN_ERR_ARGUMENT, "muon: b has 1 dimensions");
+    EXPECT_ERROR(tern_muon_new(m, 1, (tern_muon_opts){.ns_steps = 100}), TERN_ERR_ARGUMENT, "ns_steps 100");
+    EXPECT_ERROR(tern_muon_new(m, 1, (tern_muon_opts){.adamw_lr = -1}), TERN_ERR_ARGUMENT, "adamw_lr -1");
     tern_module_free(m);
 }

@@ -145,6 +145,48 @@ class MuonAndAdamW:
             part.step()
 
 
+# ---- L-BFGS, on a mild form of Rosenbrock's function of all elements in a row -------------------------------------------------------
+
+def with_closure(make, sign):
+    params = [torch.tensor(p, requires_grad=True) for p in start(SHAPES)]
+    optimizer = make(params)
+
+    def closure():
+        optimizer.zero_grad()
+        x = torch.cat([p.reshape(-1) for p in params])
+        loss = sign * ((x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+        loss.backward()
+        return loss
+
+    after, losses = [], []
+    for k in range(STEPS):
+        losses.append(float(optimizer.step(closure).detach()))
+        if k in (0, STEPS - 1):
+            after.append(numbers([p.detach().numpy() for p in params]))
+    state = optimizer.state[optimizer._params[0]]
+    return after, losses, state["n_iter"], state["func_evals"]
+
+
+CLOSURES = [
+    ("lbfgs, strong Wolfe", "1", "{.strong_wolfe = true, .max_iter = 1}", 1,
+     lambda p: torch.optim.LBFGS(p, 1, 1, line_search_fn="strong_wolfe")),
+    ("lbfgs, short memory, maximize", "0.8", "{.strong_wolfe = true, .max_iter = 2, .max_eval = 9, .history = 3, .maximize = true}", -1,
+     lambda p: torch.optim.LBFGS(p, 0.8, 2, 9, history_size=3, line_search_fn="strong_wolfe", maximize=True)),
+    ("lbfgs, fixed steps", "0.2", "{.max_iter = 2, .history = 5}", 1, lambda p: torch.optim.LBFGS(p, 0.2, 2, history_size=5)),
+    ("lbfgs, to the end", "1", "{.strong_wolfe = true}", 1, lambda p: torch.optim.LBFGS(p, 1, line_search_fn="strong_wolfe")),
+]
+
+
+def closures():
+    rows = []
+    for name, lr, options, sign, make in CLOSURES:
+        after, losses, n_iter, evals = with_closure(make, sign)
+        print(name, losses[0], losses[-1], n_iter, evals)
+        rows.append('{"%s", %s, %d, %s, %d, %d,\n %s,\n %s,\n %s},\n' % (
+            name, lr, sign, options, n_iter, evals, "(const double[]){" + ", ".join(map(repr, losses)) + "}", *after))
+    return "static const closure_case closure_cases[] = {\n" + "".join(rows) + "};\n"
+
+
 # ---- cases -----------------------------------------------------------------------------------------------------------
 
 O = torch.optim
@@ -196,7 +238,25 @@ CASES = [
      lambda p: O.ASGD(p, 0.05, 0.1, 0.5, 4, 0.1, maximize=True)),
     ("lion", "lion", "0.01", "{0}", lambda: Lion(0.01)),
     ("lion, settings", "lion", "0.01", "{.beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.3}", lambda: Lion(0.01, 0.8, 0.9, 0.3)),
-    # FAMILY 2
+    ("lamb", "lamb", "0.02", "{0}", lambda: Lamb(0.02)),
+    ("lamb, settings", "lamb", "0.02", "{.beta1 = 0.8, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.1}",
+     lambda: Lamb(0.02, 0.8, 0.9, 1e-3, 0.1)),
+    ("adafactor", "adafactor", "0.05", "{0}", lambda p: O.Adafactor(p, 0.05)),
+    ("adafactor, settings", "adafactor", "0.3",
+     "{.beta2_decay = -0.6, .eps1 = 1e-2, .eps2 = 0.1, .clip = 1.3, .weight_decay = 0.1, .maximize = true}",
+     lambda p: O.Adafactor(p, 0.3, -0.6, (1e-2, 0.1), 1.3, 0.1, maximize=True)),
+    ("adafactor, paper", "adafactor", "0.05", "{.paper = true}", lambda: Adafactor(0.05, True)),
+    ("adafactor, paper, fixed step", "adafactor", "0.02",
+     "{.paper = true, .fixed_step = true, .weight_decay = 0.1, .clip = 0.5, .eps1 = 1e-3}",
+     lambda: Adafactor(0.02, False, 0.1, eps1=1e-3, d=0.5)),
+    ("muon", "muon", "0.02", "{0}", lambda p: O.Muon(p, 0.02), MATRICES),
+    ("muon, settings", "muon", "0.02",
+     "{.momentum = 0.8, .plain = true, .weight_decay = 0.3, .adjust = TERN_MUON_MATCH_RMS, .ns_steps = 3}",
+     lambda p: O.Muon(p, 0.02, 0.3, 0.8, nesterov=False, ns_steps=3, adjust_lr_fn="match_rms_adamw"), MATRICES),
+    ("muon, spectral", "muon", "0.02", "{.adjust = TERN_MUON_SPECTRAL, .ns_a = 2, .ns_b = -1.5, .ns_c = 0.5}",
+     lambda p: O.Muon(p, 0.02, ns_coefficients=(2, -1.5, 0.5), adjust_lr_fn="spectral_unclamped"), MATRICES),
+    ("muon and adamw", "muon", "0.02", "{.adamw_lr = 0.01, .weight_decay = 0.2}",
+     lambda p: MuonAndAdamW(p, dict(lr=0.02, weight_decay=0.2), dict(lr=0.01, weight_decay=0.2))),
 ]
 
 
@@ -212,7 +272,7 @@ def row(number, name, function, lr, options, make, shapes):
 def table():
     rows = [row(i, *c, *([] if len(c) == 6 else [SHAPES])) for i, c in enumerate(CASES)]
     return (HEAD + "".join(r[0] for r in rows) + "static const table_case table_cases[] = {\n" + "".join(r[1] for r in rows)
-            + "};\n")
+            + "};\n" + closures())
 
 
 with open(os.path.join(HERE, "optim_table.def"), "w") as f:
