@@ -40,7 +40,7 @@ enum { BATCH = 6, SIDE = 6, CLASSES = 4, STEPS = 9, WARM = 2, PARAMS = 12, ELEME
 typedef struct plan {
     const char *name;
     bool cnn;
-    int optimizer; /* adam, adamw with groups, sgd with momentum, sgd */
+    int optimizer; /* adam, adamw with groups, sgd with momentum, sgd, nadam, asgd, radam, rmsprop */
 } plan;
 
 typedef struct record {
@@ -65,6 +65,10 @@ static tern_optim *optim_new(tern_module *m, int kind) {
     if (kind == 0) return tern_adam_new(m, 0.01, (tern_adam_opts){0});
     if (kind == 2) return tern_sgd_new(m, 0.05, (tern_sgd_opts){.momentum = 0.9, .nesterov = true});
     if (kind == 3) return tern_sgd_new(m, 0.05, (tern_sgd_opts){0});
+    if (kind == 4) return tern_nadam_new(m, 0.01, (tern_nadam_opts){0});
+    if (kind == 5) return tern_asgd_new(m, 0.05, (tern_asgd_opts){.lambd = 0.1, .t0 = 3});
+    if (kind == 6) return tern_radam_new(m, 0.01, (tern_radam_opts){.weight_decay = 0.1, .decoupled = true});
+    if (kind == 7) return tern_rmsprop_new(m, 0.01, (tern_rmsprop_opts){.momentum = 0.8, .centered = true});
     tern_optim *o = tern_adamw_new(m, 0.01, (tern_adamw_opts){.weight_decay = 0.1});
     CHECK(tern_optim_group(o, "*.bias", (tern_group_opts){.weight_decay = -1, .lr_scale = 0.5}) == 1);
     return o;
@@ -127,7 +131,9 @@ static void train(const plan *p, bool captured, record *r) {
     t.opt = optim_new(t.net, p->optimizer);
     t.x = tern_keep(tern_zeros(TERN_SHAPE(BATCH, 1, SIDE, SIDE), on_device(TERN_F32)));
     t.y = tern_keep(tern_zeros(TERN_SHAPE(BATCH), on_device(TERN_I64)));
-    const tern_schedule schedule = {.kind = TERN_SCHEDULE_COSINE, .lr = 0.02, .warmup = 3, .total = 20};
+    const tern_schedule cosine = {.kind = TERN_SCHEDULE_COSINE, .lr = 0.02, .warmup = 3, .total = 20};
+    const tern_schedule cycle = {.kind = TERN_SCHEDULE_ONE_CYCLE, .lr = 0.02, .total = 12, .cycle_momentum = true};
+    const tern_schedule schedule = p->optimizer == 7 || p->optimizer == 2 ? cycle : cosine;
     tern_graph *graph = NULL;
     for (int i = 0; i < STEPS && tern_ok(); i++) {
         next_batch(&t, i);
@@ -156,8 +162,9 @@ static void train(const plan *p, bool captured, record *r) {
 
 TERN_TEST(graph, replays_are_eager_steps) {
     if (nothing_to_capture()) return;
-    static const plan plans[] = {
-        {"mlp, adam", false, 0}, {"mlp, sgd", false, 3}, {"mlp, momentum", false, 2}, {"cnn, adamw", true, 1}};
+    static const plan plans[] = {{"mlp, adam", false, 0},  {"mlp, sgd", false, 3},    {"mlp, momentum", false, 2},
+                                 {"cnn, adamw", true, 1},  {"mlp, nadam", false, 4},  {"mlp, asgd", false, 5},
+                                 {"mlp, radam", false, 6}, {"mlp, rmsprop", false, 7}};
     static record want, got;
     for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
         check_case("%s", plans[i].name);
@@ -172,6 +179,27 @@ TERN_TEST(graph, replays_are_eager_steps) {
         CHECK(want.random.seed == got.random.seed && want.random.position == got.random.position);
         CHECK_NUMBER(got.lr, want.lr, 0);
     }
+}
+
+TERN_TEST(graph, optimizers_of_many_kernels_are_refused) {
+    if (nothing_to_capture()) return;
+    tern_module *m = tern_linear_new(3, 2, (tern_linear_opts){0});
+    CHECK(tern_module_to(m, test_device()));
+    tern_optim *o = tern_lamb_new(m, 0.1, (tern_lamb_opts){0});
+    tern_named e;
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; tern_module_each(m, i, &e); i++) tern_grad_set(e.tensor, tern_ones_like(tern_detach(e.tensor)));
+        if (k == 0) CHECK(tern_optim_step(o));
+    }
+    CHECK(tern_graph_capture_begin(test_device()));
+    CHECK(!tern_optim_step(o));
+    EXPECT_PENDING(TERN_ERR_UNSUPPORTED, "optim_step: a step of lamb cannot be captured");
+    tern_graph *graph = tern_graph_capture_end();
+    CHECK(tern_graph_free(graph));
+    tern_error_clear();
+    CHECK(tern_optim_steps(o) == 1 && tern_optim_step(o));
+    tern_optim_free(o);
+    tern_module_free(m);
 }
 
 /* ---- draws ---------------------------------------------------------------------------------------------------------

@@ -231,6 +231,68 @@ TERN_TEST(optim_table, lbfgs_refusals) {
     tern_module_free(r.m);
 }
 
+/* ---- Muon -------------------------------------------------------------------------------------------------------- */
+
+TERN_TEST(optim_table, muon_in_bf16_and_by_pattern) {
+    tern_module *m = problem(false, TERN_F32), *low = problem(false, TERN_F32);
+    tern_optim *o = tern_muon_new(m, 0.02, (tern_muon_opts){.adamw_lr = 0.01}),
+               *l = tern_muon_new(low, 0.02, (tern_muon_opts){.adamw_lr = 0.01, .bf16 = true});
+    train(m, o, 0, STEPS);
+    train(low, l, 0, STEPS);
+    CHECK_SAME(tern_detach(tern_module_get(low, "a")), tern_detach(tern_module_get(m, "a")), ((tolerance){0.02, 0.02}));
+    tern_optim_state e;
+    CHECK(tern_optim_each(o, 0, &e) && strcmp(e.name, "a/momentum_buffer") == 0);
+    tern_optim_free(o);
+    o = tern_muon_new(m, 0.02, (tern_muon_opts){.adamw_lr = 0.01, .adamw = "a*"});
+    CHECK(tern_optim_each(o, 0, &e) && strcmp(e.name, "a/exp_avg") == 0);
+    tern_optim_free(o);
+    tern_optim_free(l);
+    tern_module_free(m);
+    tern_module_free(low);
+}
+
+/* Rules of tensor ops: masters, a factor from clipping, cut gradients, as for the others. */
+TERN_TEST(optim_table, tensor_rules_clip_and_keep_masters) {
+    for (int kind = 0; kind < 3; kind++) {
+        check_case("%d", kind);
+        const int scope = tern_scope_push();
+        tern_module *low = problem(false, TERN_F16), *wide = problem(false, TERN_F16);
+        CHECK(tern_module_cast(wide, TERN_F32));
+        tern_module *both[] = {low, wide};
+        tern_optim *o[2];
+        for (int k = 0; k < 2; k++)
+            o[k] = kind == 0 ? tern_lamb_new(both[k], 1e-3, (tern_lamb_opts){.master_weights = true})
+                   : kind == 1
+                       ? tern_adafactor_new(both[k], 1e-3, (tern_adafactor_opts){.eps1 = 1e-6, .master_weights = true})
+                       : tern_muon_new(both[k], 1e-3, (tern_muon_opts){.adamw_lr = 1e-3, .master_weights = true});
+        tern_named a, b;
+        for (int k = 0; k < 5; k++) {
+            set_gradients(low, k);
+            for (int i = 0; tern_module_each(low, i, &a) && tern_module_each(wide, i, &b); i++)
+                tern_grad_set(b.tensor, tern_cast(tern_grad_get(a.tensor), TERN_F32));
+            for (int i = 0; i < 2; i++) {
+                CHECK(tern_optim_clip_norm(o[i], 2) && tern_optim_clip_value(o[i], 0.3));
+                CHECK(tern_optim_step(o[i]), "%s", tern_error_message());
+            }
+        }
+        tern_optim_state e;
+        int n = 0;
+        for (int i = 0; tern_optim_each(o[0], i, &e); i++) {
+            if (strcmp(e.name + 1, "/master_weight") != 0) continue;
+            const char name[2] = {e.name[0], 0};
+            CHECK_SAME(e.tensor, tern_detach(tern_module_get(wide, name)), ((tolerance){1e-6, 1e-6}));
+            CHECK_SAME(tern_cast(e.tensor, TERN_F16), tern_detach(tern_module_get(low, name)), ((tolerance){0, 0}));
+            n++;
+        }
+        CHECK(n == 4);
+        for (int k = 0; k < 2; k++) {
+            tern_optim_free(o[k]);
+            tern_module_free(both[k]);
+        }
+        tern_scope_pop(scope);
+    }
+}
+
 /* ---- masters ----------------------------------------------------------------------------------------------------- */
 
 /* Masters go the way that f32 parameters go with the same gradients; the parameters are their rounding. */
