@@ -63,6 +63,7 @@ tern_module *tern_bilinear_new(int64_t in1, int64_t in2, int64_t out, tern_linea
     bilinear *s = TERN_MODULE_NEW(bilinear);
     if (!s) return NULL;
     s->m.describe = describe;
+    s->m.parts->enters = true;
     s->m.flops = flops;
     s->in1 = in1;
     s->in2 = in2;

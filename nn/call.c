@@ -63,7 +63,7 @@ static tern_tensor *watch(tern_module *m, tern_hook_point point, tern_tensor *t,
 
 /* ---- computed parameters ----------------------------------------------------------------------------------------- */
 
-static void point_to(tern_module *m, const terni_computed *c, tern_tensor *t) {
+void terni_point_to(tern_module *m, const terni_computed *c, tern_tensor *t) {
     for (int i = 0; i < c->n; i++) memcpy((char *)m + c->offset[i], &t, sizeof t);
 }
 
@@ -71,7 +71,7 @@ static bool compute(tern_module *m) {
     for (const terni_computed *c = m->parts->computed; c; c = c->next) {
         tern_tensor *t = c->rule->compute(c, m->training);
         if (!t) return false;
-        point_to(m, c, t);
+        terni_point_to(m, c, t);
     }
     return true;
 }
@@ -107,7 +107,7 @@ tern_tensor *terni_forward_end(tern_module *m, tern_tensor *x, tern_tensor *y) {
     struct tern_module_parts *p = m->parts;
     if (!x) y = NULL;
     if (p->around) {
-        for (const terni_computed *c = p->computed; c; c = c->next) point_to(m, c, c->placeholder);
+        for (const terni_computed *c = p->computed; c; c = c->next) terni_point_to(m, c, c->placeholder);
         y = run_hooks(m, TERN_HOOK_OUTPUT, watch(m, TERN_HOOK_GRAD_OUTPUT, y, at_grad_output));
     }
     if (p->noting && y) {

@@ -6,6 +6,7 @@
 
 #include "door.h"
 #include "tern/layers.h"
+#include "tern/lora.h"
 #include "tern/module.h"
 
 /* A parameter or buffer under its name in its own module. The tensor is kept. */
@@ -34,8 +35,9 @@ typedef struct terni_computed {
     tern_module *holder;      /* of the parameters it is computed from; a descendant of the module */
     tern_tensor *placeholder; /* kept */
     char *name;               /* the parameter's */
-    int place;                /* where it stood among the module's parameters */
-    int dim, iterations;
+    int place;                /* where it stood among the module's parameters before any became computed */
+    int dim;
+    int64_t iterations;
     double eps;
     int n;
     size_t offset[4];
@@ -66,6 +68,7 @@ struct tern_module_parts {
 
     /* What call.c does around the forward: around is true if there is anything. */
     bool around;
+    bool enters; /* without a forward, but its own function goes through call.c */
     terni_hook *hooks;
     int n_hooks, cap_hooks, last_hook;
     terni_computed *computed;
@@ -76,10 +79,28 @@ struct tern_module_parts {
     int64_t flops;
 };
 
+/* linear.c; lora.c attaches adapters to it. */
+typedef struct terni_linear {
+    tern_module m;
+    int64_t in, out;
+    tern_tensor *weight, *bias;   /* bias may be NULL */
+    tern_module *lora_A, *lora_B; /* both or neither */
+    tern_lora_opts lora;          /* nothing left to default */
+    double scale;
+    bool merged; /* weight has the adapter in it */
+    bool fresh;  /* while adapters are being attached: this is one of them */
+} terni_linear;
+/* m as a linear; NULL, without an error, if it is none. */
+terni_linear *terni_as_linear(tern_module *m);
+
+/* Frees this child of m. Cannot fail. */
+void terni_child_remove(tern_module *m, tern_module *child);
 /* Room for one more item of this size: p or its replacement, NULL after an error. */
 void *terni_grown(void *p, int n, int *cap, size_t size);
 /* Sets parts->around. */
 void terni_around(tern_module *m);
+/* Lets c's words in m's struct point to t. */
+void terni_point_to(tern_module *m, const terni_computed *c, tern_tensor *t);
 /* Frees c, its name and placeholder. */
 void terni_computed_free(terni_computed *c);
 

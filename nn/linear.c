@@ -2,34 +2,35 @@
 
 #include "internal.h"
 
-typedef struct linear {
-    tern_module m;
-    int64_t in, out;
-    tern_tensor *weight, *bias; /* bias may be NULL */
-} linear;
-
 static tern_tensor *forward(tern_module *m, tern_tensor *x) {
-    const linear *s = (const linear *)m;
-    return tern_linear(x, s->weight, s->bias);
+    const terni_linear *s = (const terni_linear *)m;
+    if (!s->lora_A || s->merged) return tern_linear(x, s->weight, s->bias);
+    const int scope = tern_scope_push();
+    tern_tensor *low = m->training && s->lora.dropout > 0 ? tern_dropout(x, s->lora.dropout) : x;
+    low = tern_forward(s->lora_B, tern_forward(s->lora_A, low));
+    return tern_scope_return(scope, tern_add(tern_linear(x, s->weight, s->bias), tern_mul_scalar(low, s->scale)));
 }
 
 static void describe(const tern_module *m, char *buf, size_t size) {
-    const linear *s = (const linear *)m;
+    const terni_linear *s = (const terni_linear *)m;
     terni_text t = {buf, size, 0};
     terni_text_add(&t, "%" PRId64 " -> %" PRId64 "%s", s->in, s->out, s->bias ? "" : ", no bias");
+    if (s->lora_A) terni_text_add(&t, ", lora x %g%s", s->scale, s->merged ? ", merged" : "");
 }
 
 static int64_t flops(const tern_module *m, const tern_shape *x, const tern_shape *y) {
     (void)x;
-    return 2 * ((const linear *)m)->in * terni_numel(y);
+    return 2 * ((const terni_linear *)m)->in * terni_numel(y);
 }
+
+terni_linear *terni_as_linear(tern_module *m) { return m && m->forward == forward ? (terni_linear *)m : NULL; }
 
 tern_module *tern_linear_new(int64_t in, int64_t out, tern_linear_opts opts) {
     if (!tern_ok()) return NULL;
     if (in < 1 || out < 1)
         return terni_null(TERN_ERR_ARGUMENT, "linear: %" PRId64 " -> %" PRId64 "; sizes of 1 or more expected", in,
                           out);
-    linear *s = TERN_MODULE_NEW(linear);
+    terni_linear *s = tern_module_alloc(sizeof *s, "linear");
     if (!s) return NULL;
     s->m.forward = forward;
     s->m.describe = describe;

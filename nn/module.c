@@ -140,6 +140,20 @@ static bool child_register(tern_module *m, const char *name, tern_module *c) {
     return true;
 }
 
+void terni_child_remove(tern_module *m, tern_module *child) {
+    struct tern_module_parts *p = m->parts;
+    for (int i = 0; i < p->n_children; i++) {
+        if (p->children[i].module != child) continue;
+        terni_mfree(p->children[i].name);
+        memmove(p->children + i, p->children + i + 1, (size_t)(p->n_children - i - 1) * sizeof *p->children);
+        p->n_children--;
+        child->parts->parent = NULL;
+        free_tree(child);
+        terni_module_changed(m);
+        return;
+    }
+}
+
 void *tern_module_add(tern_module *parent, const char *name, void *child) {
     tern_module *c = child;
     bool ok = terni_given(parent, "module_add", "parent");

@@ -2,8 +2,11 @@
  * buffers afterwards, against what PyTorch gave (reference/nn_layers.py), in f64 and f32. A constructor of nn's headers
  * without a row is a failure. */
 #include "common.h"
+#include "tern/criteria.h"
 #include "tern/layers.h"
+#include "tern/lora.h"
 #include "tern/recurrent.h"
+#include "tern/reparametrize.h"
 #include "tern/transformer.h"
 
 enum { MAX_IN = 6, MAX_OUT = 4 };
@@ -176,6 +179,28 @@ static int positions(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
     (void)n;
     y[0] = tern_positions_forward(m, x[0], 3);
     return 1;
+}
+
+static int loss(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_loss_forward(m, x[0], x[1]);
+    return 1;
+}
+
+/* ---- what is put upon a module ------------------------------------------------------------------------------------
+ */
+
+static tern_module *adapted(tern_module *m) {
+    CHECK(tern_lora_attach(m, "", (tern_lora_opts){.rank = 2, .alpha = 3}) == 1);
+    return m;
+}
+static tern_module *weight_normed(tern_module *m, const char *name, int dim) {
+    CHECK(tern_weight_norm(m, name, dim));
+    return m;
+}
+static tern_module *spectral_normed(tern_module *m, tern_spectral_norm_opts o) {
+    CHECK(tern_spectral_norm(m, "weight", o));
+    return m;
 }
 
 /* ---- the rows ---------------------------------------------------------------------------------------------------- */

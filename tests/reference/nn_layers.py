@@ -410,7 +410,44 @@ def attention():
     row("rotary_interleaved", lambda: Fn(lambda x: turn(x, 3, 100.0, True)), X(2, 3, 4))
 
 
-FAMILIES = [activations, affine, norms, spatial, containers, recurrent, attention]
+class Lora(nn.Linear):
+    def __init__(self, inputs, outputs, rank, alpha):
+        super().__init__(inputs, outputs)
+        self.lora_A, self.lora_B = nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs, bias=False)
+        self.scale = alpha / rank
+
+    def forward(self, x):
+        return super().forward(x) + self.scale * self.lora_B(self.lora_A(x))
+
+
+def computed():
+    P = nn.utils.parametrizations
+    row("lora", lambda: Lora(5, 3, 2, 3), X(4, 5))
+    row("weight_norm", lambda: P.weight_norm(nn.Linear(3, 4)), X(2, 3))
+    row("weight_norm_whole", lambda: P.weight_norm(nn.Conv1d(2, 3, 2), dim=None), X(1, 2, 4))
+    row("weight_norm_columns", lambda: P.weight_norm(nn.Bilinear(2, 3, 2), dim=2), X(2, 2), X(2, 3))
+    row("weight_norm_lstm", lambda: P.weight_norm(P.weight_norm(nn.LSTM(2, 2), "weight_hh_l0"), "weight_ih_l0"), X(3, 2, 2),
+        call=states)
+    row("spectral_norm", lambda: P.spectral_norm(nn.Linear(3, 4)), X(2, 3), modes="TE")
+    row("spectral_norm_conv", lambda: P.spectral_norm(nn.ConvTranspose1d(2, 3, 2, bias=False), n_power_iterations=3, eps=1e-6),
+        X(1, 2, 4), modes="TE")
+
+
+def losses():
+    w = torch.ones
+    targets, chances = I([3, 1, 0]), X(2, 3, lo=0.1, hi=0.9)
+    row("cross_entropy", lambda: nn.CrossEntropyLoss(w(4), label_smoothing=0.1), X(3, 4), targets)
+    row("cross_entropy_plain", lambda: nn.CrossEntropyLoss(reduction="none", ignore_index=1), X(3, 4), targets)
+    row("nll_loss", lambda: nn.NLLLoss(w(4), reduction="sum"), X(3, 4, lo=-3.0, hi=-0.1), targets)
+    row("bce_loss", lambda: nn.BCELoss(w(3)), chances, chances)
+    row("bce_with_logits", lambda: nn.BCEWithLogitsLoss(w(3), pos_weight=w(3)), X(2, 3, lo=-2.0, hi=2.0), chances)
+    row("multi_margin_loss", lambda: nn.MultiMarginLoss(2, 0.8, w(4)), X(3, 4), targets)
+    row("multilabel_soft_margin_loss", lambda: nn.MultiLabelSoftMarginLoss(w(3), reduction="sum"), X(2, 3), chances)
+    row("mse_loss", nn.MSELoss, X(2, 3), X(2, 3))
+    row("soft_margin_loss", lambda: Fn(lambda x, y: torch.log1p(torch.exp(-y * x))), X(2, 3), X(2, 3))
+
+
+FAMILIES = [activations, affine, norms, spatial, containers, recurrent, attention, computed, losses]
 
 if __name__ == "__main__":
     for family in FAMILIES:
