@@ -1,24 +1,16 @@
-/* Matrix products on one thread, by OpenBLAS. Debian 12's OpenBLAS 0.3.21 mistakes newer processors for a Prescott and
- * is then five times too slow (OpenBLAS issue 4267); it reads OPENBLAS_CORETYPE while it is loaded, so that is set,
- * from the instruction sets that the processor really has, before this file opens it. Where there is no OpenBLAS,
- * gemm.c does the work, and tern_info says so. */
+/* OpenBLAS, for its LAPACK (lapack.c), on one thread; matrix products are Tern's own (gemm.c). Debian 12's OpenBLAS
+ * 0.3.21 mistakes newer processors for a Prescott and is then five times too slow (OpenBLAS issue 4267); it reads
+ * OPENBLAS_CORETYPE while it is loaded, so that is set, from the instruction sets that the processor really has, before
+ * this file opens it. Where there is none, tern_info says so. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemm.h"
-
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
-typedef void (*sgemm_fn)(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *,
-                         int);
-typedef void (*dgemm_fn)(int, int, int, int, int, int, double, const double *, int, const double *, int, double,
-                         double *, int);
+#include "internal.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static sgemm_fn sgemm;
-static dgemm_fn dgemm;
 static char description[400];
 static void *opened; /* the library */
 
@@ -56,7 +48,7 @@ static void open_blas(void) {
         unsetenv("OPENBLAS_NUM_THREADS");
     if (!library) {
         const char *why = dlerror();
-        snprintf(description, sizeof description, "BLAS: none (%.200s); Tern's own kernels", why ? why : "not found");
+        snprintf(description, sizeof description, "LAPACK: none (%.200s)", why ? why : "not found");
         return;
     }
     void (*set_threads)(int);
@@ -64,10 +56,7 @@ static void open_blas(void) {
     if (symbol(library, "openblas_set_num_threads", &set_threads, sizeof set_threads)) set_threads(1);
     symbol(library, "openblas_get_corename", &corename, sizeof corename);
     symbol(library, "openblas_get_config", &config, sizeof config);
-    symbol(library, "cblas_sgemm", &sgemm, sizeof sgemm);
-    symbol(library, "cblas_dgemm", &dgemm, sizeof dgemm);
-    if (!sgemm || !dgemm) sgemm = NULL, dgemm = NULL;
-    snprintf(description, sizeof description, "BLAS: %.100s, core %s (%s)", config ? config() : "OpenBLAS",
+    snprintf(description, sizeof description, "LAPACK: %.100s, core %s (%s)", config ? config() : "OpenBLAS",
              corename ? corename() : "?",
              user   ? "from OPENBLAS_CORETYPE"
              : core ? "chosen by Tern"
@@ -83,28 +72,3 @@ void terni_cpu_blas_info(char *text, size_t size) {
     pthread_once(&once, open_blas);
     snprintf(text, size, "%s\n", description);
 }
-
-/* ---- calls ------------------------------------------------------------------------------------------------------- */
-
-static bool fits(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc) {
-    return m <= INT32_MAX && n <= INT32_MAX && k <= INT32_MAX && lda <= INT32_MAX && ldb <= INT32_MAX &&
-           ldc <= INT32_MAX;
-}
-
-/* BLAS wants leading dimensions of at least the row length, and at least 1, even where there is one row. */
-static int lead(int64_t ld, int64_t row) { return (int)(ld > row ? ld : row > 1 ? row : 1); }
-
-#define GEMM(suffix, T, blas)                                                                                \
-    void terni_cpu_gemm_##suffix(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T *a, int64_t lda, \
-                                 const T *b, int64_t ldb, T beta, T *c, int64_t ldc) {                       \
-        if (m == 0 || n == 0) return;                                                                        \
-        pthread_once(&once, open_blas);                                                                      \
-        if (k == 0 || !blas || !fits(m, n, k, lda, ldb, ldc)) {                                              \
-            terni_cpu_own_gemm_##suffix(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);                      \
-            return;                                                                                          \
-        }                                                                                                    \
-        blas(ROW_MAJOR, ta ? TRANS : NO_TRANS, tb ? TRANS : NO_TRANS, (int)m, (int)n, (int)k, 1, a,          \
-             lead(lda, ta ? m : k), b, lead(ldb, tb ? k : n), beta, c, lead(ldc, n));                        \
-    }
-GEMM(f32, float, sgemm)
-GEMM(f64, double, dgemm)

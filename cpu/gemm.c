@@ -1,22 +1,56 @@
-/* Matrix products of our own, for machines without a BLAS and for products too small for one: tiles of c in registers,
- * b by panels, which are packed where their rows are not dense. Plain C on vector types, so every instruction set gets
- * its own. */
+/* Matrix products on one thread. Tiles of c stay in registers while all of a block of k passes; b is packed into panels
+ * of two vectors' width in a block that stays in the second-level cache, a into panels that stay in the first. Small
+ * operands, and those that are read once, are taken as they lie. Plain C on vector types, so every instruction set gets
+ * its own. Source: Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008); the roles of a
+ * and b are those of row-major matrices. */
 #include "gemm.h"
 
-#include "simd.h"
+#include "lanes.h"
 
-/* TILE rows by PANEL vectors of sums, and what they are made from, fill the registers: 32 with AVX-512, 16 without. */
-enum { TILE = 6, PANEL = TERNI_VEC_BYTES == 64 ? 4 : 2, DEPTH = 256 };
+/* MR rows by NV vectors of sums, and what they are made from, fill the registers: 32 with AVX-512, 16 without. */
+#if TERNI_VEC_BYTES == 64
+#define MR         12
+#define EACH_MR(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12)
+/* Vectors of a row that ROWS takes at once, by the number of rows. */
+#define WIDE(mr) ((mr) <= 2 ? 8 : (mr) <= 4 ? 6 : (mr) <= 6 ? 4 : (mr) <= 8 ? 3 : 2)
+#define DOT_MAX  16 /* rows of c up to which DOTS is ahead of packing */
+/* Rows of a, each with the rows of b, that are multiplied at once. */
+#define EACH_DOT(M) M(8, 3) M(4, 6) M(2, 8) M(1, 8)
+#else
+#define MR          6
+#define EACH_MR(M)  M(1) M(2) M(3) M(4) M(5) M(6)
+#define WIDE(mr)    ((mr) == 1 ? 8 : (mr) == 2 ? 6 : (mr) == 3 ? 4 : (mr) == 4 ? 3 : 2)
+#define DOT_MAX     8
+#define EACH_DOT(M) M(4, 3) M(2, 5) M(1, 8)
+#endif
+
+enum {
+    NV = 2,
+    DEPTH_BYTES = 1536,      /* of a block of k, in one row: a panel of a then fits the first-level cache */
+    BLOCK_BYTES = 480 << 10, /* of b's block: half of a second-level cache */
+    LOCAL_BYTES = 64 << 10,  /* what is taken from the stack for it */
+    DIRECT_BYTES = 32 << 10, /* b up to this size needs no packing */
+    PREFETCH = 8             /* rows ahead */
+};
+
+/* Columns of a block of b, whole panels, that fit into bytes. */
+static int64_t block_width(int64_t size, int64_t bytes, const terni_gemm *g) {
+    const int64_t rows = g->k < DEPTH_BYTES / size ? g->k : DEPTH_BYTES / size, panel = NV * TERNI_VEC_BYTES / size;
+    const int64_t most = bytes / size / (rows > 0 ? rows : 1) / panel, wanted = (g->n + panel - 1) / panel;
+    return (wanted < most ? wanted : most) * panel;
+}
 
 #define SUFFIX_(a, b) a##_##b
 #define SUFFIX(a, b)  SUFFIX_(a, b)
-#define FN(name)      SUFFIX(name, NAME)
+#define X(name)       SUFFIX(name, NAME)
 
 #define T     float
 #define V     terni_vf
 #define V_U   terni_vf_u
 #define LANES TERNI_LANES_F32
 #define NAME  f32
+#include "gemm_tile.inc"
+#include "gemm_dot.inc"
 #include "gemm.inc"
 #undef T
 #undef V
@@ -28,4 +62,21 @@ enum { TILE = 6, PANEL = TERNI_VEC_BYTES == 64 ? 4 : 2, DEPTH = 256 };
 #define V_U   terni_vd_u
 #define LANES TERNI_LANES_F64
 #define NAME  f64
+#include "gemm_tile.inc"
+#include "gemm_dot.inc"
 #include "gemm.inc"
+
+terni_gemm_path terni_cpu_gemm_path(int dtype, const terni_gemm *g) {
+    const int64_t lanes = dtype == TERN_F64 ? TERNI_LANES_F64 : TERNI_LANES_F32;
+    const bool rows = !g->ta || (g->m <= 1 && g->lda <= 1); /* those of a lie without gaps */
+    if (g->tb && rows && g->m <= DOT_MAX && g->k >= 4 * lanes) return TERNI_GEMM_DOTS;
+    return !g->tb && g->m <= MR ? TERNI_GEMM_ROWS : TERNI_GEMM_TILES;
+}
+
+size_t terni_cpu_gemm_room(int dtype, const terni_gemm *g) {
+    if (g->path != TERNI_GEMM_TILES) return 0;
+    const int64_t size = (int64_t)terni_cpu_size(dtype), width = block_width(size, BLOCK_BYTES, g);
+    const int64_t rows = g->k < DEPTH_BYTES / size ? g->k : DEPTH_BYTES / size;
+    const int64_t bytes = rows * width * size;
+    return bytes <= LOCAL_BYTES ? 0 : (size_t)bytes;
+}

@@ -22,8 +22,7 @@ void terni_cpu_parallel(int64_t n, int64_t grain, void (*fn)(void *arg, int64_t 
 bool terni_cpu_set_threads(int threads);
 int terni_cpu_threads(void);
 
-/* ---- matrix products on one thread (blas.c) ------------------------------------------------------------------------
- */
+/* ---- matrix products on one thread (gemm.c) ---------------------------------------------------------------------- */
 
 /* c = op(a) op(b) + beta c, row-major; op transposes if ta or tb; ld is the distance between rows as stored. beta is 0
  * (c may hold anything) or 1. */
@@ -31,7 +30,10 @@ void terni_cpu_gemm_f32(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const
                         int64_t ldb, float beta, float *c, int64_t ldc);
 void terni_cpu_gemm_f64(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const double *a, int64_t lda,
                         const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
-/* Function of the BLAS library by its name there; NULL if it has none, or if there is no library. */
+
+/* ---- OpenBLAS (blas.c) ------------------------------------------------------------------------------------------- */
+
+/* Function of the library by its name there; NULL if it has none, or if there is no library. */
 void *terni_cpu_blas_symbol(const char *name);
 /* Which library does it, for tern_info. */
 void terni_cpu_blas_info(char *text, size_t size);

@@ -1,7 +1,7 @@
 /* matmul: hands each matrix of the batch to gemm, in parts on several threads where that pays. */
 #include <string.h>
 
-#include "internal.h"
+#include "gemm.h"
 
 /* A matrix of one of the operands, as gemm takes it. */
 typedef struct operand {
@@ -10,60 +10,87 @@ typedef struct operand {
     bool transposed;
 } operand;
 
-typedef struct product {
-    int64_t m, n, k;
-    operand a, b;
-    const void *bias;
-    int64_t bias_stride;
-    void *c;
-    bool by_rows; /* how parts split c */
-    int dtype;    /* TERN_F32 or TERN_F64 */
-} product;
+/* A product in parts, which are rows or columns of c. */
+typedef struct division {
+    const terni_gemm *g;
+    int dtype, parts;
+    bool by_rows;
+    char *room; /* room_bytes for each part, or NULL */
+    size_t room_bytes;
+} division;
 
-#define ROWS_WITH_BIAS(T)                                                               \
-    for (int64_t i = 0; i < m; i++) {                                                   \
-        T *row = (T *)c + i * ldc;                                                      \
-        for (int64_t j = 0; j < n; j++) row[j] = ((const T *)bias)[j * p->bias_stride]; \
-    }
+/* Multiply-adds from which a part pays for its thread; of b's elements where each is used for one row or a few, and
+ * memory is what counts. */
+enum { PART_WORK = 1 << 16, PART_READ = 1 << 14, COLUMNS = 16 };
 
-/* Part [begin, end) of c's rows or columns. */
-static void part(void *arg, int64_t begin, int64_t end) {
-    const product *p = arg;
-    const int64_t size = (int64_t)terni_cpu_size(p->dtype), ldc = p->n;
-    const int64_t m = p->by_rows ? end - begin : p->m, n = p->by_rows ? p->n : end - begin;
-    const char *a = p->a.data, *b = p->b.data, *bias = p->bias;
-    char *c = p->c;
-    if (p->by_rows) {
-        a += begin * (p->a.transposed ? 1 : p->a.ld) * size;
-        c += begin * ldc * size;
-    } else {
-        b += begin * (p->b.transposed ? p->b.ld : 1) * size;
-        c += begin * size;
-        if (bias) bias += begin * p->bias_stride * size;
-    }
-    if (p->dtype == TERN_F32) {
-        if (bias) ROWS_WITH_BIAS(float)
-        terni_cpu_gemm_f32(p->a.transposed, p->b.transposed, m, n, p->k, (const float *)(const void *)a, p->a.ld,
-                           (const float *)(const void *)b, p->b.ld, bias ? 1 : 0, (float *)(void *)c, ldc);
-    } else {
-        if (bias) ROWS_WITH_BIAS(double)
-        terni_cpu_gemm_f64(p->a.transposed, p->b.transposed, m, n, p->k, (const double *)(const void *)a, p->a.ld,
-                           (const double *)(const void *)b, p->b.ld, bias ? 1 : 0, (double *)(void *)c, ldc);
+/* Columns are cut between vectors. */
+static int64_t border(const division *s, int64_t part) {
+    if (s->by_rows) return s->g->m * part / s->parts;
+    const int64_t at = (s->g->n + COLUMNS - 1) / COLUMNS * part / s->parts * COLUMNS;
+    return at < s->g->n ? at : s->g->n;
+}
+
+static void run_gemm(int dtype, const terni_gemm *g) {
+    if (dtype == TERN_F64)
+        terni_cpu_gemm_run_f64(g);
+    else
+        terni_cpu_gemm_run_f32(g);
+}
+
+static void some_parts(void *arg, int64_t first, int64_t last) {
+    const division *s = arg;
+    const int64_t size = (int64_t)terni_cpu_size(s->dtype);
+    for (int64_t part = first; part < last; part++) {
+        const int64_t begin = border(s, part), end = border(s, part + 1);
+        terni_gemm g = *s->g;
+        if (s->room) g.room = s->room + (size_t)part * s->room_bytes;
+        if (s->by_rows) {
+            g.m = end - begin;
+            g.a = (const char *)g.a + begin * (g.ta ? 1 : g.lda) * size;
+            g.c = (char *)g.c + begin * g.ldc * size;
+        } else {
+            g.n = end - begin;
+            g.b = (const char *)g.b + begin * (g.tb ? g.ldb : 1) * size;
+            g.c = (char *)g.c + begin * size;
+            if (g.bias) g.bias = (const char *)g.bias + begin * size;
+        }
+        run_gemm(s->dtype, &g);
     }
 }
 
-enum { PAR_WORK = 1 << 20, PART_MIN = 16 }; /* multiply-adds from which a second thread pays */
+/* A column of c is a row of its transpose: b^T a^T then reads a once, as it lies. */
+static void turn_column(terni_gemm *g) {
+    if (g->n != 1 || g->m == 1 || g->ldc != 1 || g->bias) return;
+    const terni_gemm was = *g;
+    g->ta = !was.tb, g->tb = !was.ta;
+    g->m = 1, g->n = was.m;
+    g->a = was.b, g->lda = was.ldb;
+    g->b = was.a, g->ldb = was.lda;
+    g->ldc = was.m;
+}
 
-static void multiply(product *p) {
-    p->by_rows = p->m >= p->n;
-    const int64_t split = p->by_rows ? p->m : p->n;
-    const int64_t work = p->k * (p->by_rows ? p->n : p->m); /* per row or column */
-    int64_t grain = work > 0 ? PAR_WORK / 2 / work + 1 : split;
-    if (grain < PART_MIN) grain = PART_MIN;
-    if (split / grain < 2)
-        part(p, 0, split);
-    else
-        terni_cpu_parallel(split, grain, part, p);
+/* Many threads: only where called for one product at a time. */
+static bool multiply(int dtype, const terni_gemm *product, bool threads) {
+    terni_gemm g = *product;
+    turn_column(&g);
+    g.path = terni_cpu_gemm_path(dtype, &g);
+    division s = {.g = &g, .dtype = dtype, .by_rows = g.path == TERNI_GEMM_TILES && g.m >= g.n};
+    const int64_t work = g.path == TERNI_GEMM_TILES ? g.m * g.n * g.k / PART_WORK : g.n * g.k / PART_READ;
+    const int64_t most = s.by_rows ? g.m / 4 : g.n / COLUMNS, all = threads ? terni_cpu_threads() : 1;
+    int64_t parts = work < most ? work : most;
+    if (parts > all) parts = all;
+    s.parts = parts > 1 ? (int)parts : 1;
+    s.room_bytes = (terni_cpu_gemm_room(dtype, &g) + 63) / 64 * 64;
+    const size_t bytes = threads ? s.room_bytes * (size_t)s.parts : 0;
+    if (bytes && !(s.room = terni_cpu_host->alloc(bytes))) return false;
+    if (s.parts == 1) {
+        g.room = s.room;
+        run_gemm(dtype, &g);
+    } else {
+        terni_cpu_parallel(s.parts, 1, some_parts, &s);
+    }
+    if (bytes) terni_cpu_host->free(s.room, bytes);
+    return true;
 }
 
 /* ---- operands
@@ -112,26 +139,28 @@ typedef struct scratch {
 } scratch;
 
 /* Replaces *v by a copy in dtype if it cannot be used as it is. */
-static bool usable(const terni_view **v, terni_view *room, int dtype, bool matrix, scratch *s) {
+static bool usable(const terni_view **v, terni_view *room, int dtype, scratch *s) {
     operand o;
-    if ((*v)->dtype == dtype && (!matrix || direct(*v, &o))) return true;
+    if ((*v)->dtype == dtype && direct(*v, &o)) return true;
     s->data = converted(*v, dtype, room, &s->bytes);
     *v = room;
     return s->data != NULL;
 }
 
 typedef struct products {
-    const product *p;
+    terni_gemm g; /* but for data */
     const terni_view *a, *b, *y;
+    bool threads; /* for each product */
+    bool failed;
 } products;
 
 /* Products [begin, end) of the batch. */
 static void some(void *arg, int64_t begin, int64_t end) {
-    const products *all = arg;
+    products *all = arg;
     const terni_view *a = all->a, *b = all->b, *y = all->y;
     const int batch_dims = y->ndim - 2;
     const int64_t size = (int64_t)terni_cpu_size(y->dtype);
-    product p = *all->p;
+    terni_gemm g = all->g;
     int64_t at[TERN_MAX_DIMS], rest = begin;
     for (int d = batch_dims - 1; d >= 0; d--) {
         at[d] = rest % y->shape[d];
@@ -143,32 +172,42 @@ static void some(void *arg, int64_t begin, int64_t end) {
             oa += at[d] * a->strides[d];
             ob += at[d] * b->strides[d];
         }
-        p.a.data = (const char *)a->data + oa * size;
-        p.b.data = (const char *)b->data + ob * size;
-        p.c = (char *)y->data + i * p.m * p.n * size;
-        multiply(&p);
+        g.a = (const char *)a->data + oa * size;
+        g.b = (const char *)b->data + ob * size;
+        g.c = (char *)y->data + i * g.m * g.n * size;
+        if (!multiply(y->dtype, &g, all->threads)) {
+            all->failed = true; /* with threads only, and then this thread is alone here */
+            return;
+        }
         for (int d = batch_dims - 1; d >= 0 && ++at[d] == y->shape[d]; d--) at[d] = 0;
     }
 }
 
 static bool run(const terni_view *a, const terni_view *b, const terni_view *bias, const terni_view *y) {
     const int nd = y->ndim, batch_dims = nd - 2;
-    product p = {.m = y->shape[nd - 2], .n = y->shape[nd - 1], .k = a->shape[nd - 1], .dtype = y->dtype};
-    if (bias) {
-        p.bias = bias->data;
-        p.bias_stride = bias->strides[0];
-    }
-    direct(a, &p.a);
-    direct(b, &p.b);
+    products all = {.a = a, .b = b, .y = y};
+    operand oa, ob;
+    direct(a, &oa);
+    direct(b, &ob);
+    const int64_t m = y->shape[nd - 2], n = y->shape[nd - 1], k = a->shape[nd - 1];
+    all.g = (terni_gemm){.ta = oa.transposed,
+                         .tb = ob.transposed,
+                         .m = m,
+                         .n = n,
+                         .k = k,
+                         .lda = oa.ld,
+                         .ldb = ob.ld,
+                         .ldc = n,
+                         .bias = bias ? bias->data : NULL};
     int64_t batch = 1;
     for (int d = 0; d < batch_dims; d++) batch *= y->shape[d];
-    const products all = {&p, a, b, y};
-    const int64_t work = p.m * p.n * p.k; /* of one: small ones are shared out, large ones split */
-    if (batch > 1 && work < PAR_WORK)
-        terni_cpu_parallel(batch, PAR_WORK / 8 / (work > 0 ? work : 1) + 1, some, (void *)(uintptr_t)&all);
+    const int64_t work = m * n * k; /* of one: small ones are shared out, large ones split */
+    all.threads = batch == 1 || work >= 16 * PART_WORK;
+    if (all.threads)
+        some(&all, 0, batch);
     else
-        some((void *)(uintptr_t)&all, 0, batch);
-    return true;
+        terni_cpu_parallel(batch, PART_WORK / (work > 0 ? work : 1) + 1, some, &all);
+    return !all.failed;
 }
 
 /* y = a b + bias. */
@@ -176,14 +215,14 @@ static bool multiply_add(const terni_view *a, const terni_view *b, const terni_v
     const int dtype = y->dtype == TERN_F64 ? TERN_F64 : TERN_F32;
     terni_view room[4];
     scratch s[4] = {{NULL, 0}};
-    bool ok = usable(&a, &room[0], dtype, true, &s[0]) && usable(&b, &room[1], dtype, true, &s[1]);
-    if (ok && bias && bias->dtype != dtype) {
+    bool ok = usable(&a, &room[0], dtype, &s[0]) && usable(&b, &room[1], dtype, &s[1]);
+    if (ok && bias && (bias->dtype != dtype || (bias->strides[0] != 1 && bias->shape[0] > 1))) {
         terni_view row = *bias; /* as a matrix of one row */
         row.ndim = 2;
         row.shape[0] = 1, row.shape[1] = bias->shape[0];
         row.strides[0] = 0, row.strides[1] = bias->strides[0];
-        const terni_view *r = &row;
-        ok = usable(&r, &room[2], dtype, false, &s[2]);
+        s[2].data = converted(&row, dtype, &room[2], &s[2].bytes);
+        ok = s[2].data != NULL;
         room[2].ndim = 1;
         room[2].strides[0] = 1;
         bias = &room[2];
