@@ -5,6 +5,7 @@
 #include "tern/activations.h"
 #include "tern/archive.h"
 #include "tern/autograd.h"
+#include "tern/average.h"
 #include "tern/base.h"
 #include "tern/checkpoint.h"
 #include "tern/criteria.h"

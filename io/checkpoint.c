@@ -9,10 +9,11 @@
 #include "h5.h"
 #include "whole_file.h"
 
-static bool save_model(hid_t file, tern_module *m) {
+/* average: that of which m is the module; NULL: m is the model. */
+static bool save_model(hid_t file, const char *group, tern_module *m, const tern_average *average) {
     tern_named e;
-    const hid_t g = terni_h5_group(file, "/model");
-    bool ok = g >= 0;
+    const hid_t g = terni_h5_group(file, group);
+    bool ok = g >= 0 && (!average || terni_h5_put_i64(g, "count", tern_average_count(average)));
     for (int i = 0; ok && tern_module_each(m, i, &e); i++)
         ok = terni_h5_put_tensor(g, e.name, e.tensor, e.is_param ? "param" : "buffer");
     if (g >= 0) H5Gclose(g);
@@ -68,7 +69,9 @@ static bool fill(hid_t file, const tern_checkpoint *c) {
            terni_h5_put_i64(file, "format", TERNI_CHECKPOINT_FORMAT) && terni_h5_put_i64(file, "epoch", c->epoch) &&
            terni_h5_put_i64(file, "step", c->step) && (c->no_random || save_random(file)) &&
            (!c->loader || save_loader(file, c->loader)) && (!c->schedule || save_schedule(file, c->schedule)) &&
-           save_user(file, c) && (!c->model || save_model(file, c->model)) && (!c->optim || save_optim(file, c->optim));
+           save_user(file, c) && (!c->model || save_model(file, "/model", c->model, NULL)) &&
+           (!c->average || save_model(file, "/average", tern_average_module(c->average), c->average)) &&
+           (!c->optim || save_optim(file, c->optim));
 }
 
 /* ---- the file in memory ---------------------------------------------------------------------------------------------
@@ -111,6 +114,8 @@ static size_t expected_size(const tern_checkpoint *c) {
     tern_optim_state s;
     size_t bytes = 0, sets = 0;
     for (int i = 0; c->model && tern_module_each(c->model, i, &e); i++, sets++)
+        bytes += (size_t)tern_numel(e.tensor) * tern_dtype_size(tern_dtype_of(e.tensor));
+    for (int i = 0; c->average && tern_module_each(tern_average_module(c->average), i, &e); i++, sets++)
         bytes += (size_t)tern_numel(e.tensor) * tern_dtype_size(tern_dtype_of(e.tensor));
     for (int i = 0; c->optim && tern_optim_each(c->optim, i, &s); i++, sets++)
         bytes += (size_t)tern_numel(s.tensor) * tern_dtype_size(tern_dtype_of(s.tensor));

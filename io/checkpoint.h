@@ -1,9 +1,9 @@
 /* Checkpoints in HDF5: all that a training run needs to go on as if it had never stopped.
  *
  *   /model/NAME            parameters and buffers by full name ("/model/conv1.weight"), with attribute kind = param |
- * buffer /optim                 attributes type, lr, steps, groups; /optim/NAME/SLOT the state tensors / attributes
- * tern_version, format, epoch, step, random_seed, random_position; loader_seed, loader_epoch, loader_batch; schedule_*;
- * and the program's own under user_NAME
+ * buffer /optim                 attributes type, lr, steps, groups, momentum; /optim/NAME/SLOT the state tensors /
+ * attributes tern_version, format, epoch, step, random_seed, random_position; loader_seed, loader_epoch, loader_batch;
+ * schedule_*; and the program's own under user_NAME
  *
  * f16 is stored as IEEE half, bf16 as u16 with attribute dtype = bf16, bool as u8 with attribute dtype = bool. Every
  * dataset has a checksum. A file is written under a temporary name in the same folder, flushed to the disk, then
@@ -13,6 +13,7 @@
 #ifndef TERN_CHECKPOINT_H
 #define TERN_CHECKPOINT_H
 
+#include "tern/average.h"
 #include "tern/data.h"
 #include "tern/module.h"
 #include "tern/optim.h"
@@ -32,6 +33,7 @@ typedef struct tern_checkpoint_user {
 typedef struct tern_checkpoint {
     tern_module *model;      /* NULL: not saved, not loaded */
     tern_optim *optim;       /* likewise */
+    tern_average *average;   /* likewise: its module and count */
     tern_loader *loader;     /* likewise */
     tern_schedule *schedule; /* likewise; its numbers are saved, and restored into *schedule, which has as many parts */
     bool no_random;          /* leaves the program's random stream out */

@@ -34,7 +34,7 @@ typedef struct loading {
     char wrong[900]; /* what does not fit, as far as there is room */
     int n_wrong;
     /* from attributes */
-    int64_t epoch, step, steps;
+    int64_t epoch, step, steps, count;
     double lr, momentum;
     bool has_optim;
     tern_random random;
@@ -130,12 +130,21 @@ static bool read_group(loading *l, const char *name, int first) {
     return ok;
 }
 
-static bool read_model(loading *l) {
+static bool read_model(loading *l, const char *group, tern_module *m) {
     tern_named e;
     const int first = l->n_items;
-    for (int i = 0; tern_module_each(l->c->model, i, &e); i++)
+    for (int i = 0; tern_module_each(m, i, &e); i++)
         if (!add_item(l, e.name, e.tensor)) return false;
-    return tern_ok() && read_group(l, "/model", first);
+    return tern_ok() && read_group(l, group, first);
+}
+
+static bool read_average(loading *l) {
+    if (!read_model(l, "/average", tern_average_module(l->c->average))) return false;
+    const hid_t g = H5Lexists(l->file, "/average", H5P_DEFAULT) > 0 ? H5Gopen2(l->file, "/average", H5P_DEFAULT) : -1;
+    if (g < 0) return true; /* complained about */
+    const bool ok = terni_h5_get_i64(g, "count", &l->count) && l->count >= 0;
+    H5Gclose(g);
+    return ok || terni_fail(TERN_ERR_FORMAT, "checkpoint: %s: /average lacks count", l->path);
 }
 
 static bool read_optim(loading *l) {
@@ -239,7 +248,8 @@ static bool read_root(loading *l) {
 static bool read_file(loading *l) {
     const tern_checkpoint *c = l->c;
     if (!read_root(l) || (c->loader && !read_loader(l)) || (c->schedule && !read_schedule(l)) ||
-        (c->model && !read_model(l)) || (c->optim && !read_optim(l)))
+        (c->model && !read_model(l, "/model", c->model)) || (c->average && !read_average(l)) ||
+        (c->optim && !read_optim(l)))
         return false;
     if (l->n_wrong == 0 || c->not_strict) return true;
     return terni_fail(TERN_ERR_SHAPE, "checkpoint: %s does not fit (%d names):%s", l->path, l->n_wrong, l->wrong);
@@ -309,6 +319,7 @@ static bool take_over(loading *l) {
     bool ok = take_over_tensors(l);
     if (ok && l->has_optim && tern_optim_has_momentum(c->optim)) ok = tern_optim_set_momentum(c->optim, l->momentum);
     if (ok && l->has_optim) ok = tern_optim_set_lr(c->optim, l->lr) && tern_optim_set_steps(c->optim, l->steps);
+    if (ok && c->average) ok = tern_average_set_count(c->average, l->count);
     if (ok && c->loader) ok = tern_loader_seek(c->loader, l->at);
     if (!ok) return false;
     for (int i = 0; c->schedule && tern_schedule_set(c->schedule, i, l->schedule[i]); i++) continue;

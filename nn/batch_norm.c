@@ -92,3 +92,18 @@ tern_module *tern_batch_norm_new(int64_t channels, tern_norm_opts opts) {
 tern_module *tern_instance_norm_new(int64_t channels, tern_norm_opts opts) {
     return norm_new("instance_norm", instance_forward, channels, opts, opts.affine, opts.running);
 }
+
+double tern_batch_norm_momentum(const tern_module *m) {
+    const batch_norm *s = (const batch_norm *)m;
+    return m && m->forward == forward && s->running_mean ? s->momentum : -1;
+}
+
+bool tern_batch_norm_set_momentum(tern_module *m, double momentum) {
+    if (tern_batch_norm_momentum(m) < 0)
+        return terni_fail(TERN_ERR_ARGUMENT, "batch_norm_set_momentum: %s keeps no running statistics",
+                          m ? m->type : "NULL");
+    if (!(momentum >= 0 && momentum <= 1))
+        return terni_fail(TERN_ERR_ARGUMENT, "batch_norm_set_momentum: %g; within [0, 1] expected", momentum);
+    ((batch_norm *)m)->momentum = momentum;
+    return true;
+}

@@ -58,6 +58,10 @@ typedef struct tern_norm_opts {
 } tern_norm_opts;
 /* [N, C, ...]. weight ones, bias zeros [C]; buffers running_mean, running_var [C], num_batches_tracked (i64). */
 TERN_API tern_module *tern_batch_norm_new(int64_t channels, tern_norm_opts opts);
+/* What a batch weighs in the running statistics; -1 where m is no batch_norm that keeps any. Setting it takes what is
+ * within [0, 1]; errors: TERN_ERR_ARGUMENT. */
+TERN_API double tern_batch_norm_momentum(const tern_module *m);
+TERN_API bool tern_batch_norm_set_momentum(tern_module *m, double momentum);
 /* Each channel of each sample, [N, C, one dimension or more]. Parameters and buffers as batch_norm's, if asked for. */
 TERN_API tern_module *tern_instance_norm_new(int64_t channels, tern_norm_opts opts);
 /* Each of `groups` groups of channels of each sample, [N, C, ...]. weight ones, bias zeros [C]. */
