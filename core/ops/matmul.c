@@ -24,13 +24,8 @@ static bool product_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_t
     shape.dim[shape.ndim - 2] = a->v.shape[na - 2];
     shape.dim[shape.ndim - 1] = b->v.shape[nb - 1];
     if (!terni_shape_check("matmul", &shape, terni_dtype(a))) return false;
-<<<<<<< HEAD
     tern_tensor *wide[3] = {terni_has_shape(a, &wide_a) ? a : tern_expand(a, wide_a),
                             terni_has_shape(b, &wide_b) ? b : tern_expand(b, wide_b), NULL};
-=======
-    tern_tensor *wide[3] = {tern_shape_equal(wide_a, terni_shape(a)) ? a : tern_expand(a, wide_a),
-                            tern_shape_equal(wide_b, terni_shape(b)) ? b : tern_expand(b, wide_b), NULL};
->>>>>>> 3830f1c (matmul: Tern's own kernels for all sizes, by tiles, rows and dot products; OpenBLAS is for LAPACK alone; bench-matmul beside PyTorch too)
     out[0] = wide[0] && wide[1] ? terni_new(shape, terni_dtype(a), a->device) : NULL;
     return out[0] && terni_run(TERNI_OP_matmul, wide, 3, out, 1, NULL) && tern_ctx_save(ctx, a) &&
            tern_ctx_save(ctx, b);
