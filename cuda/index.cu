@@ -136,6 +136,7 @@ bool run_write(const terni_call *c, const terni_view *index, const terni_view *s
     terni_cuda_device *d = terni_cuda_use(c->device);
     terni_sorted s;
     if (!d || !terni_cuda_sort_open(d, 1, n, &s)) return false;
+    s.bits = terni_bits((uint64_t)terni_cuda_count(y)); /* above every place, as UINT64_MAX's lowest are */
     const about a = about_of(y, index, dim, op, d);
     if (!TERNI_LAUNCH_EACH(d, terni_blocks(n, 256), 256, places, (uint32_t)n, w, a, s.key)) {
         terni_cuda_scratch_free(d, s.memory);
@@ -273,6 +274,7 @@ extern "C" bool terni_cuda_index_add(const terni_call *c) {
     terni_cuda_device *d = terni_cuda_use(c->device);
     terni_sorted s;
     if (!d || !terni_cuda_sort_open(d, 1, m, &s)) return false;
+    s.bits = terni_bits((uint64_t)y->shape[o->dim]);
     if (!TERNI_LAUNCH_EACH(d, terni_blocks(m, 256), 256, keys, m, (const void *)index->data, index->strides[0],
                            about_of(y, index, o->dim, o->op, d), s.key)) {
         terni_cuda_scratch_free(d, s.memory);

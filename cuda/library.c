@@ -243,5 +243,6 @@ void terni_cuda_library_info(char *text, size_t size) {
         append(text, size, "  %s: %s%s\n", known[id].name, l->handle && !l->lacks[0] ? "" : "none: ", line);
     }
     pthread_mutex_unlock(&lock);
+    append(text, size, "  cub: compiled in\n");
 #endif
 }

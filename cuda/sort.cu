@@ -1,7 +1,9 @@
-/* sort, topk, kth and searchsorted, and the sorting behind them: merges of neighbouring runs, each element finding its
- * place by binary search in the other run. No barriers, no atomics; n log^2 n work. */
+/* sort, topk, kth and searchsorted, and the sorting behind them: by a library where rows are long, else merges of
+ * neighbouring runs, each element finding its place by binary search in the other run. No barriers, no atomics; n log^2
+ * n work. */
 #include "sort.h"
 
+#include "library_sort.h"
 #include "order.h"
 
 namespace {
@@ -101,16 +103,62 @@ __global__ void search(int64_t total, int64_t m, int64_t n, bool one, int dtype,
     out[t] = lo;
 }
 
-bool order(const terni_call *c, terni_cuda_device *d, uint64_t mask, terni_sorted *s) {
+bool order(const terni_call *c, terni_cuda_device *d, bool descending, terni_sorted *s) {
     const terni_view *x = c->in[0];
     const int64_t R = x->shape[0], N = x->shape[1];
     if (!terni_cuda_sort_open(d, R, N, s)) return false;
+    s->bits = (int)(8 * terni_cuda_size(x->dtype));
+    const uint64_t mask = descending ? UINT64_MAX >> (64 - s->bits) : 0;
     if (!TERNI_LAUNCH_EACH(d, terni_blocks(R * N, 256), 256, make_keys, R * N, (int)x->dtype, (const void *)x->data,
                            s->key, mask)) {
         terni_cuda_scratch_free(d, s->memory);
         return false;
     }
     return terni_cuda_sort_run(d, R, N, s);
+}
+
+/* ---- by a library
+ * ----------------------------------------------------------------------------------------------------------- */
+
+/* Above their bits keys get their row's number, so that one sort does all rows. */
+__global__ void put_rows(int64_t total, int64_t n, int bits, uint64_t *key) {
+    const int64_t t = terni_thread();
+    if (t < total) key[t] |= (uint64_t)(t / n) << bits;
+}
+__global__ void drop_rows(int64_t total, int bits, uint64_t *key) {
+    const int64_t t = terni_thread();
+    if (t < total) key[t] &= UINT64_MAX >> (64 - bits);
+}
+
+/* `rows` sorts of n each, one behind the other in memory; *in: where the results are. */
+bool sorts(terni_cuda_device *d, int64_t rows, int64_t n, int bits, uint64_t *const key[2], uint32_t *const from[2],
+           int *in) {
+    size_t bytes;
+    if (!terni_cuda_library_sort.room((int)n, bits, &bytes)) return false;
+    void *const scratch = terni_cuda_scratch(d, bytes);
+    bool ok = scratch != nullptr;
+    for (int64_t r = 0; ok && r < rows; r++) {
+        const terni_sort_job j = {{key[0] + r * n, key[1] + r * n}, {from[0] + r * n, from[1] + r * n}, (int)n, bits};
+        ok = terni_cuda_library_sort.run(d, &j, scratch, bytes, in);
+    }
+    terni_cuda_scratch_free(d, scratch);
+    return ok;
+}
+
+/* *done false if the own kernels are to do it. */
+bool by_library(terni_cuda_device *d, int64_t rows, int64_t n, terni_sorted *s, uint64_t *const key[2],
+                uint32_t *const from[2], int *in, bool *done) {
+    const int64_t total = rows * n;
+    const int wide = s->bits + (rows > 1 ? terni_bits((uint64_t)rows - 1) : 0);
+    const bool together = wide <= 64 && total <= TERNI_WALK_MAX;
+    *done =
+        !terni_cuda_own_kernels() && n >= (together ? terni_cuda_library_sort.least : terni_cuda_library_sort.alone);
+    if (!*done) return true;
+    const unsigned blocks = terni_blocks(total, 256);
+    if (!together || rows == 1) return sorts(d, rows, n, s->bits, key, from, in);
+    return TERNI_LAUNCH_EACH(d, blocks, 256, put_rows, total, n, s->bits, key[0]) &&
+           sorts(d, 1, total, wide, key, from, in) &&
+           TERNI_LAUNCH_EACH(d, blocks, 256, drop_rows, total, s->bits, key[*in]);
 }
 
 /* The first k of each row. */
@@ -121,7 +169,7 @@ bool first_of(const terni_call *c, int64_t k) {
     if (R * N == 0 || R * k == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     terni_sorted s;
-    if (!d || !order(c, d, o->descending ? UINT64_MAX : 0, &s)) return false;
+    if (!d || !order(c, d, o->descending, &s)) return false;
     void *values = c->out[0] ? c->out[0]->data : nullptr;
     bool ok = false;
     TERNI_BY_SIZE(terni_cuda_size(x->dtype),
@@ -142,6 +190,7 @@ bool terni_cuda_sort_open(terni_cuda_device *d, int64_t rows, int64_t n, terni_s
     if (!s->memory) return false;
     s->key = static_cast<uint64_t *>(s->memory);
     s->from = reinterpret_cast<uint32_t *>(s->key + 2 * total);
+    s->bits = 64;
     return true;
 }
 
@@ -151,8 +200,10 @@ bool terni_cuda_sort_run(terni_cuda_device *d, int64_t rows, int64_t n, terni_so
     uint64_t *key[2] = {s->key, s->key + total};
     uint32_t *from[2] = {s->from, s->from + total};
     int now = 0;
-    bool ok = TERNI_LAUNCH_EACH(d, blocks, 256, number, total, n, from[0]);
-    for (int64_t width = 1; ok && width < n; width *= 2) {
+    bool done = false;
+    bool ok = TERNI_LAUNCH_EACH(d, blocks, 256, number, total, n, from[0]) &&
+              by_library(d, rows, n, s, key, from, &now, &done);
+    for (int64_t width = 1; ok && !done && width < n; width *= 2) {
         const buffers b = {key[now], from[now], key[1 - now], from[1 - now]};
         ok = TERNI_LAUNCH_EACH(d, blocks, 256, merge, total, n, width, b);
         now = 1 - now;
@@ -172,7 +223,7 @@ extern "C" bool terni_cuda_kth(const terni_call *c) {
     if (R == 0) return true;
     terni_cuda_device *d = terni_cuda_use(c->device);
     terni_sorted s;
-    if (!d || !order(c, d, 0, &s)) return false;
+    if (!d || !order(c, d, false, &s)) return false;
     const uint64_t top = UINT64_MAX >> (64 - 8 * terni_cuda_size(x->dtype));
     const terni_sort_opts o = *static_cast<const terni_sort_opts *>(c->opts);
     void *values = c->out[0] ? c->out[0]->data : nullptr;
