@@ -50,7 +50,7 @@ programs() {
         [ ! -f "$f" ] || [ ! -x "$f" ] || cp -p "$f" "$stage/$folder/"
     done
 }
-programs examples "$build"/examples/digits "$build"/examples/mnist
+programs examples "$build"/examples/digits "$build"/examples/mnist "$build"/examples/gpt2
 programs tests "$build"/tests/test-* "$build"/tests/tsan_* "$build"/tests/lib*.so
 programs benchmarks "$build"/benchmarks/bench-*
 for f in tests/examples.sh tests/cpu tests/gpu benchmarks/ops.py benchmarks/gpu; do
@@ -121,6 +121,7 @@ cat >"$stage/README" <<END
 Tern $version for Linux on x86-64 with glibc 2.36 or newer. Nothing has to be installed; the folder may stand anywhere.
 $cuda
 
+    examples/gpt2                    trains a small GPT-2 on text and writes
     examples/digits                  trains on the digits that are bundled; --device cuda or cpu, --help
     tests/cpu                        all tests on the CPU (bash; in a chroot with /proc mounted); --out FOLDER
     tests/gpu --out FOLDER           all checks on an NVIDIA GPU (bash); --budget SECONDS, --list, --help

@@ -401,6 +401,41 @@ else
     skip 'MNIST itself: TERN_DATA does not name a folder with mnist/'
 fi
 
+# ---- gpt2 -----------------------------------------------------------------------------------------------------------
+
+gpt2=$build/examples/gpt2
+small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 --dropout 0.1 --steps 12 --eval-every 6 --length 40'
+# shellcheck disable=SC2086
+{
+    check 'gpt2: trains' "$gpt2" $small --out a.h5 >out 2>err </dev/null
+    check 'gpt2: says how' grep -q 'step    12 of 12  loss [0-9.]*  validation [0-9.]*' out
+    expect 0 'Stopped after step 5' "$gpt2" $small --out b.h5 --stop-after 5
+    check 'gpt2: goes on' "$gpt2" $small --resume b.h5 --out b.h5 >out 2>err </dev/null
+    check 'gpt2: 5 steps and 7 are 12, bit for bit' cmp a.h5 b.h5
+    for how in '--temperature 0' '--seed 3 --top-k 40 --top-p 0.9'; do
+        "$gpt2" --generate --resume a.h5 $how --length 60 >with 2>err </dev/null && "$gpt2" --generate --resume a.h5 $how --length 60 --no-cache >without 2>err </dev/null
+        check "gpt2: the same text with and without the cache, $how" cmp with without
+    done
+    check 'gpt2: it wrote something' [ "$(wc -c <with)" -gt 10 ]
+    check 'gpt2: weights as safetensors' "$gpt2" $small --resume a.h5 --out c.h5 --save-weights w.safetensors >out 2>err </dev/null
+    check 'gpt2: from them' "$gpt2" $small --weights w.safetensors --vocab a.h5.vocab.json --merges a.h5.merges.txt --steps 2 --out c.h5 >out 2>err </dev/null
+    expect 2 'goes with --generate' "$gpt2" --logits y.npy
+    expect 2 'does not divide' "$gpt2" --width 30 --heads 4
+    expect 2 'needs --vocab' "$gpt2" --weights w.safetensors
+    expect 1 'No such file' "$gpt2" --data none.txt
+    expect 1 'needs more' "$gpt2" --data b.h5.merges.txt --vocabulary 256 --context 2000
+    expect 1 'cannot be written' "$gpt2" $small --out /proc/none/x.h5
+    expect 1 'cut off' "$gpt2" --generate --weights b.h5.merges.txt --vocab a.h5.vocab.json --merges a.h5.merges.txt
+    "$gpt2" $small --steps 100000 --out t.h5 >out 2>err </dev/null &
+    pid=$!
+    sleep 3
+    kill -TERM $pid
+    wait $pid
+    check 'gpt2: SIGTERM ends it with code 1' [ $? = 1 ]
+    check 'gpt2: and a checkpoint' grep -q 'SIGTERM after step' out
+    check 'gpt2: which is whole' "$gpt2" --generate --resume t.h5 --length 1 >out 2>err </dev/null
+}
+
 # ---- the bar --------------------------------------------------------------------------------------------------------
 
 if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then

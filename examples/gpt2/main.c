@@ -1,0 +1,609 @@
+/* Trains GPT-2 on text, from scratch or from published weights, and writes with it. README.md tells how. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../common/interrupt.h"
+#include "../common/options.h"
+#include "generate.h"
+#include "text.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* ---- settings ---------------------------------------------------------------------------------------------------- */
+
+typedef struct settings {
+    const char *data, *size, *weights, *vocab, *merges, *out, *resume, *save_weights, *logits, *prompt, *device_text,
+        *dtype;
+    int64_t vocabulary, context, layers, heads, width, batch, accumulate, steps, warmup, seed, threads, eval_every,
+        length, top_k, checkpoint_every, stop_after;
+    double lr, dropout, weight_decay, temperature, top_p;
+    bool help, generate, recompute, no_cache;
+    tern_device device;
+} settings;
+
+static settings set = {.size = "tiny",
+                       .out = "gpt2.h5",
+                       .prompt = "/* The ",
+                       .device_text = "auto",
+                       .dtype = "f32",
+                       .accumulate = 1,
+                       .warmup = -1,
+                       .seed = 1,
+                       .eval_every = 100,
+                       .length = 200,
+                       .checkpoint_every = 500,
+                       .weight_decay = 0.1,
+                       .temperature = 0.8,
+                       .top_p = 1};
+
+/* The settings of a size; the options' own win. */
+static const struct {
+    const char *name;
+    int64_t vocabulary, context, layers, heads, width, batch, steps;
+    double lr, dropout;
+} sizes[] = {
+    {"tiny", 512, 64, 2, 4, 128, 16, 400, 3e-3, 0},           {"10m", 256, 256, 6, 6, 384, 64, 5000, 1e-3, 0.2},
+    {"124m", 50257, 1024, 12, 12, 768, 8, 20000, 6e-4, 0},    {"355m", 50257, 1024, 24, 16, 1024, 8, 20000, 3e-4, 0},
+    {"774m", 50257, 1024, 36, 20, 1280, 4, 20000, 2.5e-4, 0}, {"1558m", 50257, 1024, 48, 25, 1600, 4, 20000, 2e-4, 0}};
+
+static option rows[] = {
+    {.name = "data",
+     .kind = OPTION_TEXT,
+     .argument = "FILE",
+     .value = &set.data,
+     .help = "text to train on; Tern's own headers without it"},
+    {.name = "size",
+     .kind = OPTION_CHOICE,
+     .argument = "tiny|10m|124m|355m|774m|1558m",
+     .value = &set.size,
+     .help = "the network and settings that suit it"},
+    {.name = "weights",
+     .kind = OPTION_TEXT,
+     .argument = "FILE",
+     .value = &set.weights,
+     .help = "start from these (safetensors, as published)"},
+    {.name = "vocab",
+     .kind = OPTION_TEXT,
+     .argument = "FILE",
+     .value = &set.vocab,
+     .help = "vocab.json, for --weights"},
+    {.name = "merges",
+     .kind = OPTION_TEXT,
+     .argument = "FILE",
+     .value = &set.merges,
+     .help = "merges.txt, for --weights"},
+    {.name = "vocabulary",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.vocabulary,
+     .min = 256,
+     .max = 1 << 20,
+     .help = "tokens to learn from the text; 256: bytes"},
+    {.name = "context",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.context,
+     .min = 2,
+     .max = 1 << 16,
+     .help = "tokens that the network sees"},
+    {.name = "layers",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.layers,
+     .min = 1,
+     .max = GPT2_LAYERS_MOST,
+     .help = "blocks"},
+    {.name = "heads",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.heads,
+     .min = 1,
+     .max = 256,
+     .help = "heads of attention; they divide the width"},
+    {.name = "width",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.width,
+     .min = 8,
+     .max = 1 << 14,
+     .help = "numbers that stand for a token"},
+    {.name = "dropout",
+     .kind = OPTION_REAL,
+     .argument = "P",
+     .value = &set.dropout,
+     .min = -1,
+     .max = 0.9,
+     .help = "share that is dropped in training"},
+    {.name = "batch",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.batch,
+     .min = 1,
+     .max = 1 << 16,
+     .help = "pieces of text in a pass"},
+    {.name = "accumulate",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.accumulate,
+     .min = 1,
+     .max = 1 << 16,
+     .help = "passes in a step"},
+    {.name = "steps",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.steps,
+     .min = 0,
+     .max = 1e9,
+     .help = "steps in all"},
+    {.name = "lr",
+     .kind = OPTION_REAL,
+     .argument = "RATE",
+     .value = &set.lr,
+     .min = 0,
+     .max = 10,
+     .help = "highest rate of AdamW"},
+    {.name = "warmup",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.warmup,
+     .min = 0,
+     .max = 1e9,
+     .help = "steps of linear rise; a twentieth of all without it"},
+    {.name = "weight-decay",
+     .kind = OPTION_REAL,
+     .argument = "W",
+     .value = &set.weight_decay,
+     .min = -1,
+     .max = 1,
+     .help = "of matrices; norms and biases have none"},
+    {.name = "recompute",
+     .kind = OPTION_FLAG,
+     .value = &set.recompute,
+     .help = "blocks are computed twice instead of kept"},
+    {.name = "dtype",
+     .kind = OPTION_CHOICE,
+     .argument = "f32|bf16",
+     .value = &set.dtype,
+     .help = "of weights and arithmetic"},
+    {.name = "eval-every",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.eval_every,
+     .min = 1,
+     .max = 1e9,
+     .help = "steps between looks at the validation text"},
+    {.name = "checkpoint-every",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.checkpoint_every,
+     .min = 1,
+     .max = 1e9,
+     .help = "steps between checkpoints"},
+    {.name = "stop-after",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.stop_after,
+     .min = 1,
+     .max = 1e9,
+     .help = "end early, after this step, with a checkpoint"},
+    {.name = "out",
+     .kind = OPTION_TEXT,
+     .argument = "FILE",
+     .value = &set.out,
+     .help = "the checkpoint; its tokens go beside it"},
+    {.name = "resume",
+     .kind = OPTION_TEXT,
+     .argument = "FILE",
+     .value = &set.resume,
+     .help = "go on from this checkpoint, or --generate with it"},
+    {.name = "save-weights",
+     .kind = OPTION_TEXT,
+     .argument = "FILE",
+     .value = &set.save_weights,
+     .help = "write the weights as safetensors at the end"},
+    {.name = "generate", .kind = OPTION_FLAG, .value = &set.generate, .help = "write text instead of training"},
+    {.name = "prompt",
+     .kind = OPTION_TEXT,
+     .argument = "TEXT",
+     .value = &set.prompt,
+     .help = "what the text begins with"},
+    {.name = "length",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.length,
+     .min = 1,
+     .max = 1e6,
+     .help = "tokens to write"},
+    {.name = "temperature",
+     .kind = OPTION_REAL,
+     .argument = "T",
+     .value = &set.temperature,
+     .min = -1e-9,
+     .max = 100,
+     .help = "0: always the likeliest"},
+    {.name = "top-k",
+     .kind = OPTION_INT,
+     .argument = "K",
+     .value = &set.top_k,
+     .min = 0,
+     .max = 1e6,
+     .help = "draw from the K likeliest"},
+    {.name = "top-p",
+     .kind = OPTION_REAL,
+     .argument = "P",
+     .value = &set.top_p,
+     .min = 0,
+     .max = 1,
+     .help = "draw from the fewest that have P together"},
+    {.name = "logits",
+     .kind = OPTION_TEXT,
+     .argument = "FILE",
+     .value = &set.logits,
+     .help = "with --generate: the prompt's logits [tokens, vocabulary]\nas .npy, instead of text"},
+    {.name = "no-cache", .kind = OPTION_FLAG, .value = &set.no_cache, .help = "compute all positions for each token"},
+    {.name = "device",
+     .kind = OPTION_TEXT,
+     .argument = "DEVICE",
+     .value = &set.device_text,
+     .help = "auto, cpu, cuda, cuda:1"},
+    {.name = "seed",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.seed,
+     .min = 0,
+     .max = 1e15,
+     .help = "of all that is random"},
+    {.name = "threads",
+     .kind = OPTION_INT,
+     .argument = "N",
+     .value = &set.threads,
+     .min = 0,
+     .max = 1024,
+     .help = "of the CPU; 0: all"},
+    {.name = "help", .kind = OPTION_FLAG, .value = &set.help, .help = "this"},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static bool given(const char *name) { return options_find(rows, ROWS, name)->given; }
+
+static int wrong_usage(const char *why) {
+    fprintf(stderr, "gpt2: %s; gpt2 --help lists the options\n", why);
+    return EXIT_USAGE;
+}
+
+static int read_settings(int argc, char **argv) {
+    if (!options_parse("gpt2", rows, ROWS, argc, argv)) return EXIT_USAGE;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (strcmp(set.size, sizes[i].name) != 0) continue;
+        if (!given("vocabulary")) set.vocabulary = sizes[i].vocabulary;
+        if (!given("context")) set.context = sizes[i].context;
+        if (!given("layers")) set.layers = sizes[i].layers;
+        if (!given("heads")) set.heads = sizes[i].heads;
+        if (!given("width")) set.width = sizes[i].width;
+        if (!given("batch")) set.batch = sizes[i].batch;
+        if (!given("steps")) set.steps = sizes[i].steps;
+        if (!given("lr")) set.lr = sizes[i].lr;
+        if (!given("dropout")) set.dropout = sizes[i].dropout;
+    }
+    if (!given("warmup")) set.warmup = set.steps / 20;
+    if (!tern_device_parse(set.device_text, &set.device)) {
+        fprintf(stderr, "gpt2: %s\n", tern_error_message());
+        tern_error_clear();
+        return EXIT_USAGE;
+    }
+    if (set.width % set.heads) return wrong_usage("--heads does not divide --width");
+    if (set.dropout < 0 || set.weight_decay < 0 || set.temperature < 0) return wrong_usage("a setting is negative");
+    if ((set.vocab != NULL) != (set.merges != NULL)) return wrong_usage("--vocab and --merges go together");
+    if (set.weights && !set.vocab) return wrong_usage("--weights needs --vocab and --merges");
+    if (set.weights && set.resume) return wrong_usage("--weights and --resume are two beginnings");
+    if (set.logits && !set.generate) return wrong_usage("--logits goes with --generate");
+    if (set.generate && !set.weights && !set.resume) return wrong_usage("--generate needs --weights or --resume");
+    return EXIT_OK;
+}
+
+/* ---- a run ------------------------------------------------------------------------------------------------------- */
+
+typedef struct run {
+    tern_tokenizer *tokens;
+    corpus text;
+    gpt2 *g;
+    tern_optim *opt;
+    tern_schedule schedule;
+    int64_t step;
+    double best; /* validation loss */
+} run;
+
+enum { LAYERS, HEADS, WIDTH, CONTEXT, VOCABULARY, DROPOUT, BATCH, ACCUMULATE, LR, BEST, ATTRIBUTES };
+static const char *const attributes[ATTRIBUTES] = {"layers",  "heads", "width",      "context", "vocabulary",
+                                                   "dropout", "batch", "accumulate", "lr",      "best"};
+
+static void name_attributes(tern_checkpoint_user *u) {
+    for (int i = 0; i < ATTRIBUTES; i++) u[i] = (tern_checkpoint_user){.name = attributes[i]};
+}
+
+/* OUT.vocab.json, OUT.merges.txt */
+static const char *beside(const char *path, const char *what, char *buf, size_t size) {
+    snprintf(buf, size, "%s.%s", path, what);
+    return buf;
+}
+
+static bool save(run *r) {
+    char vocab[4096], merges[4096];
+    const gpt2_config *c = &r->g->config;
+    tern_checkpoint_user u[ATTRIBUTES];
+    name_attributes(u);
+    const double v[ATTRIBUTES] = {(double)c->layers,
+                                  (double)c->heads,
+                                  (double)c->width,
+                                  (double)c->context,
+                                  (double)c->vocabulary,
+                                  c->dropout,
+                                  (double)set.batch,
+                                  (double)set.accumulate,
+                                  set.lr,
+                                  r->best};
+    for (int i = 0; i < ATTRIBUTES; i++) u[i].number = v[i];
+    const tern_checkpoint point = {
+        .model = &r->g->m, .optim = r->opt, .schedule = &r->schedule, .step = r->step, .user = u, .n_user = ATTRIBUTES};
+    return tern_tokenizer_save(r->tokens, beside(set.out, "vocab.json", vocab, sizeof vocab),
+                               beside(set.out, "merges.txt", merges, sizeof merges)) &&
+           tern_checkpoint_save(set.out, &point);
+}
+
+/* What the network is comes from the checkpoint, whatever the options say. */
+static bool settings_from_checkpoint(run *r) {
+    tern_checkpoint_user u[ATTRIBUTES];
+    name_attributes(u);
+    tern_checkpoint c = {.no_random = true, .user = u, .n_user = ATTRIBUTES};
+    if (!tern_checkpoint_load(set.resume, &c)) return false;
+    const double *limit = (const double[]){GPT2_LAYERS_MOST, 256, 1 << 14, 1 << 16, 1 << 20, 0.9, 1 << 16, 1 << 16, 10};
+    for (int i = 0; i < BEST; i++)
+        if (!(u[i].number >= (i == DROPOUT ? 0 : i == LR ? 1e-300 : 1) && u[i].number <= limit[i]))
+            return tern_error_set(TERN_ERR_FORMAT, "%s: %s is %g", set.resume, attributes[i], u[i].number);
+    set.layers = (int64_t)u[LAYERS].number;
+    set.heads = (int64_t)u[HEADS].number;
+    set.width = (int64_t)u[WIDTH].number;
+    set.context = (int64_t)u[CONTEXT].number;
+    set.vocabulary = (int64_t)u[VOCABULARY].number;
+    set.dropout = u[DROPOUT].number;
+    set.batch = (int64_t)u[BATCH].number;
+    set.accumulate = (int64_t)u[ACCUMULATE].number;
+    if (!given("lr")) set.lr = u[LR].number;
+    r->best = u[BEST].number;
+    return set.width % set.heads == 0 ||
+           tern_error_set(TERN_ERR_FORMAT, "%s: heads do not divide the width", set.resume);
+}
+
+static tern_tokenizer *tokenizer_new(const char *text, size_t bytes) {
+    char vocab[4096], merges[4096];
+    if (set.vocab) return tern_tokenizer_load(set.vocab, set.merges);
+    if (set.resume)
+        return tern_tokenizer_load(beside(set.resume, "vocab.json", vocab, sizeof vocab),
+                                   beside(set.resume, "merges.txt", merges, sizeof merges));
+    const char *const special[] = {"<|endoftext|>"};
+    const bool only_bytes = set.vocabulary <= 256;
+    return tern_tokenizer_train(
+        text, bytes, set.vocabulary,
+        (tern_tokenizer_opts){.special = only_bytes ? NULL : special, .n_special = !only_bytes});
+}
+
+/* The network, with the tokens that it knows, on its device. */
+static bool network_new(run *r) {
+    gpt2_config c = {.vocabulary = tern_tokenizer_size(r->tokens),
+                     .context = set.context,
+                     .layers = set.layers,
+                     .heads = set.heads,
+                     .width = set.width,
+                     .dropout = set.dropout,
+                     .recompute = set.recompute};
+    if (set.weights && !gpt2_config_from_weights(set.weights, &c)) return false;
+    if (given("heads")) c.heads = set.heads;
+    if (c.width % c.heads) return tern_error_set(TERN_ERR_ARGUMENT, "--heads does not divide the weights' width");
+    if (c.vocabulary < tern_tokenizer_size(r->tokens))
+        return tern_error_set(TERN_ERR_SHAPE, "the network knows %" PRId64 " tokens; the vocabulary has %" PRId64,
+                              c.vocabulary, tern_tokenizer_size(r->tokens));
+    r->g = gpt2_new(c);
+    if (!r->g || (set.weights && !gpt2_load_weights(r->g, set.weights))) return false;
+    const tern_dtype dtype = strcmp(set.dtype, "bf16") == 0 ? TERN_BF16 : TERN_F32;
+    if (set.context > c.context) set.context = c.context;
+    return tern_module_cast(&r->g->m, dtype) && tern_module_to(&r->g->m, set.device);
+}
+
+static bool optimizer_new(run *r) {
+    r->opt =
+        tern_adamw_new(&r->g->m, set.lr,
+                       (tern_adamw_opts){.beta2 = 0.95, .weight_decay = set.weight_decay > 0 ? set.weight_decay : -1});
+    if (!r->opt) return false;
+    r->schedule = (tern_schedule){.kind = TERN_SCHEDULE_COSINE,
+                                  .lr = set.lr,
+                                  .min_lr = set.lr / 10,
+                                  .warmup = set.warmup,
+                                  .total = set.steps > 0 ? set.steps : 1};
+    const tern_group_opts plain = {.weight_decay = -1};
+    return tern_optim_group(r->opt, "*.bias", plain) > 0 && tern_optim_group(r->opt, "*ln_*.weight", plain) > 0;
+}
+
+static bool load(run *r) {
+    const int64_t total = r->schedule.total;
+    tern_checkpoint c = {
+        .model = &r->g->m, .optim = r->opt, .schedule = r->opt ? &r->schedule : NULL, .no_random = !r->opt};
+    if (!r->opt) c.not_strict = true; /* to write with: the optimizer's part is left alone */
+    if (!tern_checkpoint_load(set.resume, &c)) return false;
+    r->step = c.step;
+    if (given("steps")) r->schedule.total = total;
+    set.steps = r->schedule.total;
+    return true;
+}
+
+/* ---- training ---------------------------------------------------------------------------------------------------- */
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static tern_tensor *loss_of(gpt2 *g, tern_tensor *x, tern_tensor *y) {
+    tern_tensor *logits = gpt2_forward(g, x, NULL);
+    const int64_t n = tern_numel(y);
+    return tern_cross_entropy(tern_reshape(logits, TERN_SHAPE(n, g->config.vocabulary)), tern_reshape(y, TERN_SHAPE(n)),
+                              (tern_cross_entropy_opts){0});
+}
+
+/* The mean loss over the validation text, of a hundred pieces at most; NaN after an error. */
+static double validate(run *r) {
+    enum { PIECES = 100 };
+    double sum = 0;
+    int64_t n = 0;
+    const bool was = tern_inference_mode(true);
+    tern_module_train(&r->g->m, false);
+    for (; n < PIECES && !interrupt_seen(); n++) {
+        const int scope = tern_scope_push();
+        tern_tensor *x, *y;
+        const bool there = corpus_validation(&r->text, n, set.context, set.device, &x, &y);
+        if (there) sum += tern_item(loss_of(r->g, x, y));
+        tern_scope_pop(scope);
+        if (!there) break;
+    }
+    tern_module_train(&r->g->m, true);
+    tern_inference_mode(was);
+    return tern_ok() && n > 0 ? sum / (double)n : (double)NAN;
+}
+
+/* One step; the loss of its passes' mean in *loss, if that is not NULL (reading it waits for the device). */
+static bool train_step(run *r, double *loss) {
+    const int scope = tern_scope_push();
+    tern_tensor *sum = NULL;
+    bool ok = true;
+    for (int64_t i = 0; ok && i < set.accumulate; i++) {
+        tern_tensor *x, *y;
+        ok = corpus_batch(&r->text, set.batch, set.context, set.device, &x, &y);
+        tern_tensor *l = ok ? tern_mul_scalar(loss_of(r->g, x, y), 1 / (double)set.accumulate) : NULL;
+        ok = l && tern_backward(l);
+        sum = ok && sum ? tern_add(sum, tern_detach(l)) : ok ? tern_detach(l) : NULL;
+    }
+    ok = ok && tern_schedule_apply(&r->schedule, r->opt) && tern_optim_clip_norm(r->opt, 1) && tern_optim_step(r->opt);
+    if (ok && loss) *loss = tern_item(sum);
+    tern_scope_pop(scope);
+    return ok && tern_ok();
+}
+
+static void report(const run *r, double loss, double val, double per_second) {
+    const double flops = gpt2_flops_per_token(r->g, set.context) * per_second;
+    printf("step %5" PRId64 " of %" PRId64
+           "  loss %.4f  validation %.4f (%.4f a byte)  lr %.2e  %.0f tokens/s, %.2f TFLOP/s\n",
+           r->step, set.steps, loss, val, val / r->text.bytes_per_token, tern_optim_lr(r->opt), per_second,
+           flops * 1e-12);
+    fflush(stdout);
+}
+
+static bool train(run *r) {
+    double began = seconds(), loss = (double)NAN;
+    int64_t since = 0;
+    interrupt_catch();
+    const int64_t end = set.stop_after && set.stop_after < set.steps ? set.stop_after : set.steps;
+    while (r->step < end && !interrupt_seen()) {
+        const bool look = (r->step + 1) % set.eval_every == 0 || r->step + 1 == set.steps;
+        if (!train_step(r, look ? &loss : NULL)) return false;
+        r->step++;
+        since++;
+        if (look) {
+            const double rate = (double)(since * set.batch * set.accumulate * set.context) / (seconds() - began);
+            const double val = validate(r);
+            if (!tern_ok()) return false;
+            if (val < r->best) r->best = val;
+            if (!interrupt_seen()) report(r, loss, val, rate);
+            if (!isfinite(loss))
+                return tern_error_set(TERN_ERR_ARGUMENT, "the loss is %g: a lower --lr may help", loss);
+            began = seconds();
+            since = 0;
+        }
+        if ((r->step % set.checkpoint_every == 0 || r->step == set.steps) && !save(r)) return false;
+    }
+    if (r->step == set.steps) return true;
+    printf("%s after step %" PRId64 ": to go on, gpt2 --resume %s\n", interrupt_seen() ? interrupt_name() : "Stopped",
+           r->step, set.out);
+    return save(r);
+}
+
+/* ---- the program ------------------------------------------------------------------------------------------------- */
+
+static bool prepare(run *r) {
+    size_t bytes = 0;
+    char *text = NULL;
+    bool ok = !set.resume || settings_from_checkpoint(r);
+    if (ok && !set.generate) ok = (text = text_read(set.data, &bytes)) != NULL;
+    r->tokens = ok ? tokenizer_new(text, bytes) : NULL;
+    ok = r->tokens && (set.generate || corpus_new(&r->text, r->tokens, text, bytes));
+    free(text);
+    ok = ok && network_new(r) && (set.generate || optimizer_new(r)) && (!set.resume || load(r));
+    return ok;
+}
+
+static bool write_logits(run *r) {
+    const int scope = tern_scope_push();
+    const bool was = tern_inference_mode(true);
+    tern_module_train(&r->g->m, false);
+    tern_tensor *x =
+        tern_tokenizer_encode_tensor(r->tokens, set.prompt, strlen(set.prompt), (tern_encode_opts){.special = true});
+    tern_tensor *y = gpt2_forward(r->g, tern_unsqueeze(tern_to(x, set.device), 0), NULL);
+    const bool ok = y && tern_npy_save(set.logits, tern_cast(tern_select(y, 0, 0), TERN_F32));
+    tern_inference_mode(was);
+    tern_scope_pop(scope);
+    return ok;
+}
+
+static bool work(run *r) {
+    if (!prepare(r)) return false;
+    const sampling how = {set.temperature, set.top_k, set.top_p, set.no_cache};
+    if (set.generate) {
+        tern_seed((uint64_t)set.seed);
+        interrupt_catch();
+        if (set.logits) return write_logits(r);
+        return generate(r->g, r->tokens, set.prompt, set.length, how);
+    }
+    char device[32];
+    printf("GPT-2: %" PRId64 " parameters, %" PRId64 " layers, %" PRId64 " heads, width %" PRId64 ", context %" PRId64
+           ", %s on %s\ntext: %" PRId64 " bytes, %" PRId64 " tokens of %" PRId64 "; a tenth is for validation\n",
+           tern_module_count(&r->g->m, false), r->g->config.layers, r->g->config.heads, r->g->config.width, set.context,
+           set.dtype, tern_device_name(set.device, device, sizeof device), r->text.bytes, r->text.n,
+           r->g->config.vocabulary);
+    fflush(stdout);
+    if (!tern_checkpoint_try(set.out) || !train(r)) return false;
+    if (set.save_weights && !gpt2_save_weights(r->g, set.save_weights)) return false;
+    if (r->step < set.steps) return !interrupt_seen();
+    printf("checkpoint: %s. It writes:\n\n", set.out);
+    return generate(r->g, r->tokens, set.prompt, set.length, how);
+}
+
+int main(int argc, char **argv) {
+    tern_on_error(NULL, NULL); /* errors are printed once, here */
+    int code = read_settings(argc, argv);
+    if (code != EXIT_OK) return code;
+    if (set.help) {
+        printf(
+            "Trains GPT-2 on text, from scratch or from published weights, and writes with it.\n\n"
+            "usage: gpt2 [OPTION...]\n\n");
+        options_help(rows, ROWS);
+        return EXIT_OK;
+    }
+    run r = {.best = (double)INFINITY};
+    tern_seed((uint64_t)set.seed);
+    if (!tern_set_threads((int)set.threads) || !work(&r)) code = EXIT_FAILED;
+    tern_optim_free(r.opt);
+    tern_module_free(r.g ? &r.g->m : NULL);
+    tern_tokenizer_free(r.tokens);
+    corpus_free(&r.text);
+    tern_scope_pop(0);
+    if (!tern_ok()) {
+        fflush(stdout);
+        fprintf(stderr, "gpt2: %s\n", tern_error_message());
+        tern_error_clear();
+        code = EXIT_FAILED;
+    }
+    return code;
+}
