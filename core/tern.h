@@ -3,6 +3,7 @@
 #define TERN_H
 
 #include "tern/activations.h"
+#include "tern/adapter.h"
 #include "tern/archive.h"
 #include "tern/autograd.h"
 #include "tern/average.h"

@@ -419,6 +419,13 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
     check 'gpt2: it wrote something' [ "$(wc -c <with)" -gt 10 ]
     check 'gpt2: weights as safetensors' "$gpt2" $small --resume a.h5 --out c.h5 --save-weights w.safetensors >out 2>err </dev/null
     check 'gpt2: from them' "$gpt2" $small --weights w.safetensors --vocab a.h5.vocab.json --merges a.h5.merges.txt --steps 2 --out c.h5 >out 2>err </dev/null
+    check 'gpt2: an adapter' "$gpt2" $small --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --lora 2 --out d.h5 --save-adapter adapter >out 2>err </dev/null
+    expect 0 'Stopped after step 5' "$gpt2" $small --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --lora 2 --out e.h5 --stop-after 5
+    check 'gpt2: an adapter goes on' "$gpt2" $small --resume e.h5 --out e.h5 >out 2>err </dev/null
+    check 'gpt2: bit for bit' cmp d.h5 e.h5
+    check 'gpt2: with its adapter' "$gpt2" --generate --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --adapter adapter --temperature 0 --length 30 >with 2>err </dev/null
+    check 'gpt2: from the checkpoint' "$gpt2" --generate --resume d.h5 --temperature 0 --length 30 >without 2>err </dev/null
+    check 'gpt2: the same' cmp with without
     expect 2 'goes with --generate' "$gpt2" --logits y.npy
     expect 2 'does not divide' "$gpt2" --width 30 --heads 4
     expect 2 'needs --vocab' "$gpt2" --weights w.safetensors

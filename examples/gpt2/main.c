@@ -7,303 +7,9 @@
 #include <time.h>
 
 #include "../common/interrupt.h"
-#include "../common/options.h"
 #include "generate.h"
+#include "settings.h"
 #include "text.h"
-
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
-/* ---- settings ---------------------------------------------------------------------------------------------------- */
-
-typedef struct settings {
-    const char *data, *size, *weights, *vocab, *merges, *out, *resume, *save_weights, *logits, *prompt, *device_text,
-        *dtype;
-    int64_t vocabulary, context, layers, heads, width, batch, accumulate, steps, warmup, seed, threads, eval_every,
-        length, top_k, checkpoint_every, stop_after;
-    double lr, dropout, weight_decay, temperature, top_p;
-    bool help, generate, recompute, no_cache;
-    tern_device device;
-} settings;
-
-static settings set = {.size = "tiny",
-                       .out = "gpt2.h5",
-                       .prompt = "/* The ",
-                       .device_text = "auto",
-                       .dtype = "f32",
-                       .accumulate = 1,
-                       .warmup = -1,
-                       .seed = 1,
-                       .eval_every = 100,
-                       .length = 200,
-                       .checkpoint_every = 500,
-                       .weight_decay = 0.1,
-                       .temperature = 0.8,
-                       .top_p = 1};
-
-/* The settings of a size; the options' own win. */
-static const struct {
-    const char *name;
-    int64_t vocabulary, context, layers, heads, width, batch, steps;
-    double lr, dropout;
-} sizes[] = {
-    {"tiny", 512, 64, 2, 4, 128, 16, 400, 3e-3, 0},           {"10m", 256, 256, 6, 6, 384, 64, 5000, 1e-3, 0.2},
-    {"124m", 50257, 1024, 12, 12, 768, 8, 20000, 6e-4, 0},    {"355m", 50257, 1024, 24, 16, 1024, 8, 20000, 3e-4, 0},
-    {"774m", 50257, 1024, 36, 20, 1280, 4, 20000, 2.5e-4, 0}, {"1558m", 50257, 1024, 48, 25, 1600, 4, 20000, 2e-4, 0}};
-
-static option rows[] = {
-    {.name = "data",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.data,
-     .help = "text to train on; Tern's own headers without it"},
-    {.name = "size",
-     .kind = OPTION_CHOICE,
-     .argument = "tiny|10m|124m|355m|774m|1558m",
-     .value = &set.size,
-     .help = "the network and settings that suit it"},
-    {.name = "weights",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.weights,
-     .help = "start from these (safetensors, as published)"},
-    {.name = "vocab",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.vocab,
-     .help = "vocab.json, for --weights"},
-    {.name = "merges",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.merges,
-     .help = "merges.txt, for --weights"},
-    {.name = "vocabulary",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.vocabulary,
-     .min = 256,
-     .max = 1 << 20,
-     .help = "tokens to learn from the text; 256: bytes"},
-    {.name = "context",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.context,
-     .min = 2,
-     .max = 1 << 16,
-     .help = "tokens that the network sees"},
-    {.name = "layers",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.layers,
-     .min = 1,
-     .max = GPT2_LAYERS_MOST,
-     .help = "blocks"},
-    {.name = "heads",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.heads,
-     .min = 1,
-     .max = 256,
-     .help = "heads of attention; they divide the width"},
-    {.name = "width",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.width,
-     .min = 8,
-     .max = 1 << 14,
-     .help = "numbers that stand for a token"},
-    {.name = "dropout",
-     .kind = OPTION_REAL,
-     .argument = "P",
-     .value = &set.dropout,
-     .min = -1,
-     .max = 0.9,
-     .help = "share that is dropped in training"},
-    {.name = "batch",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.batch,
-     .min = 1,
-     .max = 1 << 16,
-     .help = "pieces of text in a pass"},
-    {.name = "accumulate",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.accumulate,
-     .min = 1,
-     .max = 1 << 16,
-     .help = "passes in a step"},
-    {.name = "steps",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.steps,
-     .min = 0,
-     .max = 1e9,
-     .help = "steps in all"},
-    {.name = "lr",
-     .kind = OPTION_REAL,
-     .argument = "RATE",
-     .value = &set.lr,
-     .min = 0,
-     .max = 10,
-     .help = "highest rate of AdamW"},
-    {.name = "warmup",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.warmup,
-     .min = 0,
-     .max = 1e9,
-     .help = "steps of linear rise; a twentieth of all without it"},
-    {.name = "weight-decay",
-     .kind = OPTION_REAL,
-     .argument = "W",
-     .value = &set.weight_decay,
-     .min = -1,
-     .max = 1,
-     .help = "of matrices; norms and biases have none"},
-    {.name = "recompute",
-     .kind = OPTION_FLAG,
-     .value = &set.recompute,
-     .help = "blocks are computed twice instead of kept"},
-    {.name = "dtype",
-     .kind = OPTION_CHOICE,
-     .argument = "f32|bf16",
-     .value = &set.dtype,
-     .help = "of weights and arithmetic"},
-    {.name = "eval-every",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.eval_every,
-     .min = 1,
-     .max = 1e9,
-     .help = "steps between looks at the validation text"},
-    {.name = "checkpoint-every",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.checkpoint_every,
-     .min = 1,
-     .max = 1e9,
-     .help = "steps between checkpoints"},
-    {.name = "stop-after",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.stop_after,
-     .min = 1,
-     .max = 1e9,
-     .help = "end early, after this step, with a checkpoint"},
-    {.name = "out",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.out,
-     .help = "the checkpoint; its tokens go beside it"},
-    {.name = "resume",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.resume,
-     .help = "go on from this checkpoint, or --generate with it"},
-    {.name = "save-weights",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.save_weights,
-     .help = "write the weights as safetensors at the end"},
-    {.name = "generate", .kind = OPTION_FLAG, .value = &set.generate, .help = "write text instead of training"},
-    {.name = "prompt",
-     .kind = OPTION_TEXT,
-     .argument = "TEXT",
-     .value = &set.prompt,
-     .help = "what the text begins with"},
-    {.name = "length",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.length,
-     .min = 1,
-     .max = 1e6,
-     .help = "tokens to write"},
-    {.name = "temperature",
-     .kind = OPTION_REAL,
-     .argument = "T",
-     .value = &set.temperature,
-     .min = -1e-9,
-     .max = 100,
-     .help = "0: always the likeliest"},
-    {.name = "top-k",
-     .kind = OPTION_INT,
-     .argument = "K",
-     .value = &set.top_k,
-     .min = 0,
-     .max = 1e6,
-     .help = "draw from the K likeliest"},
-    {.name = "top-p",
-     .kind = OPTION_REAL,
-     .argument = "P",
-     .value = &set.top_p,
-     .min = 0,
-     .max = 1,
-     .help = "draw from the fewest that have P together"},
-    {.name = "logits",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.logits,
-     .help = "with --generate: the prompt's logits [tokens, vocabulary]\nas .npy, instead of text"},
-    {.name = "no-cache", .kind = OPTION_FLAG, .value = &set.no_cache, .help = "compute all positions for each token"},
-    {.name = "device",
-     .kind = OPTION_TEXT,
-     .argument = "DEVICE",
-     .value = &set.device_text,
-     .help = "auto, cpu, cuda, cuda:1"},
-    {.name = "seed",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.seed,
-     .min = 0,
-     .max = 1e15,
-     .help = "of all that is random"},
-    {.name = "threads",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.threads,
-     .min = 0,
-     .max = 1024,
-     .help = "of the CPU; 0: all"},
-    {.name = "help", .kind = OPTION_FLAG, .value = &set.help, .help = "this"},
-};
-enum { ROWS = sizeof rows / sizeof *rows };
-
-static bool given(const char *name) { return options_find(rows, ROWS, name)->given; }
-
-static int wrong_usage(const char *why) {
-    fprintf(stderr, "gpt2: %s; gpt2 --help lists the options\n", why);
-    return EXIT_USAGE;
-}
-
-static int read_settings(int argc, char **argv) {
-    if (!options_parse("gpt2", rows, ROWS, argc, argv)) return EXIT_USAGE;
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        if (strcmp(set.size, sizes[i].name) != 0) continue;
-        if (!given("vocabulary")) set.vocabulary = sizes[i].vocabulary;
-        if (!given("context")) set.context = sizes[i].context;
-        if (!given("layers")) set.layers = sizes[i].layers;
-        if (!given("heads")) set.heads = sizes[i].heads;
-        if (!given("width")) set.width = sizes[i].width;
-        if (!given("batch")) set.batch = sizes[i].batch;
-        if (!given("steps")) set.steps = sizes[i].steps;
-        if (!given("lr")) set.lr = sizes[i].lr;
-        if (!given("dropout")) set.dropout = sizes[i].dropout;
-    }
-    if (!given("warmup")) set.warmup = set.steps / 20;
-    if (!tern_device_parse(set.device_text, &set.device)) {
-        fprintf(stderr, "gpt2: %s\n", tern_error_message());
-        tern_error_clear();
-        return EXIT_USAGE;
-    }
-    if (set.width % set.heads) return wrong_usage("--heads does not divide --width");
-    if (set.dropout < 0 || set.weight_decay < 0 || set.temperature < 0) return wrong_usage("a setting is negative");
-    if ((set.vocab != NULL) != (set.merges != NULL)) return wrong_usage("--vocab and --merges go together");
-    if (set.weights && !set.vocab) return wrong_usage("--weights needs --vocab and --merges");
-    if (set.weights && set.resume) return wrong_usage("--weights and --resume are two beginnings");
-    if (set.logits && !set.generate) return wrong_usage("--logits goes with --generate");
-    if (set.generate && !set.weights && !set.resume) return wrong_usage("--generate needs --weights or --resume");
-    return EXIT_OK;
-}
 
 /* ---- a run ------------------------------------------------------------------------------------------------------- */
 
@@ -317,9 +23,10 @@ typedef struct run {
     double best; /* validation loss */
 } run;
 
-enum { LAYERS, HEADS, WIDTH, CONTEXT, VOCABULARY, DROPOUT, BATCH, ACCUMULATE, LR, BEST, ATTRIBUTES };
-static const char *const attributes[ATTRIBUTES] = {"layers",  "heads", "width",      "context", "vocabulary",
-                                                   "dropout", "batch", "accumulate", "lr",      "best"};
+enum { LAYERS, HEADS, WIDTH, CONTEXT, VOCABULARY, DROPOUT, BATCH, ACCUMULATE, LORA, LORA_ALPHA, LR, BEST, ATTRIBUTES };
+static const char *const attributes[ATTRIBUTES] = {"layers",     "heads",      "width", "context",
+                                                   "vocabulary", "dropout",    "batch", "accumulate",
+                                                   "lora",       "lora_alpha", "lr",    "best"};
 
 static void name_attributes(tern_checkpoint_user *u) {
     for (int i = 0; i < ATTRIBUTES; i++) u[i] = (tern_checkpoint_user){.name = attributes[i]};
@@ -344,6 +51,8 @@ static bool save(run *r) {
                                   c->dropout,
                                   (double)set.batch,
                                   (double)set.accumulate,
+                                  (double)set.lora,
+                                  set.lora_alpha,
                                   set.lr,
                                   r->best};
     for (int i = 0; i < ATTRIBUTES; i++) u[i].number = v[i];
@@ -360,9 +69,13 @@ static bool settings_from_checkpoint(run *r) {
     name_attributes(u);
     tern_checkpoint c = {.no_random = true, .user = u, .n_user = ATTRIBUTES};
     if (!tern_checkpoint_load(set.resume, &c)) return false;
-    const double *limit = (const double[]){GPT2_LAYERS_MOST, 256, 1 << 14, 1 << 16, 1 << 20, 0.9, 1 << 16, 1 << 16, 10};
+    const double *limit =
+        (const double[]){GPT2_LAYERS_MOST, 256, 1 << 14, 1 << 16, 1 << 20, 0.9, 1 << 16, 1 << 16, 1024, 1e6, 10};
     for (int i = 0; i < BEST; i++)
-        if (!(u[i].number >= (i == DROPOUT ? 0 : i == LR ? 1e-300 : 1) && u[i].number <= limit[i]))
+        if (!(u[i].number >= (i == DROPOUT || i == LORA || i == LORA_ALPHA ? 0
+                              : i == LR                                    ? 1e-300
+                                                                           : 1) &&
+              u[i].number <= limit[i]))
             return tern_error_set(TERN_ERR_FORMAT, "%s: %s is %g", set.resume, attributes[i], u[i].number);
     set.layers = (int64_t)u[LAYERS].number;
     set.heads = (int64_t)u[HEADS].number;
@@ -372,7 +85,9 @@ static bool settings_from_checkpoint(run *r) {
     set.dropout = u[DROPOUT].number;
     set.batch = (int64_t)u[BATCH].number;
     set.accumulate = (int64_t)u[ACCUMULATE].number;
-    if (!given("lr")) set.lr = u[LR].number;
+    set.lora = (int64_t)u[LORA].number;
+    set.lora_alpha = u[LORA_ALPHA].number;
+    if (!settings_given("lr")) set.lr = u[LR].number;
     r->best = u[BEST].number;
     return set.width % set.heads == 0 ||
            tern_error_set(TERN_ERR_FORMAT, "%s: heads do not divide the width", set.resume);
@@ -391,6 +106,24 @@ static tern_tokenizer *tokenizer_new(const char *text, size_t bytes) {
         (tern_tokenizer_opts){.special = only_bytes ? NULL : special, .n_special = !only_bytes});
 }
 
+/* As the published weights' other library has them. */
+static const tern_adapter_opts as_published = {.prefix = "transformer.", .task = "CAUSAL_LM", .fan_in_fan_out = true};
+
+static bool adapters_new(gpt2 *g) {
+    const tern_lora_opts o = {.rank = set.lora, .alpha = set.lora_alpha > 0 ? set.lora_alpha : 2 * (double)set.lora};
+    return tern_lora_attach(&g->m, "h.*.attn.c_attn", o) > 0 && tern_lora_train_only(&g->m);
+}
+
+static bool adapters_load(gpt2 *g) {
+    tern_lora_opts o;
+    if (!tern_adapter_load(set.adapter, &g->m, as_published)) return false;
+    if (tern_lora_settings(g->h[0]->c_attn, &o)) { /* for the checkpoint */
+        set.lora = o.rank;
+        set.lora_alpha = o.alpha;
+    }
+    return tern_lora_train_only(&g->m);
+}
+
 /* The network, with the tokens that it knows, on its device. */
 static bool network_new(run *r) {
     gpt2_config c = {.vocabulary = tern_tokenizer_size(r->tokens),
@@ -401,7 +134,7 @@ static bool network_new(run *r) {
                      .dropout = set.dropout,
                      .recompute = set.recompute};
     if (set.weights && !gpt2_config_from_weights(set.weights, &c)) return false;
-    if (given("heads")) c.heads = set.heads;
+    if (settings_given("heads")) c.heads = set.heads;
     if (c.width % c.heads) return tern_error_set(TERN_ERR_ARGUMENT, "--heads does not divide the weights' width");
     if (c.vocabulary < tern_tokenizer_size(r->tokens))
         return tern_error_set(TERN_ERR_SHAPE, "the network knows %" PRId64 " tokens; the vocabulary has %" PRId64,
@@ -410,10 +143,13 @@ static bool network_new(run *r) {
     if (!r->g || (set.weights && !gpt2_load_weights(r->g, set.weights))) return false;
     const tern_dtype dtype = strcmp(set.dtype, "bf16") == 0 ? TERN_BF16 : TERN_F32;
     if (set.context > c.context) set.context = c.context;
+    if (set.adapter ? !adapters_load(r->g) : set.lora && !adapters_new(r->g)) return false;
     return tern_module_cast(&r->g->m, dtype) && tern_module_to(&r->g->m, set.device);
 }
 
 static bool optimizer_new(run *r) {
+    const bool adapters = set.lora || set.adapter;
+    if (adapters && !tern_lora_train_only(&r->g->m)) return false;
     r->opt =
         tern_adamw_new(&r->g->m, set.lr,
                        (tern_adamw_opts){.beta2 = 0.95, .weight_decay = set.weight_decay > 0 ? set.weight_decay : -1});
@@ -424,6 +160,7 @@ static bool optimizer_new(run *r) {
                                   .warmup = set.warmup,
                                   .total = set.steps > 0 ? set.steps : 1};
     const tern_group_opts plain = {.weight_decay = -1};
+    if (adapters) return true; /* they have neither norms nor biases */
     return tern_optim_group(r->opt, "*.bias", plain) > 0 && tern_optim_group(r->opt, "*ln_*.weight", plain) > 0;
 }
 
@@ -434,7 +171,7 @@ static bool load(run *r) {
     if (!r->opt) c.not_strict = true; /* to write with: the optimizer's part is left alone */
     if (!tern_checkpoint_load(set.resume, &c)) return false;
     r->step = c.step;
-    if (given("steps")) r->schedule.total = total;
+    if (settings_given("steps")) r->schedule.total = total;
     set.steps = r->schedule.total;
     return true;
 }
@@ -574,6 +311,9 @@ static bool work(run *r) {
            r->g->config.vocabulary);
     fflush(stdout);
     if (!tern_checkpoint_try(set.out) || !train(r)) return false;
+    if (set.save_adapter && !tern_adapter_save(set.save_adapter, &r->g->m, as_published)) return false;
+    if (set.save_weights && !((!set.lora && !set.adapter) || (tern_lora_merge(&r->g->m) && tern_lora_detach(&r->g->m))))
+        return false;
     if (set.save_weights && !gpt2_save_weights(r->g, set.save_weights)) return false;
     if (r->step < set.steps) return !interrupt_seen();
     printf("checkpoint: %s. It writes:\n\n", set.out);
@@ -582,13 +322,10 @@ static bool work(run *r) {
 
 int main(int argc, char **argv) {
     tern_on_error(NULL, NULL); /* errors are printed once, here */
-    int code = read_settings(argc, argv);
+    int code = settings_read(argc, argv);
     if (code != EXIT_OK) return code;
     if (set.help) {
-        printf(
-            "Trains GPT-2 on text, from scratch or from published weights, and writes with it.\n\n"
-            "usage: gpt2 [OPTION...]\n\n");
-        options_help(rows, ROWS);
+        settings_help();
         return EXIT_OK;
     }
     run r = {.best = (double)INFINITY};

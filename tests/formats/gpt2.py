@@ -69,7 +69,57 @@ def main():
         equal = same.keys() == b.keys() and all(torch.equal(same[k], b[k]) for k in b)
         wrong += not equal
         print(f"weights written again: {len(b)} tensors, {'the same' if equal else 'DIFFERENT'}")
+        wrong += adapters(model, program, common, at, ids, prompt)
     return 1 if wrong else 0
+
+
+def adapters(model, program, common, at, ids, prompt):
+    """PEFT's adapters in Tern, and Tern's in PEFT."""
+    try:
+        import peft
+    except ImportError as e:
+        print(f"skipped: {e}")
+        return 0
+    import safetensors.torch
+    import torch
+    wrong = 0
+    lora = peft.get_peft_model(model, peft.LoraConfig(r=4, lora_alpha=12, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True,
+                                                      task_type="CAUSAL_LM")).eval()
+    for name, q in lora.named_parameters():
+        if "lora_B" in name:
+            q.data.normal_(0, 0.05)
+    lora.save_pretrained(at("theirs"))
+    with torch.no_grad():
+        want = lora(torch.tensor([ids])).logits[0].numpy()
+    subprocess.run(common + ["--weights", at("model.safetensors"), "--adapter", at("theirs"), "--logits", at("y.npy")], check=True)
+    worst = np.abs(np.load(at("y.npy")) - want).max() / np.abs(want).max()
+    wrong += not worst < 1e-5
+    print(f"adapter of PEFT {peft.__version__}: logits differ by {worst:.1e} of the largest")
+    lora.unload()
+    train = [program, "--weights", at("model.safetensors"), "--vocab", at("vocab.json"), "--merges", at("merges.txt"), "--data",
+             at("text"), "--steps", "5", "--lr", "0.01", "--context", "32", "--batch", "4", "--out", at("c.h5"), "--device", "cpu",
+             "--length", "1", "--lora", "2", "--save-adapter", at("ours")]
+    subprocess.run(train, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(common + ["--weights", at("model.safetensors"), "--adapter", at("ours"), "--logits", at("y.npy")], check=True)
+    import transformers
+    base = transformers.GPT2LMHeadModel.from_pretrained(os.path.dirname(at("x"))).eval()
+    with torch.no_grad():
+        before = base(torch.tensor([ids])).logits[0].numpy()
+        theirs = peft.PeftModel.from_pretrained(base, at("ours")).eval()
+        want = theirs(torch.tensor([ids])).logits[0].numpy()
+    got = np.load(at("y.npy"))
+    worst = np.abs(got - want).max() / np.abs(want).max()
+    moved = np.abs(got - before).max() / np.abs(want).max()
+    wrong += not worst < 1e-5 or not moved > 1e-3
+    print(f"adapter of Tern in PEFT: logits differ by {worst:.1e}; training has moved them by {moved:.1e}")
+    # Only the adapter has changed: merged weights differ in c_attn alone.
+    subprocess.run(train + ["--save-weights", at("merged.safetensors")], check=True, stdout=subprocess.DEVNULL)
+    a, b = safetensors.torch.load_file(at("model.safetensors")), safetensors.torch.load_file(at("merged.safetensors"))
+    changed = {k for k in b if not torch.equal(a[k], b[k])}
+    right = len(changed) == 3 and all(k.endswith("attn.c_attn.weight") for k in changed)
+    wrong += not right
+    print(f"changed by the fine-tune: {sorted(changed)}{'' if right else ' WRONG'}")
+    return wrong
 
 
 def byte_characters():

@@ -1,0 +1,230 @@
+/* PEFT's adapter_config.json by Jansson; its tensors by archive and safetensors. */
+#include "tern/adapter.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "internal.h"
+#include "replace.h"
+#include "tern/archive.h"
+
+static const char front[] = "base_model.model.";
+enum { NAME = 1024, CONFIG_MOST = 1 << 20 };
+
+static bool path_in(const char *folder, const char *file, char *buf, size_t size) {
+    const int n = snprintf(buf, size, "%s/%s", folder, file);
+    return (n > 0 && (size_t)n < size) || terni_fail(TERN_ERR_IO, "adapter: \"%.60s...\" is no usable path", folder);
+}
+
+/* "base_model.model.NAME.lora_A.weight" with the other side's prefix behind the front. */
+static bool foreign_name(const char *name, const char *prefix, char *buf) {
+    const int n = snprintf(buf, NAME, "%s%s%s", front, prefix ? prefix : "", name + strlen(front));
+    return (n > 0 && n < NAME) || terni_fail(TERN_ERR_ARGUMENT, "adapter: the name %.60s... is too long", name);
+}
+
+/* NAME's last part, for target_modules: "h.0.attn.c_attn" is a "c_attn". */
+static const char *last_part(const char *linear) {
+    const char *dot = strrchr(linear, '.');
+    return dot ? dot + 1 : linear;
+}
+
+/* The linear's own name in m, from the name of its tensor. */
+static bool linear_name(const char *tensor, char *buf) {
+    const char *end = strstr(tensor, ".lora_");
+    const size_t skip = strlen(front);
+    if (strncmp(tensor, front, skip) != 0 || !end || (size_t)(end - tensor) < skip || end - tensor >= NAME)
+        return false;
+    snprintf(buf, NAME, "%.*s", (int)(end - tensor - (ptrdiff_t)skip), tensor + skip);
+    return true;
+}
+
+/* ---- saving ------------------------------------------------------------------------------------------------------ */
+
+typedef struct writing {
+    tern_archive *a;
+    json_t *targets;
+    tern_lora_opts settings;
+} writing;
+
+static bool same_settings(tern_lora_opts a, tern_lora_opts b) {
+    return a.rank == b.rank && fabs(a.alpha - b.alpha) < 1e-12 && a.rank_stable == b.rank_stable &&
+           fabs(a.dropout - b.dropout) < 1e-12;
+}
+
+static bool add_target(json_t *targets, const char *name) {
+    size_t i;
+    json_t *v;
+    json_array_foreach(targets, i, v) if (strcmp(json_string_value(v), name) == 0) return true;
+    return json_array_append_new(targets, json_string(name)) == 0 ||
+           terni_fail(TERN_ERR_MEMORY, "adapter: no memory for the settings");
+}
+
+static bool gather(writing *w, tern_module *m, const char *prefix) {
+    char name[NAME], linear[NAME], full[NAME];
+    tern_tensor *t;
+    for (int i = 0; (t = tern_lora_each(m, i, name, sizeof name)); i++) {
+        tern_lora_opts o;
+        if (!linear_name(name, linear)) return terni_fail(TERN_ERR_INTERNAL, "adapter: %s is no adapter's name", name);
+        tern_module *l = tern_module_child(m, linear);
+        if (!l || !tern_lora_settings(l, &o)) return false;
+        if (i == 0) w->settings = o;
+        if (!same_settings(o, w->settings))
+            return terni_fail(TERN_ERR_ARGUMENT,
+                              "adapter: %s has other settings than the first; PEFT's file has one set", linear);
+        if (!foreign_name(name, prefix, full) || !tern_archive_put(w->a, full, t) ||
+            !add_target(w->targets, last_part(linear)))
+            return false;
+    }
+    return tern_ok() &&
+           (tern_archive_count(w->a) > 0 || terni_fail(TERN_ERR_ARGUMENT, "adapter: there are none in the module"));
+}
+
+static bool save_config(const char *path, const writing *w, tern_adapter_opts o) {
+    json_t *root =
+        json_pack("{s:s, s:I, s:f, s:f, s:b, s:b, s:s, s:b, s:O, s:s?, s:s?, s:{}, s:{}}", "peft_type", "LORA", "r",
+                  (json_int_t)w->settings.rank, "lora_alpha", w->settings.alpha, "lora_dropout", w->settings.dropout,
+                  "use_rslora", w->settings.rank_stable, "fan_in_fan_out", o.fan_in_fan_out, "bias", "none",
+                  "inference_mode", 1, "target_modules", w->targets, "base_model_name_or_path", o.base_model,
+                  "task_type", o.task, "rank_pattern", "alpha_pattern");
+    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    json_decref(root);
+    if (!text) return terni_fail(TERN_ERR_MEMORY, "adapter: no memory for the settings");
+    terni_replace r;
+    const bool ok =
+        terni_replace_begin(&r, "adapter", path) && terni_replace_end(&r, terni_replace_write(&r, text, strlen(text)));
+    free(text);
+    return ok;
+}
+
+bool tern_adapter_save(const char *folder, tern_module *m, tern_adapter_opts opts) {
+    char path[PATH_MAX];
+    if (!terni_given(folder, "adapter", "folder") || !terni_given(m, "adapter", "m")) return false;
+    writing w = {.a = tern_archive_new(), .targets = json_array()};
+    bool ok = w.a && w.targets && gather(&w, m, opts.prefix) && tern_archive_set_text(w.a, "format", "pt");
+    if (ok && mkdir(folder, 0777) != 0 && errno != EEXIST)
+        ok = terni_fail(TERN_ERR_IO, "adapter: the folder %s cannot be made: %s", folder, strerror(errno));
+    ok = ok && path_in(folder, "adapter_model.safetensors", path, sizeof path) &&
+         tern_safetensors_save(path, w.a, (tern_safetensors_opts){0}) &&
+         path_in(folder, "adapter_config.json", path, sizeof path) && save_config(path, &w, opts);
+    tern_archive_free(w.a);
+    json_decref(w.targets);
+    return ok;
+}
+
+/* ---- loading ----------------------------------------------------------------------------------------------------- */
+
+/* What a setting must be, or be left out as, for Tern to do the same. */
+static bool is_plain(const json_t *root, const char *key) {
+    const json_t *v = json_object_get(root, key);
+    if (!v || json_is_null(v) || json_is_false(v)) return true;
+    if (json_is_object(v)) return json_object_size(v) == 0;
+    if (json_is_array(v)) return json_array_size(v) == 0;
+    return json_is_string(v) && strcmp(json_string_value(v), "none") == 0;
+}
+
+static bool read_settings(const char *path, const json_t *root, tern_lora_opts *o) {
+    static const char *const others[] = {"rank_pattern", "alpha_pattern",   "bias",       "use_dora",
+                                         "lora_bias",    "modules_to_save", "use_qalora", "layer_replication"};
+    const json_t *type = json_object_get(root, "peft_type"), *r = json_object_get(root, "r"),
+                 *alpha = json_object_get(root, "lora_alpha"), *drop = json_object_get(root, "lora_dropout");
+    if (!json_is_string(type) || strcmp(json_string_value(type), "LORA") != 0)
+        return terni_fail(TERN_ERR_UNSUPPORTED, "adapter: %s: peft_type is not LORA", path);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (!is_plain(root, others[i]))
+            return terni_fail(TERN_ERR_UNSUPPORTED, "adapter: %s: %s is set; Tern has no such adapters", path,
+                              others[i]);
+    if (!json_is_integer(r) || json_integer_value(r) < 1 || json_integer_value(r) > 1 << 20 || !json_is_number(alpha) ||
+        !(json_number_value(alpha) > 0))
+        return terni_fail(TERN_ERR_FORMAT, "adapter: %s: there are no sensible r and lora_alpha", path);
+    const double p = json_is_number(drop) ? json_number_value(drop) : 0;
+    if (!(p >= 0 && p < 1)) return terni_fail(TERN_ERR_FORMAT, "adapter: %s: lora_dropout is %g", path, p);
+    *o = (tern_lora_opts){.rank = json_integer_value(r),
+                          .alpha = json_number_value(alpha),
+                          .dropout = p,
+                          .rank_stable = json_is_true(json_object_get(root, "use_rslora"))};
+    return true;
+}
+
+static bool load_config(const char *path, tern_lora_opts *o) {
+    void *text;
+    size_t n;
+    if (!terni_file_read("adapter", path, CONFIG_MOST, &text, &n)) return false;
+    json_error_t e;
+    json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+    terni_mfree(text);
+    if (!root) return terni_fail(TERN_ERR_FORMAT, "adapter: %s is not JSON: %s at byte %d", path, e.text, e.position);
+    const bool ok = read_settings(path, root, o);
+    json_decref(root);
+    return ok;
+}
+
+/* The tensor's name in m: without the other side's prefix. */
+static bool own_name(const char *name, const char *prefix, char *buf) {
+    const size_t skip = strlen(front), more = prefix ? strlen(prefix) : 0;
+    if (strncmp(name, front, skip) != 0 || (more && strncmp(name + skip, prefix, more) != 0)) return false;
+    const int n = snprintf(buf, NAME, "%s%s", front, name + skip + more);
+    return n > 0 && n < NAME;
+}
+
+/* Every layer that the archive has something for gets an adapter. */
+static bool attach(tern_archive *a, const char *path, tern_module *m, tern_lora_opts o, const char *prefix) {
+    tern_archive_entry e;
+    char name[NAME], linear[NAME];
+    for (int64_t i = 0; tern_archive_each(a, i, &e); i++) {
+        if (!own_name(e.name, prefix, name) || !linear_name(name, linear))
+            return terni_fail(TERN_ERR_FORMAT, "adapter: %s: %s is no adapter's tensor%s%s", path, e.name,
+                              prefix ? " under " : "", prefix ? prefix : "");
+        tern_module *l = tern_module_child(m, linear);
+        tern_lora_opts is;
+        if (!l) return false;
+        if (tern_lora_settings(l, &is)) {
+            if (!same_settings(is, o))
+                return terni_fail(TERN_ERR_ARGUMENT, "adapter: %s has an adapter of other settings than %s", linear,
+                                  path);
+        } else if (!tern_ok() || tern_lora_attach(m, linear, o) < 0)
+            return false;
+    }
+    return tern_archive_count(a) > 0 || terni_fail(TERN_ERR_FORMAT, "adapter: %s holds no tensors", path);
+}
+
+/* All shapes are compared before any value is copied. */
+static bool fill(tern_archive *a, tern_module *m, const char *prefix) {
+    tern_archive_entry e;
+    char name[NAME], sa[128], sb[128];
+    bool ok = true;
+    for (int pass = 0; ok && pass < 2; pass++)
+        for (int64_t i = 0; ok && tern_archive_each(a, i, &e); i++) {
+            const int scope = tern_scope_push();
+            tern_tensor *t = own_name(e.name, prefix, name) ? tern_lora_get(m, name) : NULL;
+            ok = t != NULL;
+            if (ok && pass == 0 && !tern_shape_equal(tern_shape_get(t), tern_shape_get(e.tensor)))
+                ok = terni_fail(TERN_ERR_SHAPE, "adapter: %s has shape %s; expected %s", e.name,
+                                tern_shape_text(tern_shape_get(e.tensor), sa, sizeof sa),
+                                tern_shape_text(tern_shape_get(t), sb, sizeof sb));
+            if (ok && pass == 1)
+                ok = tern_copy_(t, tern_to(tern_cast(e.tensor, tern_dtype_of(t)), tern_device_of(t))) != NULL;
+            tern_scope_pop(scope);
+        }
+    return ok;
+}
+
+bool tern_adapter_load(const char *folder, tern_module *m, tern_adapter_opts opts) {
+    char path[PATH_MAX];
+    tern_lora_opts settings;
+    if (!terni_given(folder, "adapter", "folder") || !terni_given(m, "adapter", "m")) return false;
+    if (!path_in(folder, "adapter_config.json", path, sizeof path) || !load_config(path, &settings) ||
+        !path_in(folder, "adapter_model.safetensors", path, sizeof path))
+        return false;
+    tern_archive *a = tern_safetensors_load(path, (tern_safetensors_opts){0});
+    const bool was = tern_grad_mode(false);
+    const bool ok = a && attach(a, path, m, settings, opts.prefix) && fill(a, m, opts.prefix);
+    tern_grad_mode(was);
+    tern_archive_free(a);
+    return ok;
+}
