@@ -18,7 +18,7 @@ static tern_module *adapted_new(void) {
     char name[200];
     tern_tensor *t;
     CHECK(tern_lora_attach(m, "*", (tern_lora_opts){.rank = 2, .alpha = 6, .dropout = 0.25}) == 2);
-    for (int i = 0; (t = tern_lora_each(m, i, name, sizeof name)); i++) tern_normal_(t, 0, 1);
+    for (int i = 0; (t = tern_lora_each(m, i, name, sizeof name)); i++) tern_init_normal(t, 0, 1);
     tern_module_train(m, false);
     return m;
 }
@@ -40,12 +40,12 @@ TERN_TEST(io_adapter, there_and_back) {
         CHECK(tern_lora_settings(tern_module_child(other, "0"), &o) && o.rank == 2 && o.alpha == 6 &&
               o.dropout == 0.25);
     }
+    const bool was = tern_grad_mode(false);
     for (int i = 0; i < 2; i++) { /* the base weights are not in the files */
         const char *const names[] = {"0.weight", "2.weight", "0.bias", "2.bias"};
         tern_copy_(tern_module_get(other, names[i]), tern_module_get(m, names[i]));
         tern_copy_(tern_module_get(other, names[2 + i]), tern_module_get(m, names[2 + i]));
     }
-    const bool was = tern_grad_mode(false);
     CHECK_SAME(tern_forward(other, x), tern_forward(m, x), ((tolerance){0, 0}));
     tern_grad_mode(was);
     CHECK_OK();
