@@ -1,9 +1,10 @@
 #include "conv.h"
 
 #include "internal.h"
+#include "turn.h"
 #include "widen.h"
 
-enum { WORK = 200000 }; /* multiplications that make a thread worth while */
+enum { WORK = 200000, PACKED = 32768 }; /* multiplications, and numbers to pack, that make a thread worth while */
 
 terni_conv_sizes terni_conv_sizes_of(const terni_view *x, const terni_view *w, const terni_view *y,
                                      const terni_conv_opts *opts) {

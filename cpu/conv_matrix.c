@@ -111,7 +111,7 @@ static void turn(void *arg, int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; item++) {
         const int64_t c = item % parts * TURNED, n = t->columns - c < TURNED ? t->columns - c : TURNED;
         const int64_t at = item / parts * t->rows * t->columns;
-        terni_turn(t->from + at + c, t->columns, t->rows, n, t->to + at + c * t->rows, t->rows);
+        terni_turn_f32(t->from + at + c, t->columns, t->rows, n, t->to + at + c * t->rows, t->rows);
     }
 }
 
@@ -168,7 +168,7 @@ static void weights(const job *j, int64_t g, int64_t row, int64_t rows, int64_t 
         const int64_t stop = i + DEPTH < j->n * j->pixels ? i + DEPTH : j->n * j->pixels;
         for (int64_t at = i, n; at < stop; at += n) {
             n = piece(j, at, stop);
-            terni_turn(j->x + place_of(j, 0, g, j->cs, at) + first * j->pixels, j->pixels, width, n, packed, WIDTH);
+            terni_turn_f32(j->x + place_of(j, 0, g, j->cs, at) + first * j->pixels, j->pixels, width, n, packed, WIDTH);
             terni_product_run((terni_product){.a = j->a + place_of(j, 0, g, j->cd, at) + row * j->pixels,
                                               .b = packed,
                                               .c = sums,

@@ -2,9 +2,10 @@
 
 #include "conv.h"
 #include "internal.h"
+#include "turn.h"
 #include "widen.h"
 
-enum { IMAGE_GROUPS = 16, SUMS_LIMIT = 4 << 20 }; /* at most; elements */
+enum { IMAGE_GROUPS = 16, SUMS_LIMIT = 4 << 20, MERGED = 16 }; /* at most; elements; taps */
 
 #define TERNI_TEMPLATE "conv_weight_grad.inc"
 #include "each_float.h"

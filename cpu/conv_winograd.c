@@ -88,7 +88,7 @@ static void give_pixels(const job *j, int64_t g, const terni_run *r, float *stri
                 terni_give_tile(2, from, j->results.point, bias, to, row);
         }
         for (int64_t i = 0; i < height; i++)
-            terni_turn(strip + i * row, TERNI_LANES_F32, j->out[1], channels, y + d * image + i * j->out[1], image);
+            terni_turn_f32(strip + i * row, TERNI_LANES_F32, j->out[1], channels, y + d * image + i * j->out[1], image);
     }
 }
 

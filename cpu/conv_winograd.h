@@ -103,8 +103,8 @@ static inline void terni_strip_take(const terni_strip *s, int64_t y, int64_t hei
         const bool inside = y >= 0 && y < s->in[0];
         memset(strip, 0, (size_t)((inside ? begin : s->width) * TERNI_LANES_F32) * sizeof(float));
         if (!inside) continue;
-        terni_turn(x + y * s->in[1] + s->at + begin, s->in[0] * s->in[1], channels, end - begin,
-                   strip + begin * TERNI_LANES_F32, TERNI_LANES_F32);
+        terni_turn_f32(x + y * s->in[1] + s->at + begin, s->in[0] * s->in[1], channels, end - begin,
+                       strip + begin * TERNI_LANES_F32, TERNI_LANES_F32);
         memset(strip + end * TERNI_LANES_F32, 0, (size_t)((s->width - end) * TERNI_LANES_F32) * sizeof(float));
     }
 }
