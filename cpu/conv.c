@@ -119,6 +119,6 @@ static bool plain(const terni_call *c, const terni_conv_sizes *z) {
     return conv_f32(c);
 }
 static const terni_conv_way reference = {any, plain}, *const ways[] = {&terni_conv_winograd, &terni_conv_matrix,
-                                                                       &reference};
+                                                                       &terni_conv_depthwise, &reference};
 
 TERNI_CONV_KERNEL(conv, c->in[0], c->in[1], c->out[0])

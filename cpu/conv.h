@@ -49,6 +49,7 @@ typedef struct terni_conv_way {
 } terni_conv_way;
 extern const terni_conv_way terni_conv_winograd, terni_conv_winograd_back, terni_conv_winograd_weight_grad;
 extern const terni_conv_way terni_conv_matrix, terni_conv_matrix_back, terni_conv_matrix_weight_grad;
+extern const terni_conv_way terni_conv_depthwise, terni_conv_depthwise_back, terni_conv_depthwise_weight_grad;
 /* Defines terni_cpu_NAME from the list `ways`, and from NAME_f64; x, w and y are where the call has those views. */
 #define TERNI_CONV_KERNEL(name, x, w, y)                                              \
     bool terni_cpu_##name(const terni_call *c) {                                      \

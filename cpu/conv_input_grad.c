@@ -13,6 +13,7 @@ static bool plain(const terni_call *c, const terni_conv_sizes *z) {
     return conv_input_grad_f32(c);
 }
 static const terni_conv_way reference = {any, plain}, *const ways[] = {&terni_conv_winograd_back,
-                                                                       &terni_conv_matrix_back, &reference};
+                                                                       &terni_conv_matrix_back,
+                                                                       &terni_conv_depthwise_back, &reference};
 
 TERNI_CONV_KERNEL(conv_input_grad, c->out[0], c->in[1], c->in[0])

@@ -16,6 +16,7 @@ static bool plain(const terni_call *c, const terni_conv_sizes *z) {
     return conv_weight_grad_f32(c);
 }
 static const terni_conv_way reference = {any, plain}, *const ways[] = {&terni_conv_winograd_weight_grad,
-                                                                       &terni_conv_matrix_weight_grad, &reference};
+                                                                       &terni_conv_matrix_weight_grad,
+                                                                       &terni_conv_depthwise_weight_grad, &reference};
 
 TERNI_CONV_KERNEL(conv_weight_grad, c->in[1], c->out[0], c->in[0])
