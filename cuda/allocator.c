@@ -8,10 +8,12 @@
 enum { ROUND = 512, SMALL = 1 << 20, SMALL_SEGMENT = 2 << 20, MEDIUM = 10 << 20, MEDIUM_SEGMENT = 20 << 20 };
 enum { BINS = 4 * 40, BUCKETS = 1 << 12, USES = 4 };
 
-/* Another stream than its own works on a block. */
+/* Another stream than its own works on a block; once this is freed, it waits for the event. */
 typedef struct use {
     terni_stream stream;
-    int device; /* the stream's */
+    int device;        /* the stream's */
+    terni_event event; /* NULL: not recorded yet */
+    struct block *b;
     struct use *next;
 } use;
 
@@ -27,13 +29,6 @@ typedef struct block {
     use *uses;
 } block;
 
-/* A freed block that waits for events of other streams. */
-typedef struct pending {
-    block *b;
-    terni_event event;
-    struct pending *next;
-} pending;
-
 struct terni_allocator {
     const terni_driver *driver;
     terni_allocator_host host;
@@ -45,7 +40,7 @@ struct terni_allocator {
     block *bucket[BUCKETS];
     block **segment; /* the first block of each, by address */
     size_t segments, room;
-    pending *waiting;
+    use *waiting; /* of freed blocks */
     terni_stream pool_stream;
     int pool; /* what pool_stream allocates from now */
     terni_allocator_stats stats;
@@ -240,27 +235,51 @@ static int retire(terni_allocator *a, block *b) {
 }
 
 static bool awaited(const terni_allocator *a, const block *b) {
-    for (const pending *o = a->waiting; o; o = o->next)
+    for (const use *o = a->waiting; o; o = o->next)
         if (o->b == b) return true;
     return false;
 }
 
 typedef enum patience { QUERY, WAIT, FORCE } patience;
 
+/* An event behind what u's stream does now. TERNI_DRIVER_NOT_READY while the stream is captured: the event would be the
+ * graph's, and what the block waits for was queued before, as nothing that is captured uses it. */
+static int mark(const terni_allocator *a, use *u) {
+    terni_event e = NULL;
+    bool captured = false;
+    int rc = a->driver->stream_captured(u->stream, &captured);
+    if (rc || captured) return rc ? rc : TERNI_DRIVER_NOT_READY;
+    rc = a->driver->use_device(u->device);
+    if (!rc) rc = a->driver->event_new(&e, false);
+    if (!rc) rc = a->driver->event_record(e, u->stream);
+    if (!rc)
+        u->event = e;
+    else if (e)
+        (void)a->driver->event_free(e); /* the first error counts */
+    return rc;
+}
+
+/* 0 if u's stream has passed the point at which the block was freed. */
+static int passed(const terni_allocator *a, use *u, patience how) {
+    const int rc = u->event ? 0 : mark(a, u);
+    if (rc) return rc;
+    return how == QUERY ? a->driver->event_query(u->event) : a->driver->event_wait(u->event);
+}
+
 /* Freed blocks whose events have passed go to rest: those that have by now, or all of them. After an error nobody knows
  * whether one has, so it stays, unless the allocator goes. */
 static int settle(terni_allocator *a, patience how) {
     int first = 0;
-    for (pending **at = &a->waiting; *at;) {
-        pending *w = *at;
-        const int rc = how == QUERY ? a->driver->event_query(w->event) : a->driver->event_wait(w->event);
+    for (use **at = &a->waiting; *at;) {
+        use *w = *at;
+        const int rc = passed(a, w, how);
         if (rc && rc != TERNI_DRIVER_NOT_READY && !first) first = rc;
         if (rc && how != FORCE) {
             at = &w->next;
             continue;
         }
         *at = w->next;
-        const int freed = a->driver->event_free(w->event);
+        const int freed = w->event ? a->driver->event_free(w->event) : 0;
         if (freed && !first) first = freed;
         if (!awaited(a, w->b)) {
             const int retired = retire(a, w->b);
@@ -367,22 +386,18 @@ static int get(terni_allocator *a, size_t bytes, terni_stream stream, void **p) 
     return 0;
 }
 
-/* An event behind what u's stream does now; where there can be none, the host waits for the stream. */
-static int wait_later(terni_allocator *a, block *b, const use *u) {
-    pending *w = a->host.alloc(sizeof *w);
-    terni_event e = NULL;
-    int rc = w ? a->driver->use_device(u->device) : TERNI_DRIVER_NO_MEMORY;
-    if (!rc) rc = a->driver->event_new(&e, false);
-    if (!rc) rc = a->driver->event_record(e, u->stream);
-    if (!rc) {
-        *w = (pending){b, e, a->waiting};
-        a->waiting = w;
+/* b waits for u; where there can be no event, the host waits for the stream. */
+static int wait_later(terni_allocator *a, block *b, use *u) {
+    const int rc = mark(a, u);
+    u->b = b;
+    if (rc == 0 || rc == TERNI_DRIVER_NOT_READY) {
+        u->next = a->waiting;
+        a->waiting = u;
         return 0;
     }
-    const int freed = e ? a->driver->event_free(e) : 0;
-    if (w) a->host.free(w, sizeof *w);
     const int waited = a->driver->stream_wait(u->stream);
-    return waited ? waited : freed;
+    a->host.free(u, sizeof *u);
+    return waited;
 }
 
 static int put(terni_allocator *a, void *p) {
@@ -394,10 +409,9 @@ static int put(terni_allocator *a, void *p) {
     b->live = true; /* until its events have passed */
     while (b->uses) {
         use *u = b->uses;
+        b->uses = u->next;
         const int rc = wait_later(a, b, u);
         if (rc && !first) first = rc;
-        b->uses = u->next;
-        a->host.free(u, sizeof *u);
     }
     const int retired = awaited(a, b) ? 0 : retire(a, b);
     return first ? first : retired;
@@ -425,7 +439,7 @@ static int used_on(terni_allocator *a, const void *p, terni_stream stream, int d
     if (known) return 0;
     use *u = a->host.alloc(sizeof *u);
     if (!u) return TERNI_DRIVER_NO_MEMORY;
-    *u = (use){stream, device, b->uses};
+    *u = (use){.stream = stream, .device = device, .next = b->uses};
     b->uses = u;
     return 0;
 }
@@ -467,7 +481,7 @@ int64_t terni_allocator_pool_drop(terni_allocator *a, int id) {
     for (int i = 0; i < BINS; i++)
         for (block *b = a->bin[i]; b; b = b->next)
             if (b->pool == id) b->pool = 0;
-    for (pending *w = a->waiting; w; w = w->next)
+    for (use *w = a->waiting; w; w = w->next)
         if (w->b->pool == id) w->b->pool = 0;
     for (int i = 0; i < BUCKETS; i++)
         for (block *b = a->bucket[i]; b; b = b->chain)

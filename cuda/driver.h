@@ -47,15 +47,17 @@ typedef struct terni_driver {
     int (*device_free)(void *p);
     int (*host_alloc)(void **p, size_t bytes); /* pinned, seen by the device at the same address */
     int (*host_free)(void *p);
-    int (*pinned)(const void *p, bool *yes); /* p is host memory that the device copies from by itself */
+    /* A copy from the host memory at p may go on after it was asked for: the device can read it by itself. */
+    int (*pinned)(const void *p, bool *yes);
     int (*copy)(void *dst, const void *src, size_t bytes, terni_copy_kind kind, terni_stream s);
     int (*copy_between)(void *dst, int to, const void *src, int from, size_t bytes, terni_stream s);
     int (*fill)(void *dst, int byte, size_t bytes, terni_stream s);
 
     int (*stream_new)(terni_stream *s);
     int (*stream_free)(terni_stream s);
-    int (*stream_wait)(terni_stream s);  /* the host waits */
-    int (*stream_query)(terni_stream s); /* 0, TERNI_DRIVER_NOT_READY or an error */
+    int (*stream_wait)(terni_stream s);                /* the host waits */
+    int (*stream_query)(terni_stream s);               /* 0, TERNI_DRIVER_NOT_READY or an error */
+    int (*stream_captured)(terni_stream s, bool *yes); /* by any thread */
     int (*event_new)(terni_event *e, bool timed);
     int (*event_free)(terni_event e);
     int (*event_record)(terni_event e, terni_stream s);

@@ -66,10 +66,15 @@ int host_free(void *p) {
     const beside_capture b;
     return done(b.rc ? b.rc : cudaFreeHost(p));
 }
+/* Plain memory is copied aside first, unless the device reads all of the host's (HMM, ATS): CUDA promises nothing then.
+ */
 int pinned(const void *p, bool *yes) {
     cudaPointerAttributes a;
-    const cudaError_t rc = cudaPointerGetAttributes(&a, p);
-    *yes = rc || a.type != cudaMemoryTypeUnregistered;
+    int device = 0, all = 0;
+    cudaError_t rc = cudaPointerGetAttributes(&a, p);
+    if (!rc) rc = cudaGetDevice(&device);
+    if (!rc) rc = cudaDeviceGetAttribute(&all, cudaDevAttrPageableMemoryAccess, device);
+    *yes = rc || all || a.type != cudaMemoryTypeUnregistered;
     return done(rc);
 }
 int copy(void *dst, const void *src, size_t bytes, terni_copy_kind kind, terni_stream s) {
@@ -94,6 +99,12 @@ int stream_new(terni_stream *s) {
 int stream_free(terni_stream s) { return done(cudaStreamDestroy(stream(s))); }
 int stream_wait(terni_stream s) { return done(cudaStreamSynchronize(stream(s))); }
 int stream_query(terni_stream s) { return done(cudaStreamQuery(stream(s))); }
+int stream_captured(terni_stream s, bool *yes) {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    const cudaError_t rc = cudaStreamIsCapturing(stream(s), &status);
+    *yes = status != cudaStreamCaptureStatusNone;
+    return done(rc);
+}
 int event_new(terni_event *e, bool timed) {
     cudaEvent_t c = nullptr;
     const cudaError_t rc = cudaEventCreateWithFlags(&c, timed ? cudaEventDefault : cudaEventDisableTiming);
@@ -152,9 +163,14 @@ const char *describe(int error) {
     return text;
 }
 
-/* After these only a new process helps. */
+/* After these only a new process helps, says driver_types.h. Numbers: not in every release's header. */
 bool sticky(int error) {
+    enum { CONTAINED = 226, TENSOR_MEMORY_LEAK = 721, MPS_CLIENT_TERMINATED = 810, EXTERNAL_DEVICE = 911 };
     switch (error) {
+        case CONTAINED:
+        case TENSOR_MEMORY_LEAK:
+        case MPS_CLIENT_TERMINATED:
+        case EXTERNAL_DEVICE:
         case cudaErrorIllegalAddress:
         case cudaErrorLaunchFailure:
         case cudaErrorLaunchTimeout:
@@ -177,7 +193,8 @@ bool sticky(int error) {
 }  // namespace
 
 extern "C" const terni_driver terni_cuda_driver_table = {
-    device_count, use_device,   properties,   mem_info,    device_alloc, device_free,  host_alloc,    host_free,
-    pinned,       copy,         copy_between, fill,        stream_new,   stream_free,  stream_wait,   stream_query,
-    event_new,    event_free,   event_record, event_query, event_wait,   stream_after, event_elapsed, capture_begin,
-    capture_end,  graph_launch, graph_free,   range_push,  range_pop,    launched,     describe,      sticky};
+    device_count,    use_device,  properties,   mem_info,     device_alloc, device_free, host_alloc,   host_free,
+    pinned,          copy,        copy_between, fill,         stream_new,   stream_free, stream_wait,  stream_query,
+    stream_captured, event_new,   event_free,   event_record, event_query,  event_wait,  stream_after, event_elapsed,
+    capture_begin,   capture_end, graph_launch, graph_free,   range_push,   range_pop,   launched,     describe,
+    sticky};

@@ -9,8 +9,10 @@
 
 enum { TERNI_EACH_BLOCK = 256 };
 
+/* Arrays are known to begin at multiples of 16 bytes: a pack of 32 may not ask for more, or a GPU that loads 32 bytes
+ * at once would do so. */
 template <class S, int V>
-struct alignas(sizeof(S) * V) terni_pack {
+struct alignas(sizeof(S) * V > 16 ? 16 : sizeof(S) * V) terni_pack {
     S v[V];
 };
 

@@ -112,8 +112,8 @@ bool run(terni_cuda_device *d, const terni_call *c, int n, int dtype, scaled *pa
 }
 
 bool measure(terni_cuda_device *d, const terni_call *c, int n, scaled *parts) {
-    using small = terni_many_in<4096, 1, 16>;
-    using large = terni_many_in<32764, 1, 16>;
+    using small = terni_many_in<TERNI_MANY_SMALL, 1, 16>;
+    using large = terni_many_in<TERNI_MANY_LARGE, 1, 16>;
     const bool many = n > small::MOST && terni_many_large(d);
     int64_t at = 0;
     for (int dtype = 0; dtype < TERN_DTYPE_COUNT; dtype++) {

@@ -31,14 +31,14 @@ typedef struct held {
 
 typedef struct graph {
     int device, pool;
+    terni_stream stream; /* that was captured */
     terni_allocator *allocator;
     void *exec;
     held *held;
 } graph;
 
 static struct {
-    graph *g; /* NULL: idle */
-    terni_stream stream;
+    graph *g;      /* NULL: idle */
     char why[160]; /* what spoilt it; "": nothing */
 } captures[TERNI_CUDA_DEVICES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -75,6 +75,8 @@ bool terni_cuda_capture_allows(int device) {
     return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "graph: cuda:%d is captured by another thread", device);
 }
 
+bool terni_cuda_capturing(void) { return mine >= 0; }
+
 bool terni_cuda_not_captured(int device, const char *what) {
     if (mine != device) return true;
     terni_cuda_capture_spoil(device, what);
@@ -85,18 +87,20 @@ void terni_cuda_capture_failed(const char *what) {
     if (mine >= 0) terni_cuda_capture_spoil(mine, what);
 }
 
+/* Whichever thread frees it. */
 bool terni_cuda_capture_holds(int device, void *p) {
-    if (mine != device) return false;
-    graph *g = captures[device].g; /* nobody else changes it while it is ours */
-    if (terni_allocator_pool_of(g->allocator, p) == g->pool) return false;
-    held *h = terni_cuda_host->alloc(sizeof *h);
-    if (!h) {
-        terni_cuda_capture_spoil(device, "want of host memory");
-        return false;
-    }
-    *h = (held){p, g->held};
-    g->held = h;
-    return true;
+    if (atomic_load_explicit(&under_way, memory_order_acquire) == 0) return false;
+    pthread_mutex_lock(&lock);
+    graph *g = captures[device].g;
+    const bool outside = g && terni_allocator_pool_of(g->allocator, p) != g->pool;
+    held *h = outside ? terni_cuda_host->alloc_quiet(sizeof *h) : NULL;
+    if (h) {
+        *h = (held){p, g->held};
+        g->held = h;
+    } else if (outside && !captures[device].why[0])
+        snprintf(captures[device].why, sizeof captures[device].why, "want of host memory");
+    pthread_mutex_unlock(&lock);
+    return h != NULL;
 }
 
 /* ---- capturing
@@ -107,19 +111,18 @@ static int64_t dispose(graph *g) {
     for (held *h = g->held, *next; h; h = next) {
         next = h->next;
         terni_allocator_put(g->allocator, h->p);
-        terni_cuda_host->free(h, sizeof *h);
+        terni_cuda_host->free_quiet(h, sizeof *h);
     }
     const int64_t alive = terni_allocator_pool_drop(g->allocator, g->pool);
     terni_cuda_host->free(g, sizeof *g);
     return alive;
 }
 
-static bool claim(int device, graph *g, terni_stream stream) {
+static bool claim(int device, graph *g) {
     pthread_mutex_lock(&lock);
     const bool idle = captures[device].g == NULL;
     if (idle) {
         captures[device].g = g;
-        captures[device].stream = stream;
         captures[device].why[0] = 0;
         atomic_fetch_add(&under_way, 1);
     }
@@ -145,15 +148,16 @@ bool terni_cuda_capture_begin(int device) {
         return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "graph: with TERN_CUDA_ALLOCATOR=direct nothing can be captured");
     graph *g = terni_cuda_host->alloc(sizeof *g);
     if (!g) return false;
-    *g = (graph){.device = device, .pool = atomic_fetch_add(&pools, 1) + 1, .allocator = d->allocator};
-    if (!claim(device, g, d->stream)) {
+    *g = (graph){
+        .device = device, .pool = atomic_fetch_add(&pools, 1) + 1, .stream = d->stream, .allocator = d->allocator};
+    if (!claim(device, g)) {
         terni_cuda_host->free(g, sizeof *g);
         return terni_cuda_capture_allows(device); /* another thread was first; it says so */
     }
     if (!TERNI_CUDA_OK(terni_cuda_driver->capture_begin(d->stream))) {
         char why[8];
         terni_cuda_driver->launched(); /* the driver remembers it as the last error */
-        terni_cuda_host->free(let_go(device, why, sizeof why), sizeof *g);
+        dispose(let_go(device, why, sizeof why));
         return false;
     }
     terni_allocator_pool_begin(d->allocator, d->stream, g->pool);
@@ -169,12 +173,13 @@ static bool usable(const char *why, int rc, const void *exec) {
 
 void *terni_cuda_capture_end(int device, bool keep) {
     char why[sizeof captures->why];
-    const terni_stream stream = captures[device].stream;
-    graph *g = let_go(device, why, sizeof why);
-    mine = -1;
-    terni_allocator_pool_end(g->allocator);
-    const int rc = terni_cuda_driver->capture_end(stream, &g->exec);
+    graph *g = captures[device].g;                          /* nobody else changes it while it is ours */
+    terni_cuda_note(terni_cuda_driver->use_device(device)); /* memory of another one may have been freed */
+    const int rc = terni_cuda_driver->capture_end(g->stream, &g->exec);
     if (rc) terni_cuda_driver->launched();
+    terni_allocator_pool_end(g->allocator);
+    (void)let_go(device, why, sizeof why); /* only now may other threads' work come */
+    mine = -1;
     if (keep && usable(why, rc, g->exec)) return g;
     if (g->exec) terni_cuda_driver->graph_free(g->exec);
     dispose(g);
@@ -184,16 +189,35 @@ void *terni_cuda_capture_end(int device, bool keep) {
 /* ---- replays
  * -------------------------------------------------------------------------------------------------------------- */
 
+/* Later work of `behind` comes after what `ahead` holds now. */
+static bool order(terni_stream behind, terni_stream ahead) {
+    const terni_driver *r = terni_cuda_driver;
+    terni_event e = NULL;
+    if (behind == ahead) return true;
+    if (!TERNI_CUDA_OK(r->event_new(&e, false))) return false;
+    const bool ok = TERNI_CUDA_OK(r->event_record(e, ahead)) && TERNI_CUDA_OK(r->stream_after(behind, e));
+    terni_cuda_note(r->event_free(e)); /* CUDA keeps it until it has passed */
+    return ok;
+}
+
+/* On the thread's stream. All replays of a graph use one memory, whose stream is the one that was captured: each comes
+ * after what that holds, other replays too, and before what comes there later. */
 bool terni_cuda_graph_replay(void *work, const terni_cell *cells, int n) {
     const graph *g = work;
     if (!terni_cuda_not_captured(g->device, "a replay")) return false;
     terni_cuda_device *d = terni_cuda_use(g->device);
-    return d && terni_cuda_set_cells(d, cells, n) && TERNI_CUDA_OK(terni_cuda_driver->graph_launch(g->exec, d->stream));
+    if (!d || !order(d->stream, g->stream) || !terni_cuda_set_cells(d, cells, n) ||
+        !TERNI_CUDA_OK(terni_cuda_driver->graph_launch(g->exec, d->stream)))
+        return false;
+    if (order(g->stream, d->stream)) return true;
+    terni_cuda_note(terni_cuda_driver->stream_wait(d->stream)); /* the graph's memory may go to others now */
+    return false;
 }
 
 /* CUDA frees a graph that is still at work when it has done it, and its memory goes to work that comes after. */
 int64_t terni_cuda_graph_free(void *work) {
     graph *g = work;
+    terni_cuda_note(terni_cuda_driver->use_device(g->device));
     if (terni_cuda_driver->graph_free(g->exec)) terni_cuda_driver->launched();
     return dispose(g);
 }

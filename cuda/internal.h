@@ -138,6 +138,8 @@ int64_t terni_cuda_graph_free(void *graph);
 /* May this thread use the device now? False after an error, which spoils the capture under way, if another thread
  * captures it or this one captures another. */
 bool terni_cuda_capture_allows(int device);
+/* This thread captures a device. */
+bool terni_cuda_capturing(void);
 /* True unless this thread captures the device; else false after an error that names what was tried. */
 bool terni_cuda_not_captured(int device, const char *what);
 /* An error of CUDA's: spoils this thread's capture, if there is one. */

@@ -15,6 +15,14 @@ struct terni_many {
     void *p[P][N];
 };
 
+/* What launches may have for arguments: always, and where terni_many_large says so. */
+enum { TERNI_MANY_SMALL = 4096 };
+#if defined(CUDART_VERSION) && CUDART_VERSION < 12010
+enum { TERNI_MANY_LARGE = TERNI_MANY_SMALL }; /* nvcc refuses kernels with more */
+#else
+enum { TERNI_MANY_LARGE = 32764 };
+#endif
+
 /* As many as fit beside `other` bytes of arguments. */
 template <int BYTES, int P, int OTHER>
 using terni_many_in = terni_many<(BYTES - OTHER - 16) / (12 + 8 * P), P>;
@@ -35,12 +43,7 @@ __device__ __forceinline__ int terni_many_find(const M &m, unsigned block) {
 
 /* May launches have arguments of 32 KB? */
 static inline bool terni_many_large(const terni_cuda_device *d) {
-#if defined(CUDART_VERSION) && CUDART_VERSION < 12010
-    (void)d;
-    return false;
-#else
-    return d->properties.driver >= 12010;
-#endif
+    return (int)TERNI_MANY_LARGE > (int)TERNI_MANY_SMALL && d->properties.driver >= 12010;
 }
 
 /* Calls launch(table) for the tensors i in [0, n) that pick(i, p) takes (it fills p[0 .. P) and returns the number of

@@ -56,7 +56,9 @@ terni_kept_plan *terni_plans_take(terni_plans *c, const void *problem, size_t mo
     return k;
 }
 
+/* A graph keeps the kernels that a plan brought with it, so a plan that is captured stays in use for good. */
 void terni_plans_give(terni_plans *c, terni_kept_plan *k) {
+    if (terni_cuda_capturing()) return;
     pthread_mutex_lock(&c->lock);
     k->users--;
     pthread_mutex_unlock(&c->lock);

@@ -326,7 +326,7 @@ bool terni_cuda_sync(int device) {
     return ok;
 }
 
-/* From plain memory CUDA copies the bytes aside before it returns, so src is free then, and later work comes after. */
+/* Plain memory is copied aside before the call returns, so src is free then; else the host waits. */
 bool terni_cuda_upload(int device, void *dst, const void *src, size_t bytes) {
     if (!terni_cuda_not_captured(device, "a copy from the host")) return false;
     terni_cuda_device *d = terni_cuda_use(device);

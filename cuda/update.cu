@@ -174,8 +174,8 @@ bool run_all(terni_cuda_device *d, const terni_call *c, const settings &s) {
 
 template <class R>
 bool run(const terni_call *c) {
-    using small = terni_many_in<4096, 3 + R::STATES, OTHER>;
-    using large = terni_many_in<32764, 3 + R::STATES, OTHER>;
+    using small = terni_many_in<TERNI_MANY_SMALL, 3 + R::STATES, OTHER>;
+    using large = terni_many_in<TERNI_MANY_LARGE, 3 + R::STATES, OTHER>;
     static_assert(sizeof(settings) <= OTHER, "arguments beside the table");
     const terni_update_opts *o = static_cast<const terni_update_opts *>(c->opts);
     terni_cuda_device *d = terni_cuda_use(c->device);

@@ -204,6 +204,63 @@ TERN_TEST(cuda_graph, what_spoils_it) {
     give(p);
 }
 
+static void *free_in_thread(void *p) {
+    terni_cuda_free(0, p, BYTES);
+    return NULL;
+}
+
+TERN_TEST(cuda_graph, memory_that_another_thread_frees_is_held) {
+    start();
+    char *p[2];
+    pthread_t thread;
+    REQUIRE(two_blocks(p));
+    char *const used = p[1];
+    REQUIRE(terni_cuda_capture_begin(0));
+    CHECK(fill(used, 7, BYTES));
+    REQUIRE(pthread_create(&thread, NULL, free_in_thread, used) == 0);
+    pthread_join(thread, NULL);
+    p[1] = NULL;
+    void *g = terni_cuda_capture_end(0, true), *fresh = NULL;
+    REQUIRE(g != NULL, "%s", failed.message);
+    CHECK(terni_cuda_alloc(0, BYTES, &fresh) && fresh != used, "the graph still writes to it");
+    CHECK(terni_cuda_graph_replay(g, NULL, 0) && used[0] == 7);
+    terni_cuda_free(0, fresh, BYTES);
+    CHECK(terni_cuda_graph_free(g) == 0);
+    give(p);
+    CHECK(stats().live == 0 && failed.count == 0, "%s", failed.message);
+}
+
+/* The cells and the memory of a graph are one for all its replays. */
+TERN_TEST(cuda_graph, replays_on_another_stream_are_in_order) {
+    start();
+    const terni_runtime *rt = &terni_cuda_runtime;
+    char *p[2], *q;
+    void *s = NULL, *e = NULL;
+    bool done = true;
+    REQUIRE(two_blocks(p));
+    void *g = capture(p, &q);
+    REQUIRE(g != NULL && rt->stream_new(0, &s) && rt->event_new(0, &e), "%s", failed.message);
+    terni_sim_seen.stopped = true;
+    uint64_t word = 0;
+    const terni_cell cell = {&word, 3};
+    CHECK(terni_cuda_graph_replay(g, &cell, 1) && terni_sim_seen.events == 1, "an event where one stream is enough");
+    CHECK(rt->event_record(0, e, NULL) && rt->stream_use(0, s) && terni_cuda_graph_replay(g, &cell, 1));
+    CHECK(rt->stream_wait(0, s) && rt->event_done(0, e, &done));
+    CHECK(done, "the replay does not wait for the one before it, on the other stream");
+    CHECK(rt->event_record(0, e, s) && rt->event_done(0, e, &done) && !done);
+    CHECK(terni_cuda_graph_replay(g, &cell, 1) && rt->stream_use(0, NULL));
+    CHECK(rt->stream_wait(0, NULL) && rt->event_done(0, e, &done));
+    CHECK(done, "the graph's stream, and its memory, go on before the replay on the other one is done");
+    rt->event_free(0, e);
+    CHECK(terni_sim_seen.events == 0, "%ld events are left", (long)terni_sim_seen.events);
+    terni_sim_seen.stopped = false;
+    CHECK(rt->stream_use(0, NULL) && terni_cuda_sync(0));
+    terni_cuda_free(0, q, BYTES);
+    CHECK(terni_cuda_graph_free(g) == 0);
+    give(p);
+    CHECK(failed.count == 0, "%s", failed.message);
+}
+
 TERN_TEST(cuda_graph, given_up) {
     start();
     char *p[2];

@@ -292,6 +292,33 @@ TERN_TEST(cuda_runtime, pinned_memory_is_kept_until_copies_are_done) {
     CHECK(terni_sim_seen.waits > waits);
 }
 
+/* An event recorded in a capture would be the graph's, and whoever asks for it gets an error. */
+TERN_TEST(cuda_runtime, pinned_memory_freed_in_a_capture) {
+    begin("1");
+    char *d = block(0, 3000);
+    void *h = NULL, *g = NULL, *again = NULL, *graph;
+    DONE(rt->pinned_alloc(3000, &h));
+    terni_sim_seen.stopped = true;
+    DONE(rt->upload(0, d, h, 3000, h) && terni_cuda_capture_begin(0));
+    rt->pinned_free(h);
+    CHECK(terni_sim_seen.events == 0, "an event was recorded in the capture");
+    DONE(rt->pinned_alloc(3000, &g));
+    CHECK(g != h, "memory that is being copied from was handed out");
+    terni_cuda_pinned_trim();
+    graph = terni_cuda_capture_end(0, true);
+    CHECK(graph != NULL, "error %d: %s", code, message);
+    DONE(rt->pinned_alloc(3000, &again)); /* here the event is recorded */
+    CHECK(again != h && again != g && terni_sim_seen.events == 1);
+    DONE(rt->stream_wait(0, NULL));
+    rt->pinned_free(again);
+    rt->pinned_free(g);
+    void *x = NULL, *y = NULL, *z = NULL;
+    DONE(rt->pinned_alloc(3000, &x) && rt->pinned_alloc(3000, &y) && rt->pinned_alloc(3000, &z));
+    CHECK(x == h || y == h || z == h, "the copy is done");
+    CHECK(terni_sim_seen.events == 0);
+    if (graph) CHECK(terni_cuda_graph_free(graph) == 0);
+}
+
 TERN_TEST(cuda_runtime, copies_between_devices_are_in_order) {
     begin("2");
     char *a = block(0, 1000), *b = block(1, 1000);

@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-enum { TERNI_SIM_NOT_CAPTURED = 900, TERNI_SIM_SPOILT = 901 }; /* as cudaError_t has them */
+/* As cudaError_t has them. */
+enum { TERNI_SIM_NOT_CAPTURED = 900, TERNI_SIM_SPOILT = 901, TERNI_SIM_CAPTURED_EVENT = 907 };
 
 /* True if the calling thread captures this stream. */
 bool terni_sim_capturing(terni_stream s);

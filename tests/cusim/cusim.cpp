@@ -27,7 +27,7 @@ block_state now;
 
 namespace {
 
-enum { STACK = 128 << 10, DYNAMIC = 232 << 10, STATIC_ARENA = 64 << 10, ARRAYS = 32, ZONE = 64 };
+enum { STACK = 128 << 10, SHARED = 48 << 10, STATIC_ARENA = 64 << 10, ARRAYS = 32, ZONE = 64 };
 
 struct fiber {
     char *stack;
@@ -50,9 +50,9 @@ int live, waiting; /* threads that have not ended; of these, at the block's barr
 struct {
     unsigned arrived, ended; /* lanes at a barrier of the warp's; lanes that have ended */
 } warps[MAX_THREADS / WARP];
-alignas(128) char dynamic_arena[DYNAMIC];
+alignas(128) char dynamic_arena[SHARED];
 alignas(128) char static_arena[STATIC_ARENA];
-size_t static_used;
+size_t static_used, shared_bytes; /* with the zones; of the running block's arrays, without */
 struct {
     int key;
     void *p;
@@ -150,6 +150,7 @@ void resume(int i) {
 void open_shared(size_t dynamic_bytes) {
     n_arrays = 0;
     static_used = 0;
+    shared_bytes = dynamic_bytes;
 #if ASAN
     __asan_unpoison_memory_region(static_arena, sizeof static_arena);
     __asan_unpoison_memory_region(dynamic_arena, sizeof dynamic_arena);
@@ -248,8 +249,9 @@ void launch(dim3 grid, dim3 block, size_t dynamic_bytes, bool independent, const
     now.grid = grid;
     now.block = block;
     const uint64_t n = (uint64_t)block.x * block.y * block.z;
-    if (n == 0 || n > MAX_THREADS || (uint64_t)grid.x * grid.y * grid.z == 0 || grid.y > 65535 || grid.z > 65535 ||
-        dynamic_bytes > DYNAMIC)
+    /* More shared memory is had by opting in, which no kernel here does. */
+    if (n == 0 || n > MAX_THREADS || block.z > 64 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 2147483647 ||
+        grid.y > 65535 || grid.z > 65535 || dynamic_bytes > SHARED)
         stop("a launch that no device accepts");
     now.n = (int)n;
     body = &kernel;
@@ -296,7 +298,7 @@ void warp_barrier(unsigned mask) {
     if (plain) stop("a warp's barrier in a kernel launched as one of independent threads");
     const int me = now.current, warp = me & ~(WARP - 1), left = now.n - warp;
     if (!(mask >> (me - warp) & 1)) stop("a thread that is not in the mask of its own barrier");
-    if (left < WARP) mask &= (1u << left) - 1;
+    if (left < WARP && mask >> left) stop("a mask with lanes that the block does not have");
     auto &w = warps[warp / WARP];
     if (mask & w.ended) stop("a warp's barrier with a thread that has ended");
     fibers[me].waits = mask;
@@ -310,6 +312,10 @@ void warp_barrier(unsigned mask) {
     w.arrived &= ~mask;
     for (int l = 0; l < WARP; l++)
         if (mask >> l & 1) fibers[warp + l].waits = 0;
+}
+
+void read_lane(unsigned mask, int lane) {
+    if (!(mask >> lane & 1)) stop("a shuffle from a lane that is not in its mask");
 }
 
 unsigned ballot(unsigned mask, bool vote) {
@@ -328,7 +334,8 @@ void *shared(int key, size_t bytes) {
         if (arrays[i].key == key) return arrays[i].p;
     if (n_arrays == ARRAYS) stop("too many shared arrays");
     static_used = (static_used + ZONE + 15) & ~(size_t)15;
-    if (static_used + bytes > STATIC_ARENA - ZONE) stop("too much static shared memory (48 KiB on a device)");
+    shared_bytes += bytes;
+    if (shared_bytes > SHARED || static_used + bytes > STATIC_ARENA - ZONE) stop("more than 48 KiB of shared memory");
     void *p = static_arena + static_used;
 #if ASAN
     __asan_unpoison_memory_region(p, bytes);

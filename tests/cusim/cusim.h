@@ -68,6 +68,8 @@ bool submit(void *stream, dim3 grid, dim3 block, size_t dynamic_bytes, bool inde
 }
 void barrier();
 void warp_barrier(unsigned mask);
+/* A shuffle reads another lane's value only where that lane takes part. */
+void read_lane(unsigned mask, int lane);
 /* Shared memory of the running block: one array for each key. */
 void *shared(int key, size_t bytes);
 void *dynamic_shared();
@@ -77,6 +79,7 @@ T shuffle(unsigned mask, T value, int source_lane) {
     static_assert(sizeof(T) <= 8, "at most 8 bytes");
     const int me = now.current, warp = me & ~(WARP - 1);
     memcpy(&now.slot[me], &value, sizeof value);
+    read_lane(mask, source_lane);
     warp_barrier(mask);
     T result;
     memcpy(&result, &now.slot[warp + source_lane], sizeof result);

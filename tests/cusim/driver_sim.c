@@ -131,14 +131,15 @@ static int pinned(const void *p, bool *yes) {
 
 typedef struct stream {
     int device;
+    _Atomic bool captured;
     _Atomic uint64_t submitted, done;
     struct stream *after; /* whose work up to `at` comes first */
     uint64_t at;
 } stream;
 typedef struct event {
     int device;
-    bool timed;
-    stream *of; /* NULL: not recorded */
+    bool timed, captured; /* captured: it is a graph's, and nobody can ask for it */
+    stream *of;           /* NULL: not recorded */
     uint64_t at;
     struct timespec time;
 } event;
@@ -222,6 +223,10 @@ static int stream_query(terni_stream s) {
     const int rc = fails();
     return rc ? rc : ((stream *)s)->done < ((stream *)s)->submitted ? TERNI_DRIVER_NOT_READY : 0;
 }
+static int stream_captured(terni_stream s, bool *yes) {
+    *yes = ((stream *)s)->captured;
+    return fails();
+}
 static int event_new(terni_event *e, bool timed) {
     const int rc = fails();
     *e = NULL;
@@ -246,6 +251,7 @@ static int event_record(terni_event e, terni_stream s) {
     if (((stream *)s)->device != v->device) return BAD_HANDLE;
     submit(s); /* kernels do not pass here, so the stream may have been at work */
     v->of = s;
+    v->captured = v->of->captured;
     v->at = ((stream *)s)->submitted;
     (void)clock_gettime(CLOCK_MONOTONIC, &v->time);
     return 0;
@@ -253,12 +259,14 @@ static int event_record(terni_event e, terni_stream s) {
 static bool passed(const event *v) { return !v->of || v->at <= v->of->done; }
 static int event_query(terni_event e) {
     const int rc = fails();
+    if (!rc && ((event *)e)->captured) return TERNI_SIM_CAPTURED_EVENT;
     return rc ? rc : passed(e) ? 0 : TERNI_DRIVER_NOT_READY;
 }
 static int event_wait(terni_event e) {
     const event *v = e;
     atomic_fetch_add(&terni_sim_seen.waits, 1);
     const int rc = fails();
+    if (!rc && v->captured) return TERNI_SIM_CAPTURED_EVENT;
     if (!rc && v->of) finish(v->of, v->at);
     return rc;
 }
@@ -284,11 +292,14 @@ static int event_elapsed(float *ms, terni_event from, terni_event to) {
 
 /* Captures end whatever fails. */
 static int capture_begin(terni_stream s) {
-    const int rc = fails();
-    return rc ? rc : terni_sim_capture_begin(s);
+    int rc = fails();
+    if (!rc) rc = terni_sim_capture_begin(s);
+    if (!rc) ((stream *)s)->captured = true;
+    return rc;
 }
 static int capture_end(terni_stream s, void **graph) {
     const int rc = fails(), ended = terni_sim_capture_end(s, graph);
+    ((stream *)s)->captured = false;
     if (rc && *graph) {
         terni_sim_graph_free(*graph);
         *graph = NULL;
@@ -298,7 +309,9 @@ static int capture_end(terni_stream s, void **graph) {
 static int graph_launch(void *graph, terni_stream s) {
     int rc = fails();
     if (!rc) rc = terni_sim_refuses(s);
-    return rc ? rc : terni_sim_graph_launch(graph);
+    if (rc) return rc;
+    submit(s);
+    return terni_sim_graph_launch(graph);
 }
 static int graph_free(void *graph) {
     terni_sim_graph_free(graph);
@@ -341,6 +354,7 @@ const terni_driver terni_cuda_driver_table = {
     .stream_free = stream_free,
     .stream_wait = stream_wait,
     .stream_query = stream_query,
+    .stream_captured = stream_captured,
     .event_new = event_new,
     .event_free = event_free,
     .event_record = event_record,
