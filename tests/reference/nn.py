@@ -1,5 +1,5 @@
-"""Writes layers.def, optim.def and schedule.def beside itself: values of PyTorch that tests/nn_layers.c and
-tests/optim.c compare with. Run it again only to add cases; the results are part of the repository.
+"""Writes optim.def and schedule.def beside itself: values of PyTorch that tests/optim.c compares with. Run it again only
+to add cases; the results are part of the repository.
 
     python3 tests/reference/nn.py          (needs PyTorch; made with 2.x on the CPU)
 """
@@ -18,65 +18,6 @@ def array(t):
 
 def shape(t):
     return "{%d, {%s}}" % (t.dim(), ", ".join(map(str, t.shape)))
-
-
-# ---- layers ----------------------------------------------------------------------------------------------------------
-
-def layer(name, make, module, *x_shape, scale=1.0, steps=1, evaluate=False):
-    """One row: parameters and buffers in Tern's order before and after, x, v, y and the gradients of sum(v y)."""
-    torch.manual_seed(sum(map(ord, name)))
-    floats = lambda d: [(n, t) for n, t in d if t.is_floating_point()]
-    params = floats(module.named_parameters())
-    buffers = floats(module.named_buffers())
-    with torch.no_grad():
-        for n, t in params:
-            t.copy_(torch.randn_like(t) * 0.5)
-        for n, t in buffers:
-            t.copy_(torch.rand_like(t) + 0.5)
-    before = torch.cat([t.detach().clone().reshape(-1) for _, t in params + buffers] or [torch.zeros(1)])
-    module.train(not evaluate)
-    x = (torch.randn(*x_shape) * scale).requires_grad_()
-    for _ in range(steps):
-        y = module(x)
-    v = torch.randn_like(y)
-    (v * y).sum().backward()
-    after = torch.cat([t.detach().reshape(-1) for _, t in buffers] or [torch.zeros(1)])
-    grads = torch.cat([t.grad.reshape(-1) for _, t in params] or [torch.zeros(1)])
-    n_p, n_b = sum(t.numel() for _, t in params), sum(t.numel() for _, t in buffers)
-    return ('{"%s", %s, %s, %d, %d, %d, %s,\n %s,\n %s,\n %s,\n %s,\n %s,\n %s,\n %s,\n %s},\n' % (
-        name, make, "true" if evaluate else "false", steps, n_p, n_b, shape(x), array(before), array(after), array(x), shape(y),
-        array(v), array(y), array(x.grad), array(grads)))
-
-
-def layers():
-    nn = torch.nn
-    rows = [
-        layer("linear", "make_linear", nn.Linear(5, 3), 4, 5),
-        layer("linear, three dimensions, no bias", "make_linear_no_bias", nn.Linear(5, 3, bias=False), 2, 3, 5),
-        layer("conv2d", "make_conv2d", nn.Conv2d(2, 3, 3, padding=1), 2, 2, 5, 4),
-        layer("conv2d, all options", "make_conv2d_options",
-              nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(2, 1), dilation=(1, 2), groups=2, bias=False), 2, 4, 6, 7),
-        layer("max_pool2d", "make_max_pool2d", nn.MaxPool2d(2), 2, 2, 5, 6),
-        layer("avg_pool2d", "make_avg_pool2d", nn.AvgPool2d(3, stride=2, padding=1), 2, 2, 5, 6),
-        layer("batch_norm", "make_batch_norm", nn.BatchNorm2d(3), 4, 3, 2, 3, steps=3),
-        layer("batch_norm, evaluation", "make_batch_norm", nn.BatchNorm2d(3), 4, 3, 2, 3, evaluate=True),
-        layer("batch_norm, settings", "make_batch_norm_settings", nn.BatchNorm1d(3, eps=1e-2, momentum=0.3, affine=False),
-              6, 3, steps=2),
-        layer("batch_norm, no running", "make_batch_norm_no_running", nn.BatchNorm1d(3, track_running_stats=False), 6, 3,
-              evaluate=True),
-        layer("layer_norm", "make_layer_norm", nn.LayerNorm((3, 4)), 2, 3, 4),
-        layer("flatten", "make_flatten", nn.Flatten(), 2, 3, 4),
-        layer("leaky_relu", "make_leaky_relu", nn.LeakyReLU(0.2), 3, 4),
-        layer("gelu", "make_gelu", nn.GELU(), 3, 4),
-        layer("gelu tanh", "make_gelu_tanh", nn.GELU(approximate="tanh"), 3, 4),
-        layer("silu", "make_silu", nn.SiLU(), 3, 4),
-        layer("sigmoid", "make_sigmoid", nn.Sigmoid(), 3, 4),
-        layer("tanh", "make_tanh", nn.Tanh(), 3, 4),
-        layer("softplus", "make_softplus", nn.Softplus(), 3, 4),
-        layer("relu", "make_relu", nn.ReLU(), 3, 4),
-        layer("softmax", "make_softmax", nn.Softmax(dim=1), 3, 4),
-    ]
-    return HEAD + "static const layer_case layer_cases[] = {\n" + "".join(rows) + "};\n"
 
 
 # ---- optimizers ------------------------------------------------------------------------------------------------------
@@ -183,6 +124,6 @@ def schedules():
     return HEAD + "static const schedule_case schedule_cases[] = {\n" + rows + "};\n"
 
 
-for name, text in (("layers", layers()), ("optim", optimizers()), ("schedule", schedules())):
+for name, text in (("optim", optimizers()), ("schedule", schedules())):
     with open(os.path.join(HERE, name + ".def"), "w") as f:
         f.write(text)

@@ -181,6 +181,7 @@ def affine():
 
 def norms():
     row("batch_norm", lambda: nn.BatchNorm2d(3), X(4, 3, 2, 3), modes="TE")
+    row("batch_norm_thrice", lambda: nn.BatchNorm1d(2, momentum=0.3), X(4, 2), call=lambda m, x: [m(x), m(x), m(x)][-1])
     row("batch_norm_settings", lambda: nn.BatchNorm1d(3, eps=1e-2, momentum=0.3, affine=False), X(6, 3), modes="TE")
     row("batch_norm_no_running", lambda: nn.BatchNorm1d(3, track_running_stats=False), X(6, 3), modes="TE")
     row("instance_norm", lambda: nn.InstanceNorm2d(3), X(2, 3, 2, 3), modes="TE")
