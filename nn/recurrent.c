@@ -106,9 +106,9 @@ static int64_t flops(const tern_module *m, const tern_shape *x, const tern_shape
 
 static bool check(const char *type, int64_t in, int64_t hidden, const tern_recurrent_opts *o) {
     if (!tern_ok()) return false;
-    if (in < 1 || hidden < 1)
-        return terni_fail(TERN_ERR_ARGUMENT, "%s: %" PRId64 " -> %" PRId64 "; sizes of 1 or more expected", type, in,
-                          hidden);
+    if (in < 1 || hidden < 1 || in > INT32_MAX || hidden > INT32_MAX)
+        return terni_fail(TERN_ERR_ARGUMENT, "%s: %" PRId64 " -> %" PRId64 "; sizes from 1 to %d expected", type, in,
+                          hidden, INT32_MAX);
     if (o->layers < 0 || o->layers > 10000)
         return terni_fail(TERN_ERR_ARGUMENT, "%s: %" PRId64 " layers; 1 to 10000 expected", type, o->layers);
     return (o->dropout >= 0 && o->dropout <= 1) ||
