@@ -52,8 +52,10 @@ programs() {
 }
 programs examples "$build"/examples/digits "$build"/examples/mnist "$build"/examples/gpt2
 programs tests "$build"/tests/test-* "$build"/tests/tsan_* "$build"/tests/lib*.so
-programs benchmarks "$build"/benchmarks/bench-*
-for f in tests/examples.sh tests/cpu tests/gpu benchmarks/ops.py benchmarks/gpu; do
+programs benchmarks "$build"/benchmarks/bench-* "$build"/benchmarks/peer-*
+for f in tests/examples.sh tests/tern_bench.sh tests/cpu tests/gpu benchmarks/run benchmarks/goals.tsv benchmarks/gpu \
+    benchmarks/peers/pytorch.py; do
+    mkdir -p "$stage/${f%/*}"
     [ ! -e "$source/$f" ] || cp -p "$source/$f" "$stage/$f"
 done
 [ ! -d "$stage/tests" ] || cp "$source/core/ops/COVERAGE.md" "$stage/tests/" # the ops that tests/gpu looks for
@@ -126,7 +128,8 @@ $cuda
     tests/cpu                        all tests on the CPU (bash; in a chroot with /proc mounted); --out FOLDER
     tests/gpu --out FOLDER           all checks on an NVIDIA GPU (bash); --budget SECONDS, --list, --help
     benchmarks/gpu --out FOLDER      timings on a GPU, beside PyTorch where python3 has it (python3 3.11 or newer)
-    benchmarks/bench-matmul --quick  and the others: timings on the CPU
+    bin/tern-bench --help            times ops and training steps on the CPU or a GPU
+    benchmarks/run                   the same beside PyTorch, where python3 has it
 
 To build programs with it: PKG_CONFIG_PATH=FOLDER/$libs/pkgconfig, or CMake's -DCMAKE_PREFIX_PATH=FOLDER.
 Tern's licence is share/doc/tern/LICENSE, those of the libraries in $libs are share/doc/tern/licences.

@@ -51,7 +51,7 @@ cases() { sed -n 's/^sweep: \([0-9]*\) cases$/\1/p' "$work/out"; }
 
 say "before"
 configure plain -DCMAKE_BUILD_TYPE=Release
-build plain tern test-sweep bench-elementwise
+build plain tern test-sweep tern-bench
 green plain 'elementwise_*' "the tests fail before anything was changed"
 before=$(cases)
 
@@ -60,12 +60,12 @@ plant core/elementwise.def 's.replace("TERN_UNARY   ( square, ", """TERN_UNARY  
     x * x * x,  K(3) * x * x,  K(6) * x )
 TERN_UNARY   ( square, """, 1)'
 plant core/pointwise.h 're.sub(r"(TERN_API tern_tensor \*tern_square\()", "TERN_API tern_tensor *tern_cube(tern_tensor *x); /* x^3 */\nTERN_API tern_tensor *tern_cube_(tern_tensor *t);\n\\1", s, count=1)'
-build plain tern test-sweep bench-elementwise
+build plain tern test-sweep tern-bench
 green plain 'elementwise_*' "cube fails its tests"
 after=$(cases)
 [ "$after" -gt "$before" ] || die "no case has appeared: $before before, $after after"
 grep -q '^cube: no reference' "$work/out" || die "the sweep does not name cube"
-plain/benchmarks/bench-elementwise cube | grep '^cube' || die "the benchmark does not have cube"
+plain/benchmarks/tern-bench ops --quick --filter cases/cube | grep '^cases/cube ' || die "the benchmark does not have cube"
 say "$((after - before)) cases of cube have appeared in the sweep, and a row in the benchmark"
 
 say "cube with a wrong slope"

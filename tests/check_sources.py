@@ -95,7 +95,7 @@ INTERNAL = {"nn": {"core/door.h"}, "optim": {"core/door.h"}, "io": {"core/door.h
             "cpu": {"core/backend.h", "core/base.h", "core/ops.h", "core/half.h", "core/philox.h",
                     "core/special.h", "core/order.h", "core/formulas.h", "core/elementwise_math.inc", "core/elementwise_integer.inc",
                     "core/elementwise.def", "core/update.def", "core/ops.def"},
-            "benchmarks": {"core/elementwise.def", "tests/sweep.h"}}
+            "benchmarks": {"tests/sweep.h"}}
 INTERNAL["cuda"] = INTERNAL["cpu"]
 
 

@@ -103,7 +103,7 @@ void sweep_run(const sweep_op *op, const sweep_case *cases, size_t n);
         sweep_run(&op, (table), sizeof(table) / sizeof *(table));                            \
     }
 #define BENCH(op_name, call_fn, torch, ...)
-#else /* benchmarks/ops.c: the tables' BENCH rows alone, without Criterion */
+#else /* benchmarks/tern_bench/cases.c: the tables' BENCH rows alone, without Criterion */
 #define TERN_TEST(suite, name, ...) __attribute__((unused)) static void body_##suite##_##name(void)
 #define SWEEP(op_name, table, call_fn, reference_fn, flag_bits, loosen_by)
 #define BENCH(op_name, call_fn, torch_text, ...)                                                               \
@@ -112,7 +112,7 @@ void sweep_run(const sweep_op *op, const sweep_case *cases, size_t n);
     __attribute__((constructor)) static void bench_add_##op_name(void) { sweep_bench_add(&bench_row_##op_name); }
 #endif
 
-/* A row of benchmarks/ops: the case at a size that matters, and what PyTorch calls it, as an expression of the inputs
+/* A row of tern-bench (cases/NAME): the case at a size that matters, and what PyTorch calls it, as an expression of the inputs
  * a, b, c, ... (F is torch.nn.functional):
  *     BENCH(softmax, call_softmax, "torch.softmax(a, -1)", {"[1024, 1000]", {REAL(1024, 1000)}, .arg = {-1}})
  * Timed forward and, where the result takes one, backward. A second row of an op is named op__what. */

@@ -95,7 +95,7 @@ def kann(device, tiny):
     return step_of(net, adam(net), *batch(device, n, 1, side, side))
 
 
-def mnist_epoch(device, tiny):
+def mnist_epoch(device, tiny, wrap=lambda f: f):
     samples, size = (8, 2) if tiny else (60000, 64)
     net = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
@@ -103,13 +103,14 @@ def mnist_epoch(device, tiny):
         nn.Dropout(0.3), nn.Linear(32 * 7 * 7, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10)).to(device)
     optim = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
     x, y = batch(device, samples, 1, 28, 28)
+    loss = wrap(lambda a, b: F.cross_entropy(net(a), b))
 
     def epoch():
         order = torch.randperm(samples, device=device)
         for i in range(samples // size):
             at = order[i * size:(i + 1) * size]
             optim.zero_grad(set_to_none=True)
-            F.cross_entropy(net(x.index_select(0, at)), y.index_select(0, at)).backward()
+            loss(x.index_select(0, at), y.index_select(0, at)).backward()
             optim.step()
     return epoch
 
@@ -227,7 +228,7 @@ class Job:
         tf32 = case["dtype"] == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         self.device, self.ops, self.submit, self.calls = device, case["ops"], case["submit"], 1
-        self.call = MODELS[case["torch"]](device, case.get("tiny")) if case["pass"] == "step" else op(case, device)
+        self.call = MODELS[case["torch"]](device, case["tiny"]) if case["pass"] == "step" else op(case, device)
         each = self.run()
         end = time.perf_counter() + 0.1
         for i in range(50000):

@@ -168,6 +168,7 @@ void bench_json_case(FILE *f, const bench_case *c, const bench_result *res, cons
     fprintf(f, ", \"flops\": %.17g, \"bytes\": %.17g, \"samples\": %.17g, \"ops\": %d, \"submit\": %s", c->flops,
             c->bytes, c->samples, c->ops ? c->ops : 1, c->submit ? "true" : "false");
     if (!res) {
+        fprintf(f, ", \"tiny\": %s", c->tiny ? "true" : "false");
         int last = -1;
         for (int i = 0; i < BENCH_INPUTS; i++)
             if (c->in[i].source != BENCH_NONE) last = i;

@@ -1,4 +1,4 @@
-/* The elementwise rows for benchmarks/ops: one million elements each, and broadcast forms of a few. Their cases in the
+/* The elementwise rows for tern-bench: one million elements each, and broadcast forms of a few. Their cases in the
  * sweep come from tests/sweep.c. */
 #include "../sweep.h"
 
