@@ -112,10 +112,10 @@ void sweep_run(const sweep_op *op, const sweep_case *cases, size_t n);
     __attribute__((constructor)) static void bench_add_##op_name(void) { sweep_bench_add(&bench_row_##op_name); }
 #endif
 
-/* A row of tern-bench (cases/NAME): the case at a size that matters, and what PyTorch calls it, as an expression of the inputs
- * a, b, c, ... (F is torch.nn.functional):
- *     BENCH(softmax, call_softmax, "torch.softmax(a, -1)", {"[1024, 1000]", {REAL(1024, 1000)}, .arg = {-1}})
- * Timed forward and, where the result takes one, backward. A second row of an op is named op__what. */
+/* A row of tern-bench (cases/NAME): the case at a size that matters, and what PyTorch calls it, as an expression of the
+ * inputs a, b, c, ... (F is torch.nn.functional): BENCH(softmax, call_softmax, "torch.softmax(a, -1)", {"[1024, 1000]",
+ * {REAL(1024, 1000)}, .arg = {-1}}) Timed forward and, where the result takes one, backward. A second row of an op is
+ * named op__what. */
 typedef struct sweep_bench {
     const char *name, *torch;
     tern_tensor *(*call)(tern_tensor *const *in, const sweep_case *c);
