@@ -138,6 +138,25 @@ TERN_TEST(autograd_passes, several_outputs_and_inputs) {
     EXPECT_ERROR(tern_backwards(y, seed, 3, (tern_backward_opts){0}), TERN_ERR_AUTOGRAD, "retain_graph");
 }
 
+/* More nodes than a pass has room for at first; some are finished by the time that it grows. */
+TERN_TEST(autograd_passes, wide_graphs_and_many_outputs) {
+    enum { WIDTH = 300 };
+    tern_tensor *x[WIDTH], *y[7], *sum = NULL;
+    for (int i = 0; i < WIDTH; i++) {
+        x[i] = leaf(1 + i);
+        tern_tensor *square = tern_square(x[i]);
+        sum = sum ? tern_add(square, sum) : square;
+    }
+    CHECK(tern_backward(sum));
+    for (int i = 0; i < WIDTH; i++) CHECK_ITEM(tern_grad_get(x[i]), 2 * (1 + i), 0);
+    for (int i = 0; i < 7; i++) {
+        tern_grad_set(x[i], NULL);
+        y[i] = tern_mul_scalar(x[i], i);
+    }
+    CHECK(tern_backwards(y, NULL, 7, (tern_backward_opts){0}));
+    for (int i = 0; i < 7; i++) CHECK_ITEM(tern_grad_get(x[i]), i, 0);
+}
+
 TERN_TEST(autograd_passes, several_outputs_record) {
     tern_tensor *x = leaf(2), *y[2] = {tern_pow_scalar(x, 3), tern_square(x)}, *g, *gg;
     CHECK(tern_grads(y, NULL, 2, &x, 1, (tern_backward_opts){.create_graph = true}, &g));

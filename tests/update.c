@@ -341,6 +341,37 @@ TERN_TEST(update, skipped_where_not_finite) {
     }
 }
 
+/* Enough elements for several threads; where they divide them lies inside of tensors. */
+TERN_TEST(update, parts_of_threads) {
+    static const int64_t sizes[4] = {100000, 1, 200001, 300000};
+    static double first[300000], second[300000];
+    const int before = tern_threads();
+    tern_tensor *p[2][4], *g[4], *m[4], *v[4];
+    for (int i = 0; i < 4; i++) g[i] = test_random(TERN_SHAPE(sizes[i]), -1, 1, TERN_F32);
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < 4; i++) {
+            p[k][i] = tern_mul_scalar(g[i], 2);
+            m[i] = tern_zeros_like(g[i]);
+            v[i] = tern_zeros_like(g[i]);
+        }
+        CHECK(tern_set_threads(k ? 4 : 1));
+        CHECK(
+            adam_update(p[k], g, m, v, 4, (adam_opts){.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .step = 1}));
+        CHECK(tern_set_threads(before));
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK(tern_to_doubles(p[0][i], first, sizes[i]) && tern_to_doubles(p[1][i], second, sizes[i]));
+        CHECK(memcmp(first, second, (size_t)sizes[i] * sizeof(double)) == 0, "tensor %d depends on the threads", i);
+    }
+    /* The first step of Adam goes by lr, whatever the gradient. */
+    CHECK(tern_to_doubles(g[3], second, sizes[3]));
+    for (int k = 0; k < sizes[3]; k++) {
+        const double expected = 2 * second[k] - (second[k] > 0 ? 0.1 : -0.1);
+        if (fabs(second[k]) > 1e-3 && !(fabs(first[k] - expected) < 1e-4))
+            FAIL("element %d: %g, not %g", k, first[k], expected);
+    }
+}
+
 TERN_TEST(update, refusals) {
     tern_tensor *p = tern_ones(TERN_SHAPE(3), (tern_options){.device = test_device()}),
                 *g = tern_ones(TERN_SHAPE(2), (tern_options){.device = test_device()}), *none = NULL;
