@@ -196,17 +196,19 @@ static int loss(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
 /* ---- what is put upon a module ------------------------------------------------------------------------------------
  */
 
+static tern_module *if_done(tern_module *m, bool done) {
+    if (done) return m;
+    tern_module_free(m);
+    return NULL;
+}
 static tern_module *adapted(tern_module *m) {
-    CHECK(tern_lora_attach(m, "", (tern_lora_opts){.rank = 2, .alpha = 3}) == 1);
-    return m;
+    return if_done(m, tern_lora_attach(m, "", (tern_lora_opts){.rank = 2, .alpha = 3}) == 1);
 }
 static tern_module *weight_normed(tern_module *m, const char *name, int dim) {
-    CHECK(tern_weight_norm(m, name, dim));
-    return m;
+    return if_done(m, tern_weight_norm(m, name, dim));
 }
 static tern_module *spectral_normed(tern_module *m, tern_spectral_norm_opts o) {
-    CHECK(tern_spectral_norm(m, "weight", o));
-    return m;
+    return if_done(m, tern_spectral_norm(m, "weight", o));
 }
 
 /* ---- the rows ---------------------------------------------------------------------------------------------------- */
@@ -354,5 +356,43 @@ TERN_TEST(nn_table, is_complete) {
         bool found = false;
         for (int k = 0; k < ROWS; k++) found |= strstr(rows[k].made_by, constructors[i]) != NULL;
         CHECK(found, "%s) has no row in nn_rows.def", constructors[i]);
+    }
+}
+
+/* ---- every request for memory fails once ---------------------------------------------------------------------------
+ * While a layer is made, and while it is called: there is an error and no leak (check_end looks). */
+
+static void run_quietly(const reference *r, const row *c, tern_module *m) {
+    stream s = stream_of(r->name);
+    tern_tensor *x[MAX_IN] = {NULL}, *y[MAX_OUT] = {NULL};
+    (void)c->call(m, x, make_inputs(r, &s, TERN_F32, x), y);
+    if (tern_ok()) CHECK(y[0] != NULL);
+}
+
+static void fail_each(const reference *r, const row *c) {
+    for (int64_t n = 1; n < 3000; n++) {
+        check_case("%s, request %" PRId64, c->name, n);
+        const int scope = tern_scope_push();
+        tern_memory_fail_at(n);
+        tern_module *m = c->make();
+        if (m && r) run_quietly(r, c, m);
+        const bool done = tern_memory_requests() < n;
+        tern_memory_fail_at(0);
+        CHECK(done ? m != NULL && tern_ok() : tern_error_code() == TERN_ERR_MEMORY, "%s", tern_error_message());
+        tern_error_clear();
+        tern_module_free(m);
+        tern_scope_pop(scope);
+        if (done) return;
+    }
+    FAIL("it does not end");
+}
+
+TERN_TEST(nn_table, without_memory) {
+    for (int i = 0; i < ROWS; i++) {
+        const reference *r = NULL;
+        for (int k = 0; k < REFERENCES && rows[i].call != one && rows[i].call != unpool && rows[i].call != max_pool;
+             k++)
+            if (strcmp(references[k].name, rows[i].name) == 0) r = &references[k];
+        fail_each(r, &rows[i]);
     }
 }
