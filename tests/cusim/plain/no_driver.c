@@ -1,4 +1,4 @@
-/* Stands for libcuda.so.1 where there is none: what cuDNN loads its compiled kernels with succeeds and does nothing, so
+/* Stands for libcuda.so.1: what cuDNN loads its compiled kernels with succeeds and does nothing, so
  * that plans are finished; there are no devices. For tests/cuda_library_attention.c. */
 enum { NO_DEVICE = 100, NOT_FOUND = 500 };
 
