@@ -388,6 +388,7 @@ static void fail_each(const reference *r, const row *c) {
 }
 
 TERN_TEST(nn_table, without_memory) {
+    if (test_device().type != TERN_CPU) return; /* a device's allocator tries again */
     for (int i = 0; i < ROWS; i++) {
         const reference *r = NULL;
         for (int k = 0; k < REFERENCES && rows[i].call != one && rows[i].call != unpool && rows[i].call != max_pool;
