@@ -2,7 +2,10 @@
 
 #include "conv.h"
 #include "internal.h"
+#include "turn.h"
 #include "widen.h"
+
+enum { PACKED = 32768 }; /* numbers to pack that make a thread worth while */
 
 #define TERNI_TEMPLATE "conv_input_grad.inc"
 #include "each_float.h"

@@ -119,6 +119,22 @@ TERN_TEST(conv_large, as_on_the_cpu) {
         }
 }
 
+TERN_TEST(conv_large, threads_change_no_bit) {
+    const tern_device cpu = {.type = TERN_CPU};
+    const int threads = tern_threads();
+    for (int i = 0; i < SHAPES; i++) {
+        const int scope = tern_scope_push();
+        tern_tensor *one[PARTS], *three[PARTS];
+        tern_set_threads(1);
+        REQUIRE(run(&shapes[i], TERN_F32, cpu, one), "%s", tern_error_message());
+        tern_set_threads(3);
+        REQUIRE(run(&shapes[i], TERN_F32, cpu, three), "%s", tern_error_message());
+        for (int p = 0; p < PARTS; p++) compare(&shapes[i], "threads", p, three[p], one[p], 0);
+        tern_scope_pop(scope);
+    }
+    tern_set_threads(threads);
+}
+
 /* More shapes than plans are kept for, each twice, so that some come back after they had to go. */
 static void *many(void *arg) {
     bool *ok = arg;
