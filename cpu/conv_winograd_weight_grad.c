@@ -1,19 +1,21 @@
-/* The gradient of 3x3 and 5x5 kernels by Winograd's minimal filtering: tiles of 6x6 pixels of the image and tiles of
- * their 4x4 (2x2) results' gradient, taken over as if it were the kernel, give the 3x3 (5x5) gradient at 36 points;
- * there the sum over tiles is 36 matrix products. Tiles go by in blocks, whose size depends on the call's sizes alone;
- * each block is taken over by all threads, and then each thread adds to its own part of the products, so that nothing
- * has to be merged, and threads change no bit. */
+/* The gradient of 3x3 kernels by Winograd's minimal filtering: tiles of 6x6 pixels of the image and tiles of their 4x4
+ * results' gradient, taken over as if it were the kernel, give the 3x3 gradient at 36 points; there the sum over tiles
+ * is 36 matrix products. (For 5x5 kernels that works too, but with errors beyond those of plain sums by far.) Tiles go
+ * by in blocks, whose size depends on the call's sizes alone; each block is taken over by all threads, and then each
+ * thread adds to its own part of the products, so that nothing has to be merged, and threads change no bit. */
 #include "conv_winograd.h"
 #include "internal.h"
 #include "product.h"
 
 enum { NUMBERS = 2 << 20, WIDTH = TERNI_PANEL * TERNI_LANES_F32 }; /* in a block's tiles, about; of panels */
 
+enum { TAPS = 3, SIZE = TERNI_EDGE + 1 - TAPS }; /* of the kernel and of a tile of results, along an edge */
+
 typedef struct job {
-    int64_t size, taps, groups, c, o; /* channels in a group */
-    int64_t rows, first, last;        /* rows of tiles; those of the block */
-    terni_tiles tiles;                /* of the image */
-    terni_strip source;               /* gy's */
+    int64_t groups, c, o;      /* channels in a group */
+    int64_t rows, first, last; /* rows of tiles; those of the block */
+    terni_tiles tiles;         /* of the image */
+    terni_strip source;        /* gy's */
     const float *x, *gy;
     float *gw, *v, *d, *s, *scratch;        /* v [g][point][tile][c], d [g][point][tile][o], s [g][point][c][o] */
     terni_panels points, kernels, gradient; /* of v, d and s */
@@ -21,18 +23,15 @@ typedef struct job {
 } job;
 
 static void take_results(const job *j, int64_t g, const terni_run *r, float *strip, float *d) {
-    const int64_t plane = j->source.in[0] * j->source.in[1], row = j->source.width * TERNI_LANES_F32, size = j->size;
+    const int64_t plane = j->source.in[0] * j->source.in[1], row = j->source.width * TERNI_LANES_F32;
     const float *gy = j->gy + (r->image * j->groups + g) * j->o * plane;
     for (int64_t o = 0; o < j->o; o += TERNI_LANES_F32) {
         const int64_t channels = j->o - o < TERNI_LANES_F32 ? j->o - o : TERNI_LANES_F32;
-        terni_strip_take(&j->source, r->first * size, r->rows * size, gy + o * plane, channels, strip);
+        terni_strip_take(&j->source, r->first * SIZE, r->rows * SIZE, gy + o * plane, channels, strip);
         for (int64_t t = 0; t < r->rows * j->tiles.across; t++) {
-            const float *from = strip + t / j->tiles.across * size * row + t % j->tiles.across * size * TERNI_LANES_F32;
+            const float *from = strip + t / j->tiles.across * SIZE * row + t % j->tiles.across * SIZE * TERNI_LANES_F32;
             float *to = d + terni_panels_at(&j->kernels, r->before + t, o);
-            if (size == 4)
-                terni_take_kernel(4, (const terni_vf *)from, row / TERNI_LANES_F32, to, j->kernels.point);
-            else
-                terni_take_kernel(2, (const terni_vf *)from, row / TERNI_LANES_F32, to, j->kernels.point);
+            terni_take_kernel(SIZE, (const terni_vf *)from, row / TERNI_LANES_F32, to, j->kernels.point);
         }
     }
 }
@@ -83,18 +82,15 @@ static void add(void *arg, int64_t begin, int64_t end) {
 /* Items are (group, vector of the result's channels). */
 static void give(void *arg, int64_t begin, int64_t end) {
     const job *j = arg;
-    const int64_t vectors = TERNI_WHOLE(j->o) / TERNI_LANES_F32, window = j->taps * j->taps;
+    const int64_t vectors = TERNI_WHOLE(j->o) / TERNI_LANES_F32, window = TAPS * TAPS;
     for (int64_t item = begin; item < end; item++) {
         const int64_t g = item / vectors, o = item % vectors * TERNI_LANES_F32,
                       lanes = j->o - o < TERNI_LANES_F32 ? j->o - o : TERNI_LANES_F32;
         for (int64_t c = 0; c < j->c; c++) {
-            float tap[25 * TERNI_LANES_F32] __attribute__((aligned(64)));
+            float tap[TAPS * TAPS * TERNI_LANES_F32] __attribute__((aligned(64)));
             const float *s = j->s + g * TERNI_POINTS * j->gradient.point + terni_panels_at(&j->gradient, c, o);
             float *w = j->gw + ((g * j->o + o) * j->c + c) * window;
-            if (j->taps == 3)
-                terni_give_tile(3, s, j->gradient.point, (terni_vf){0}, tap, 3 * TERNI_LANES_F32);
-            else
-                terni_give_tile(5, s, j->gradient.point, (terni_vf){0}, tap, 5 * TERNI_LANES_F32);
+            terni_give_tile(TAPS, s, j->gradient.point, (terni_vf){0}, tap, TAPS * TERNI_LANES_F32);
             for (int64_t l = 0; l < lanes; l++, w += j->c * window)
                 for (int64_t k = 0; k < window; k++) w[k] = tap[k * TERNI_LANES_F32 + l];
         }
@@ -102,14 +98,14 @@ static void give(void *arg, int64_t begin, int64_t end) {
 }
 
 static job job_of(const terni_conv_sizes *z) {
-    job j = {.taps = z->kernel[2], .size = TERNI_EDGE + 1 - z->kernel[2], .groups = z->groups, .c = z->c, .o = z->o};
+    job j = {.groups = z->groups, .c = z->c, .o = z->o};
     j.tiles = (terni_tiles){.top = -z->opts->pad[1],
-                            .size = j.size,
-                            .down = (z->out[1] + j.size - 1) / j.size,
-                            .across = (z->out[2] + j.size - 1) / j.size,
+                            .size = SIZE,
+                            .down = (z->out[1] + SIZE - 1) / SIZE,
+                            .across = (z->out[2] + SIZE - 1) / SIZE,
                             .channels = j.c};
-    const int64_t width = j.tiles.across * j.size;
-    j.tiles.strip = (terni_strip){{z->in[1], z->in[2]}, -z->opts->pad[2], width + j.taps - 1};
+    const int64_t width = j.tiles.across * SIZE;
+    j.tiles.strip = (terni_strip){{z->in[1], z->in[2]}, -z->opts->pad[2], width + TAPS - 1};
     j.source = (terni_strip){{z->out[1], z->out[2]}, 0, width};
     j.rows = z->n * j.tiles.down;
     int64_t block = NUMBERS / (TERNI_POINTS * j.groups * (j.c + j.o) * j.tiles.across);
@@ -119,7 +115,7 @@ static job job_of(const terni_conv_sizes *z) {
     j.kernels = terni_panels_of(block * j.tiles.across, j.o, WIDTH);
     j.gradient = terni_panels_of(j.c, j.o, WIDTH);
     j.slots = terni_cpu_threads() < block ? terni_cpu_threads() : block;
-    j.strip = ((block + j.slots - 1) / j.slots * j.size + TERNI_EDGE - j.size) * j.tiles.strip.width * TERNI_LANES_F32;
+    j.strip = ((block + j.slots - 1) / j.slots * SIZE + TERNI_EDGE - SIZE) * j.tiles.strip.width * TERNI_LANES_F32;
     return j;
 }
 
@@ -147,5 +143,7 @@ static bool run(const terni_call *c, const terni_conv_sizes *z) {
     return terni_conv_arena_close(&a);
 }
 
-static bool takes(const terni_conv_sizes *z) { return terni_conv_winograd_fits(z, z->out[1], z->out[2]); }
+static bool takes(const terni_conv_sizes *z) {
+    return z->kernel[2] == TAPS && terni_conv_winograd_fits(z, z->out[1], z->out[2]);
+}
 const terni_conv_way terni_conv_winograd_weight_grad = {takes, run};
