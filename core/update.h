@@ -14,10 +14,12 @@ extern "C" {
 /* Rules, with the states and the numbers that each takes, in order. What p is multiplied by (shrink) is 1 - lr x decay
  * for decay of the parameter itself, else 1; decay is added to the gradient, x p. One row each in core/update.def. */
 typedef enum tern_update_rule {
-    /* lr, decay, shrink, keep, take, here, ahead; [buffer]: buffer = keep buffer + take g, p -= lr (here g + ahead
-     * buffer). Without momentum 0, 1, 0, 1, and no buffer; with Nesterov's here is 1, ahead the momentum. Sutskever et
-     * al., ICML 2013, in PyTorch's form. */
+    /* lr, decay, shrink. */
     TERN_UPDATE_SGD,
+    /* lr, decay, shrink, keep, take, here, ahead; buffer: buffer = keep buffer + take g, p -= lr (here g + ahead
+     * buffer). With Nesterov's momentum here is 1 and ahead the momentum, else they are 0 and 1. Sutskever et al., ICML
+     * 2013, in PyTorch's form. */
+    TERN_UPDATE_MOMENTUM,
     /* lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t), decay, shrink, 1 - beta1, beta2, 1 - beta2, eps; m, v, [largest v, for
      * AMSGrad]. Kingma and Ba, arXiv 1412.6980; shrink: Loshchilov and Hutter, arXiv 1711.05101; Reddi et al., arXiv
      * 1904.09237. */

@@ -6,19 +6,25 @@
 /* ---- SGD --------------------------------------------------------------------------------------------------------- */
 
 static void sgd_numbers(const tern_optim *o, terni_moment *m, double *number) {
-    const tern_sgd_opts *s = &o->opts.sgd;
-    const bool buffer = o->slots != 0, first = buffer && m->step == 1;
+    (void)o;
     number[0] = m->lr;
     number[1] = m->weight_decay;
     number[2] = 1;
-    number[3] = buffer && !first ? s->momentum : 0;
-    number[4] = buffer && !first ? 1 - s->dampening : 1; /* the buffer starts as the gradient */
+}
+
+static void momentum_numbers(const tern_optim *o, terni_moment *m, double *number) {
+    const tern_sgd_opts *s = &o->opts.sgd;
+    const bool first = m->step == 1; /* the buffer starts as the gradient */
+    sgd_numbers(o, m, number);
+    number[3] = first ? 0 : s->momentum;
+    number[4] = first ? 1 : 1 - s->dampening;
     number[5] = s->nesterov ? 1 : 0;
     number[6] = s->nesterov ? s->momentum : 1;
 }
 
-static const terni_rule sgd = {
-    .type = "sgd", .slot = {"momentum_buffer"}, .row = TERN_UPDATE_SGD, .numbers = sgd_numbers};
+static const terni_rule plain = {.type = "sgd", .row = TERN_UPDATE_SGD, .numbers = sgd_numbers};
+static const terni_rule momentum = {
+    .type = "sgd", .slot = {"momentum_buffer"}, .row = TERN_UPDATE_MOMENTUM, .numbers = momentum_numbers};
 
 tern_optim *tern_sgd_new(tern_module *m, double lr, tern_sgd_opts opts) {
     if (!tern_ok()) return NULL;
@@ -29,7 +35,7 @@ tern_optim *tern_sgd_new(tern_module *m, double lr, tern_sgd_opts opts) {
         return terni_null(TERN_ERR_ARGUMENT,
                           "sgd: nesterov needs momentum above 0 and no dampening; momentum is %g, dampening %g",
                           opts.momentum, opts.dampening);
-    tern_optim *o = terni_optim_new(m, (terni_optim_made){.rule = &sgd,
+    tern_optim *o = terni_optim_new(m, (terni_optim_made){.rule = opts.momentum > 0 ? &momentum : &plain,
                                                           .slots = opts.momentum > 0 ? 1 : 0,
                                                           .lr = lr,
                                                           .weight_decay = opts.weight_decay,
