@@ -21,7 +21,7 @@ typedef struct division {
 
 /* Multiply-adds from which a part pays for its thread; of b's elements where each is used for one row or a few, and
  * memory is what counts. */
-enum { PART_WORK = 1 << 16, PART_READ = 1 << 14, COLUMNS = 16 };
+enum { PART_WORK = 1 << 18, PART_READ = 1 << 14, COLUMNS = 16 };
 
 /* Columns are cut between vectors. */
 static int64_t border(const division *s, int64_t part) {
@@ -202,11 +202,11 @@ static bool run(const terni_view *a, const terni_view *b, const terni_view *bias
     int64_t batch = 1;
     for (int d = 0; d < batch_dims; d++) batch *= y->shape[d];
     const int64_t work = m * n * k; /* of one: small ones are shared out, large ones split */
-    all.threads = batch == 1 || work >= 16 * PART_WORK;
+    all.threads = batch == 1 || work >= 4 * PART_WORK;
     if (all.threads)
         some(&all, 0, batch);
     else
-        terni_cpu_parallel(batch, PART_WORK / (work > 0 ? work : 1) + 1, some, &all);
+        terni_cpu_parallel(batch, PART_WORK / 2 / (work > 0 ? work : 1) + 1, some, &all);
     return !all.failed;
 }
 
