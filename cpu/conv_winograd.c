@@ -3,10 +3,10 @@
  * is a product, number by number, summed over channels by 36 matrix products; and back to 4x4 results (2x2 with a 5x5
  * kernel) for 36 multiplications instead of 144 (100).
  *
- * The interpolation points are 0, +-sqrt(1/2), +-sqrt(2) and infinity. With the usual 0, +-1, +-2 the error is four
- * times as large; with these it is less than twice that of plain sums in f32. f64 is left to the plain kernels. As with
- * everything that adds before it multiplies, an infinity or a NaN spoils all results of its tiles, not only those whose
- * windows see it.
+ * The interpolation points are 0, +-sqrt(1/2), +-sqrt(2) and infinity. With the usual 0, +-1, +-2 the error's root mean
+ * square is twice as large, its worst five times (64 channels); with these it is less than twice that of plain sums.
+ * f64 is left to the plain kernels. As with everything that adds before it multiplies, an infinity or a NaN spoils all
+ * results of its tiles, not only those whose windows see it.
  *
  * Vectors hold channels: rows of the image are turned into [pixel][channels], so that tiles need not fill vectors.
  * Tiles go by in blocks, which may come from several images. If the kernels' points are few a thread does a block by
