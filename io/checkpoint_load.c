@@ -39,7 +39,8 @@ typedef struct loading {
     bool has_optim;
     tern_random random;
     tern_loader_state at;
-    double *schedule;           /* numbers, for terni_mfree */
+    double *schedule; /* numbers, for terni_mfree */
+    int n_schedule;
     tern_checkpoint_user *user; /* texts for terni_mfree */
 } loading;
 
@@ -188,6 +189,7 @@ static bool read_schedule(loading *l) {
     while (tern_schedule_get(l->c->schedule, n, name, sizeof name, &has)) n++;
     l->schedule = terni_malloc((size_t)n * sizeof *l->schedule);
     if (!l->schedule) return false;
+    l->n_schedule = n;
     for (int i = 0; tern_schedule_get(l->c->schedule, i, name, sizeof name, &has); i++) {
         double *value = &l->schedule[i];
         snprintf(full, sizeof full, "schedule_%s", name);
@@ -322,7 +324,7 @@ static bool take_over(loading *l) {
     if (ok && c->average) ok = tern_average_set_count(c->average, l->count);
     if (ok && c->loader) ok = tern_loader_seek(c->loader, l->at);
     if (!ok) return false;
-    for (int i = 0; c->schedule && tern_schedule_set(c->schedule, i, l->schedule[i]); i++) continue;
+    for (int i = 0; i < l->n_schedule; i++) tern_schedule_set(c->schedule, i, l->schedule[i]);
     if (!c->no_random) tern_random_set(l->random);
     c->epoch = l->epoch;
     c->step = l->step;
