@@ -71,3 +71,17 @@ TERN_TEST(rows, f32) { lengths(TERN_F32, 0, 3000); }
 TERN_TEST(rows, f32_long) { lengths(TERN_F32, 3000, 100000); }
 TERN_TEST(rows, bf16) { lengths(TERN_BF16, 0, 3000); }
 TERN_TEST(rows, bf16_long) { lengths(TERN_BF16, 3000, 100000); }
+
+/* Eight halves become 32 bytes, which need not begin at a multiple of 32. */
+TERN_TEST(rows, halves_widen_in_place) {
+    static const tern_dtype halves[] = {TERN_F16, TERN_BF16};
+    const tolerance exact = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        tern_tensor *x = tern_cast(tern_rand(TERN_SHAPE(32), -3, 3, (tern_options){TERN_F32, tern_cpu()}), halves[i]);
+        tern_tensor *all = tern_zeros(TERN_SHAPE(40), (tern_options){TERN_F32, test_device()});
+        tern_tensor *middle = tern_narrow(all, 0, 4, 32);
+        CHECK(tern_copy_(middle, tern_to(x, test_device())) != NULL);
+        CHECK_SAME(tern_to(middle, tern_cpu()), tern_cast(x, TERN_F32), exact);
+    }
+    CHECK_OK();
+}
