@@ -34,6 +34,7 @@ static const shape shapes[] = {
     {"3x3, groups", 2, 39, 16, 15, 42, 3, 1, 1, 1, 3, false},
     {"3x3, many channels", 2, 264, 16, 17, 70, 3, 1, 1, 1, 1, false},
     {"3x3, many kernels", 33, 290, 2, 3, 280, 3, 1, 1, 1, 1, false},
+    {"3x3, several blocks of tiles", 11, 12, 64, 63, 12, 3, 1, 1, 1, 1, false},
     {"5x5", 3, 20, 13, 12, 35, 5, 1, 2, 1, 1, false},
     {"5x5, pad beyond the kernel", 2, 18, 7, 9, 14, 5, 1, 6, 1, 1, false},
     {"3x3, a narrow image", 4, 12, 50, 2, 16, 3, 1, 1, 1, 1, false},
@@ -90,9 +91,9 @@ static void compare(const shape *s, const char *dtype, int part, tern_tensor *go
     double most, ignored, worst = 0;
     REQUIRE(tern_numel(got) == tern_numel(want));
     double *a = numbers(want, &most), *b = numbers(got, &ignored);
-    for (int64_t i = 0; i < tern_numel(got); i++) {
+    for (int64_t i = 0; i < tern_numel(got) && !isnan(worst); i++) {
         const double off = fabs(a[i] - b[i]);
-        worst = off <= worst ? worst : off; /* a NaN too */
+        worst = off <= worst ? worst : off; /* a NaN too, and it stays */
     }
     CHECK(most > 0 && worst <= allowed * most, "%s, %s, part %d: off by %g of %g", s->name, dtype, part, worst, most);
     free(a);
