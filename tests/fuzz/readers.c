@@ -1,0 +1,101 @@
+/* Fuzz targets of the readers of files, for libFuzzer: the input is the file. TERN_FUZZ_READER names the reader.
+ * Whatever is in the file, a reader gives a result or an error, and leaves nothing behind. tests/fuzz/run builds and
+ * runs it. */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <tern/tern.h>
+
+static void read_safetensors(const char *path) {
+    tern_archive_free(tern_safetensors_load(path, (tern_safetensors_opts){.copy = false}));
+}
+static void read_safetensors_copy(const char *path) {
+    tern_archive_free(tern_safetensors_load(path, (tern_safetensors_opts){.copy = true}));
+}
+static void read_npy(const char *path) { tern_release(tern_npy_load(path)); }
+static void read_npz(const char *path) { tern_archive_free(tern_npz_load(path)); }
+static void read_idx(const char *path) { tern_release(tern_idx_load(path)); }
+static void read_picture(const char *path) {
+    tern_release(tern_picture_load(path, (tern_picture_opts){.max_pixels = 1 << 20}));
+}
+
+/* What the other file is where a reader takes two. */
+static char folder[64];
+static const char *beside(const char *name, const char *text) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    if (!f || fputs(text, f) < 0 || fclose(f) != 0) abort();
+    return path;
+}
+static void read_vocab(const char *path) { tern_tokenizer_free(tern_tokenizer_load(path, beside("merges", "a b\n"))); }
+static void read_merges(const char *path) {
+    tern_tokenizer_free(tern_tokenizer_load(beside("vocab", "{\"a\":0,\"b\":1,\"ab\":2,\"aba\":3}"), path));
+}
+
+/* A checkpoint's sum keeps HDF5 from all that was not written by Tern: this is about the part in front of it. */
+static void read_checkpoint(const char *path) {
+    tern_checkpoint c = {.no_random = true, .not_strict = true};
+    (void)tern_checkpoint_load(path, &c);
+    tern_checkpoint_free_text(&c);
+}
+
+static const struct {
+    const char *name;
+    void (*read)(const char *path);
+} readers[] = {{"safetensors", read_safetensors},
+               {"safetensors_copy", read_safetensors_copy},
+               {"npy", read_npy},
+               {"npz", read_npz},
+               {"idx", read_idx},
+               {"picture", read_picture},
+               {"vocab", read_vocab},
+               {"merges", read_merges},
+               {"checkpoint", read_checkpoint}};
+static void (*reader)(const char *path);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    const char *name = getenv("TERN_FUZZ_READER");
+    for (size_t i = 0; name && i < sizeof readers / sizeof *readers; i++)
+        if (strcmp(readers[i].name, name) == 0) reader = readers[i].read;
+    if (!reader) {
+        fprintf(stderr, "TERN_FUZZ_READER names one of:");
+        for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) fprintf(stderr, " %s", readers[i].name);
+        fprintf(stderr, "\n");
+        exit(2);
+    }
+    snprintf(folder, sizeof folder, "/tmp/tern-fuzz-XXXXXX");
+    if (!mkdtemp(folder)) exit(2);
+    tern_on_error(NULL, NULL);
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    const int fd = memfd_create("input", 0);
+    if (fd < 0 || write(fd, data, size) != (ssize_t)size) abort();
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    reader(path);
+    const bool failed = !tern_ok();
+    tern_error_clear();
+    tern_scope_pop(0);
+    const tern_memory_stats left = tern_memory_device(tern_cpu());
+    if (left.live != 0) {
+        fprintf(stderr, "%lld bytes of tensors are left after %s\n", (long long)left.live,
+                failed ? "an error" : "a success");
+        abort();
+    }
+    close(fd);
+    return 0;
+}

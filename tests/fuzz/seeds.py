@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Writes small good files of every format that Tern reads into FOLDER/READER, for the fuzz targets to start from."""
+import gzip
+import io
+import json
+import os
+import struct
+import sys
+import zipfile
+import zlib
+
+
+def npy(descr, fortran, shape, data):
+    head = f"{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head) + 1) + head + b"\n" + data
+
+
+def npz(method):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as z:
+        z.writestr("w.npy", npy("<f4", False, "(2, 3)", bytes(24)))
+        z.writestr("n.npy", npy("<i8", False, "()", bytes(8)))
+    return out.getvalue()
+
+
+def safetensors(entries, data, **more):
+    head = json.dumps({**more, **entries}).encode()
+    return struct.pack("<Q", len(head)) + head + data
+
+
+def png():
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes(range(9)) for _ in range(3))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 3, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows))
+            + chunk(b"IEND", b""))
+
+
+JPEG = bytes.fromhex(  # 8 x 8, grey
+    "ffd8ffe000104a46494600010100000100010000ffdb004300080606070605080707070909080a0c140d0c0b0b0c1912130f141d1a1f1e1d1a1c1c20"
+    "242e2720222c231c1c2837292c30313434341f27393d38323c2e333432ffc0000b080008000801011100ffc4001f0000010501010101010100000000"
+    "000000000102030405060708090a0bffc400b5100002010303020403050504040000017d01020300041105122131410613516107227114328191a108"
+    "2342b1c11552d1f02433627282090a161718191a25262728292a3435363738393a434445464748494a535455565758595a636465666768696a737475"
+    "767778797a838485868788898a92939495969798999aa2a3a4a5a6a7a8a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae1e2"
+    "e3e4e5e6e7e8e9eaf1f2f3f4f5f6f7f8f9faffda0008010100003f00c3afffd9")
+
+
+def files():
+    f32 = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+    i64 = {"dtype": "I64", "shape": [], "data_offsets": [24, 32]}
+    u16 = {"dtype": "U16", "shape": [2], "data_offsets": [32, 36]}
+    idx = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3]) + bytes(range(6))
+    return {
+        "safetensors": [safetensors({"w": f32}, bytes(24)),
+                        safetensors({"w": f32, "n": i64, "u": u16}, bytes(36), __metadata__={"format": "pt"}), safetensors({}, b"")],
+        "npy": [npy("<f4", False, "(2, 3)", bytes(24)), npy(">i2", True, "(2, 3)", bytes(12)), npy("|b1", False, "()", b"\1"),
+                npy("<V2", False, "(1,)", bytes(2))],
+        "npz": [npz(zipfile.ZIP_STORED), npz(zipfile.ZIP_DEFLATED)],
+        "idx": [idx, gzip.compress(idx, mtime=0), bytes([0, 0, 14, 1, 0, 0, 0, 1]) + bytes(8)],
+        "picture": [png(), JPEG],
+        "vocab": [b'{"a":0,"b":1,"ab":2}', '{"\u0120the":3,"<|endoftext|>":0}'.encode()],
+        "merges": [b"#version: 0.2\na b\nab a\n", "a b\r\n\u0120 a".encode()],
+        "checkpoint": [b"\x89HDF\r\n\x1a\n" + bytes(24)],
+    }
+
+
+def main():
+    folder = sys.argv[1]
+    for name, contents in files().items():
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+        for i, data in enumerate(contents):
+            with open(os.path.join(folder, name, str(i)), "wb") as f:
+                f.write(data)
+
+
+if __name__ == "__main__":
+    main()
