@@ -5,7 +5,7 @@
 setup_build='gcc libc6-dev cmake ninja-build pkg-config libopenblas0-pthread libhdf5-dev zlib1g-dev libjansson-dev libminizip-dev libpng-dev libturbojpeg0-dev libpcre2-dev'
 setup_tests='libcriterion-dev python3'
 setup_package='patchelf binutils'
-setup_ci='git g++ ccache clang clang-format-14 valgrind libc6-dbg binutils debootstrap doxygen python3-numpy python3-onnx python3-pil'
+setup_ci='git g++ ccache clang libclang-rt-14-dev clang-format-14 valgrind libc6-dbg binutils debootstrap doxygen python3-numpy python3-onnx python3-pil'
 
 # setup_packages PACKAGE...: returns when all of them are installed, else ends the script with code 1.
 setup_packages() {
