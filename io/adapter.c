@@ -2,15 +2,14 @@
 #include "tern/adapter.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "internal.h"
+#include "json.h"
 #include "replace.h"
 #include "tern/archive.h"
 
@@ -92,13 +91,13 @@ static bool save_config(const char *path, const writing *w, tern_adapter_opts o)
                   "use_rslora", w->settings.rank_stable, "fan_in_fan_out", o.fan_in_fan_out, "bias", "none",
                   "inference_mode", 1, "target_modules", w->targets, "base_model_name_or_path", o.base_model,
                   "task_type", o.task, "rank_pattern", "alpha_pattern");
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    char *text = terni_json_text("adapter", root, JSON_INDENT(2), 0);
     json_decref(root);
-    if (!text) return terni_fail(TERN_ERR_MEMORY, "adapter: no memory for the settings");
+    if (!text) return false;
     terni_replace r;
     const bool ok =
         terni_replace_begin(&r, "adapter", path) && terni_replace_end(&r, terni_replace_write(&r, text, strlen(text)));
-    free(text);
+    terni_mfree(text);
     return ok;
 }
 

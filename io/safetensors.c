@@ -2,7 +2,6 @@
  * The header is parsed by Jansson. */
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "archive_internal.h"
 #include "internal.h"
+#include "json.h"
 #include "replace.h"
 
 enum { HEADER_MOST = 100 << 20 }; /* as the format's own library has it */
@@ -379,7 +379,7 @@ static int by_size(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
-/* The header of items[n]; for free(). NULL after an error. */
+/* The header of items[n], for terni_mfree; NULL after an error. */
 static char *header_of(const out *items, size_t n, const tern_archive *a, size_t *length) {
     json_t *root = json_object(), *texts = json_object();
     const char *key, *value;
@@ -399,19 +399,14 @@ static char *header_of(const out *items, size_t n, const tern_archive *a, size_t
              terni_fail(TERN_ERR_ARGUMENT, "safetensors: the name %s is not UTF-8", items[i].name);
         at += items[i].bytes;
     }
-    char *text = ok ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *text = ok || tern_ok() ? terni_json_text("safetensors", ok ? root : NULL, JSON_COMPACT, 8) : NULL;
     json_decref(texts);
     json_decref(root);
-    const size_t len = text ? strlen(text) : 0, padded = (len + 7) / 8 * 8;
-    char *more = text ? realloc(text, padded + 1) : NULL;
-    if (!more) {
-        free(text);
-        if (tern_ok()) terni_fail(TERN_ERR_MEMORY, "safetensors: no memory for the header");
-        return NULL;
-    }
-    memset(more + len, ' ', padded - len);
-    *length = padded;
-    return more;
+    if (!text) return NULL;
+    const size_t len = strlen(text);
+    *length = (len + 7) / 8 * 8;
+    memset(text + len, ' ', *length - len);
+    return text;
 }
 
 static bool write_tensor(terni_replace *r, tern_tensor *t) {
@@ -438,7 +433,7 @@ static bool save_file(const char *path, out *items, size_t n, const tern_archive
         for (size_t i = 0; ok && i < n; i++) ok = write_tensor(&r, items[i].tensor);
         ok = terni_replace_end(&r, ok);
     }
-    free(text);
+    terni_mfree(text);
     return ok;
 }
 
@@ -451,13 +446,13 @@ static size_t shard(const out *items, size_t n, size_t at, int64_t limit) {
 
 static bool save_index(const char *path, json_t *map, size_t total) {
     json_t *root = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
-    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
+    char *text = terni_json_text("safetensors", root, JSON_INDENT(2) | JSON_SORT_KEYS, 0);
     json_decref(root);
-    if (!text) return terni_fail(TERN_ERR_MEMORY, "safetensors: no memory for the index");
+    if (!text) return false;
     terni_replace r;
     const bool ok = terni_replace_begin(&r, "safetensors", path) &&
                     terni_replace_end(&r, terni_replace_write(&r, text, strlen(text)));
-    free(text);
+    terni_mfree(text);
     return ok;
 }
 

@@ -1,10 +1,9 @@
 /* vocab.json (token to number, by Jansson) and merges.txt (a pair a line), in which each byte is a printable character.
  */
-#include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
+#include "json.h"
 #include "replace.h"
 #include "tokenizer_internal.h"
 
@@ -191,11 +190,10 @@ static bool save_vocab(const tern_tokenizer *k, const char *path) {
                       terni_fail(TERN_ERR_ARGUMENT, "tokenizer: the token %s is not UTF-8", text));
         terni_mfree(text);
     }
-    char *all = ok ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *all = ok || tern_ok() ? terni_json_text("tokenizer", ok ? root : NULL, JSON_COMPACT, 0) : NULL;
     json_decref(root);
-    if (!all) return tern_ok() ? terni_fail(TERN_ERR_MEMORY, "tokenizer: no memory for the vocabulary") : false;
-    ok = write_text(path, all, strlen(all));
-    free(all);
+    ok = all && write_text(path, all, strlen(all));
+    terni_mfree(all);
     return ok;
 }
 

@@ -27,7 +27,7 @@ TERN_TEST(io_picture, png_keeps_every_bit) {
         tern_release(back);
     }
     check_case("%s", "");
-    tern_tensor *f = test_values(TERN_F32, TERN_SHAPE(1, 6), -1, 0, 0.5, 1, 2, NAN);
+    tern_tensor *f = test_values(TERN_F32, TERN_SHAPE(1, 6), -1, 0, 0.5, 1, 2, (double)NAN);
     REQUIRE(tern_picture_save(test_path("f.PNG"), f));
     tern_tensor *back = tern_picture_load(test_path("f.PNG"), (tern_picture_opts){0});
     CHECK_SHAPE(back, 1, 1, 6);

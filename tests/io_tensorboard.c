@@ -71,7 +71,8 @@ TERN_TEST(io_tensorboard, frames_and_sums) {
     CHECK(records(buf, n) == 1 && contains(buf, n, "brain.Event:2"));
     for (int i = 0; i < 100; i++) CHECK(tern_tensorboard_scalar(w, "loss/train", 1.0 / (i + 1), i));
     CHECK(tern_tensorboard_histogram(w, "weights", test_random(TERN_SHAPE(40, 50), -1, 1, TERN_F32), 3));
-    CHECK(tern_tensorboard_histogram(w, "odd", test_values(TERN_F32, TERN_SHAPE(3), NAN, INFINITY, 2), 3));
+    CHECK(tern_tensorboard_histogram(w, "odd", test_values(TERN_F32, TERN_SHAPE(3), (double)NAN, (double)INFINITY, 2),
+                                     3));
     CHECK(tern_tensorboard_histogram(w, "none", tern_zeros(TERN_SHAPE(0), (tern_options){0}), 3));
     CHECK(tern_tensorboard_image(w, "digit", test_random(TERN_SHAPE(3, 8, 8), 0, 1, TERN_F32), 3));
     CHECK(tern_tensorboard_text(w, "notes", "a *note*", 3));
