@@ -18,6 +18,7 @@
 #include "tern/layers.h"
 #include "tern/lora.h"
 #include "tern/memory.h"
+#include "tern/metric.h"
 #include "tern/module.h"
 #include "tern/ops.h"
 #include "tern/optim.h"
