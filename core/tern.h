@@ -26,11 +26,13 @@
 #include "tern/random.h"
 #include "tern/recurrent.h"
 #include "tern/reparametrize.h"
+#include "tern/sampler.h"
 #include "tern/schedule.h"
 #include "tern/spatial.h"
 #include "tern/tensor.h"
 #include "tern/tensorboard.h"
 #include "tern/tokenizer.h"
+#include "tern/transform.h"
 #include "tern/transformer.h"
 
 #endif

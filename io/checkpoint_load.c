@@ -207,7 +207,8 @@ static bool read_loader(loading *l) {
         !terni_h5_get_i64(l->file, "loader_epoch", &l->at.epoch) ||
         !terni_h5_get_i64(l->file, "loader_batch", &l->at.batch))
         return lacks(l, "loader position");
-    if (l->at.epoch < 0 || l->at.batch < 0 || l->at.batch > tern_loader_batches(l->c->loader))
+    const int64_t most = tern_loader_batches(l->c->loader); /* -1: not known */
+    if (l->at.epoch < 0 || l->at.batch < 0 || (most >= 0 && l->at.batch > most))
         return terni_fail(TERN_ERR_FORMAT,
                           "checkpoint: %s stands at batch %lld; the loader has %lld: another batch size or data set?",
                           l->path, (long long)l->at.batch, (long long)tern_loader_batches(l->c->loader));

@@ -69,50 +69,6 @@ tern_dataset *tern_dataset_tensors_new(tern_tensor *x, tern_tensor *y) {
     return &t->d;
 }
 
-/* ---- subset
- * ------------------------------------------------------------------------------------------------------------- */
-
-typedef struct subset {
-    tern_dataset d;
-    tern_dataset *of;
-    int64_t *index;
-} subset;
-
-static bool subset_get(tern_dataset *d, int64_t i, void *x, void *y) {
-    const subset *s = (subset *)d;
-    return s->of->get(s->of, s->index[i], x, y);
-}
-
-static void subset_drop(tern_dataset *d) {
-    subset *s = (subset *)d;
-    terni_mfree(s->index);
-    terni_free(s, sizeof *s);
-}
-
-tern_dataset *tern_dataset_subset_new(tern_dataset *d, const int64_t *index, int64_t n) {
-    if (!terni_given(d, "dataset_subset", "dataset") || (n != 0 && !terni_given(index, "dataset_subset", "index")))
-        return NULL;
-    if (n < 0 || n > INT64_MAX / 16) return terni_null(TERN_ERR_ARGUMENT, "dataset_subset: %lld samples", (long long)n);
-    for (int64_t i = 0; i < n; i++)
-        if (index[i] < 0 || index[i] >= d->length)
-            return terni_null(TERN_ERR_INDEX, "dataset_subset: index %lld at position %lld is outside the %lld samples",
-                              (long long)index[i], (long long)i, (long long)d->length);
-    subset *s = terni_calloc(sizeof *s);
-    if (!s) return NULL;
-    s->index = terni_malloc((size_t)n * sizeof *s->index + 1);
-    if (!s->index) {
-        terni_free(s, sizeof *s);
-        return NULL;
-    }
-    if (n) memcpy(s->index, index, (size_t)n * sizeof *index);
-    s->of = d;
-    s->d = *d;
-    s->d.length = n;
-    s->d.get = subset_get;
-    s->d.drop = subset_drop;
-    return &s->d;
-}
-
 /* ---- the bundled digits
  * ----------------------------------------------------------------------------------------------------- */
 
