@@ -9,6 +9,7 @@
 #include "tern/average.h"
 #include "tern/base.h"
 #include "tern/checkpoint.h"
+#include "tern/checkpointer.h"
 #include "tern/criteria.h"
 #include "tern/data.h"
 #include "tern/device.h"

@@ -7,71 +7,44 @@
 
 #include "checkpoint_format.h"
 #include "h5.h"
+#include "snapshot.h"
 #include "whole_file.h"
 
-/* average: that of which m is the module; NULL: m is the model. */
-static bool save_model(hid_t file, const char *group, tern_module *m, const tern_average *average) {
-    tern_named e;
-    const hid_t g = terni_h5_group(file, group);
-    bool ok = g >= 0 && (!average || terni_h5_put_i64(g, "count", tern_average_count(average)));
-    for (int i = 0; ok && tern_module_each(m, i, &e); i++)
-        ok = terni_h5_put_tensor(g, e.name, e.tensor, e.is_param ? "param" : "buffer");
-    if (g >= 0) H5Gclose(g);
-    return ok && tern_ok();
-}
+static const char *const group_name[TERNI_GROUPS] = {"/", "/model", "/average", "/optim"};
 
-static bool save_optim(hid_t file, tern_optim *o) {
-    tern_optim_state e;
-    const hid_t g = terni_h5_group(file, "/optim");
-    bool ok = g >= 0 && terni_h5_put_text(g, "type", tern_optim_type(o)) &&
-              terni_h5_put_f64(g, "lr", tern_optim_lr(o)) && terni_h5_put_i64(g, "steps", tern_optim_steps(o)) &&
-              terni_h5_put_i64(g, "groups", tern_optim_groups(o)) &&
-              (!tern_optim_has_momentum(o) || terni_h5_put_f64(g, "momentum", tern_optim_momentum(o)));
-    for (int i = 0; ok && tern_optim_each(o, i, &e); i++) ok = terni_h5_put_tensor(g, e.name, e.tensor, NULL);
-    if (g >= 0) H5Gclose(g);
-    return ok && tern_ok();
-}
-
-static bool save_schedule(hid_t file, const tern_schedule *s) {
-    char name[TERNI_CHECKPOINT_NAME], full[sizeof name + 16];
-    double value;
-    for (int i = 0; tern_schedule_get(s, i, name, sizeof name, &value); i++) {
-        snprintf(full, sizeof full, "schedule_%s", name);
-        if (!terni_h5_put_f64(file, full, value)) return false;
+static bool put_attribute(hid_t at, const terni_attribute *a) {
+    switch (a->type) {
+        case TERNI_TEXT:
+            return terni_h5_put_text(at, a->name, a->text);
+        case TERNI_I64:
+            return terni_h5_put_i64(at, a->name, a->i64);
+        case TERNI_U64:
+            return terni_h5_put_u64(at, a->name, a->u64);
+        default:
+            return terni_h5_put_f64(at, a->name, a->f64);
     }
-    return true;
 }
 
-static bool save_loader(hid_t file, const tern_loader *l) {
-    const tern_loader_state s = tern_loader_tell(l);
-    return terni_h5_put_u64(file, "loader_seed", s.seed) && terni_h5_put_i64(file, "loader_epoch", s.epoch) &&
-           terni_h5_put_i64(file, "loader_batch", s.batch);
-}
-
-static bool save_random(hid_t file) {
-    const tern_random r = tern_random_get();
-    return terni_h5_put_u64(file, "random_seed", r.seed) && terni_h5_put_u64(file, "random_position", r.position);
-}
-
-static bool save_user(hid_t file, const tern_checkpoint *c) {
-    for (int i = 0; i < c->n_user; i++) {
-        char name[200];
-        snprintf(name, sizeof name, "user_%s", c->user[i].name);
-        const bool ok = c->user[i].text ? terni_h5_put_text(file, name, c->user[i].text)
-                                        : terni_h5_put_f64(file, name, c->user[i].number);
-        if (!ok) return false;
+static bool fill_group(hid_t at, const terni_snapshot *s, int group) {
+    bool ok = true;
+    for (int i = 0; ok && i < s->n_attributes; i++)
+        if ((int)s->attributes[i].group == group) ok = put_attribute(at, &s->attributes[i]);
+    for (int i = 0; ok && i < s->n_items; i++) {
+        const terni_snapshot_item *it = &s->items[i];
+        if ((int)it->group == group) ok = terni_h5_put_tensor(at, it->name, it->tensor, it->kind);
     }
-    return true;
+    return ok;
 }
 
-static bool fill(hid_t file, const tern_checkpoint *c) {
-    return terni_h5_put_text(file, "tern_version", tern_version()) &&
-           terni_h5_put_i64(file, "format", TERNI_CHECKPOINT_FORMAT) && terni_h5_put_i64(file, "epoch", c->epoch) &&
-           terni_h5_put_i64(file, "step", c->step) && (c->no_random || save_random(file)) &&
-           (!c->loader || save_loader(file, c->loader)) && (!c->schedule || save_schedule(file, c->schedule)) &&
-           save_user(file, c) && (!c->model || save_model(file, "/model", c->model, NULL)) &&
-           (!c->average || save_model(file, "/average", tern_average_module(c->average), c->average)) &&
-           (!c->optim || save_optim(file, c->optim));
+static bool fill(hid_t file, const terni_snapshot *s) {
+    bool ok = fill_group(file, s, TERNI_ROOT);
+    for (int group = TERNI_MODEL; ok && group < TERNI_GROUPS; group++) {
+        if (!s->has[group]) continue;
+        const hid_t g = terni_h5_group(file, group_name[group]);
+        ok = g >= 0 && fill_group(g, s, group);
+        if (g >= 0) H5Gclose(g);
+    }
+    return ok && tern_ok();
 }
 
 /* ---- the file in memory ---------------------------------------------------------------------------------------------
@@ -109,17 +82,9 @@ static herr_t keep_udata(void *udata) {
 }
 
 /* About the file's size. The driver enlarges its buffer by this much at a time, each time with a copy. */
-static size_t expected_size(const tern_checkpoint *c) {
-    tern_named e;
-    tern_optim_state s;
-    size_t bytes = 0, sets = 0;
-    for (int i = 0; c->model && tern_module_each(c->model, i, &e); i++, sets++)
-        bytes += (size_t)tern_numel(e.tensor) * tern_dtype_size(tern_dtype_of(e.tensor));
-    for (int i = 0; c->average && tern_module_each(tern_average_module(c->average), i, &e); i++, sets++)
-        bytes += (size_t)tern_numel(e.tensor) * tern_dtype_size(tern_dtype_of(e.tensor));
-    for (int i = 0; c->optim && tern_optim_each(c->optim, i, &s); i++, sets++)
-        bytes += (size_t)tern_numel(s.tensor) * tern_dtype_size(tern_dtype_of(s.tensor));
-    return bytes + bytes / 64 + sets * 4096 + (1u << 18);
+static size_t expected_size(const terni_snapshot *s) {
+    const size_t bytes = terni_snapshot_bytes(s);
+    return bytes + bytes / 64 + (size_t)s->n_items * 4096 + (1u << 18);
 }
 
 static hid_t memory_access(buffer *b, size_t step) {
@@ -135,13 +100,13 @@ static hid_t memory_access(buffer *b, size_t step) {
 }
 
 /* The finished file's bytes, for terni_mfree. */
-static void *build(const char *path, const tern_checkpoint *c, size_t *bytes) {
+static void *build(const char *path, const terni_snapshot *s, size_t *bytes) {
     buffer b = {NULL};
-    const hid_t access = memory_access(&b, expected_size(c)), create = H5Pcreate(H5P_FILE_CREATE);
+    const hid_t access = memory_access(&b, expected_size(s)), create = H5Pcreate(H5P_FILE_CREATE);
     const bool ready = access >= 0 && create >= 0 && H5Pset_obj_track_times(create, false) >= 0;
     const hid_t file = ready ? H5Fcreate("tern-checkpoint-in-memory", H5F_ACC_TRUNC, create, access) : -1;
     ssize_t size = -1;
-    bool ok = file >= 0 && fill(file, c) && H5Fflush(file, H5F_SCOPE_LOCAL) >= 0 &&
+    bool ok = file >= 0 && fill(file, s) && H5Fflush(file, H5F_SCOPE_LOCAL) >= 0 &&
               (size = H5Fget_file_image(file, NULL, 0)) > 0;
     if (!ok && tern_ok()) terni_h5_fail(TERN_ERR_IO, path, "the HDF5 file could not be made");
     if (file >= 0 && H5Fclose(file) < 0 && ok)
@@ -156,15 +121,22 @@ static void *build(const char *path, const tern_checkpoint *c, size_t *bytes) {
     return b.data;
 }
 
+bool terni_checkpoint_write(const char *path, const terni_snapshot *s) {
+    size_t bytes = 0;
+    terni_h5_enter();
+    void *p = build(path, s, &bytes);
+    terni_h5_leave();
+    const bool ok = p && terni_whole_file_write(path, p, bytes);
+    terni_mfree(p);
+    return ok;
+}
+
 bool tern_checkpoint_save(const char *path, const tern_checkpoint *c) {
     if (!terni_given(path, "checkpoint", "path") || !terni_given(c, "checkpoint", "checkpoint") ||
         !terni_checkpoint_names(c))
         return false;
-    size_t bytes = 0;
-    terni_h5_enter();
-    void *p = build(path, c, &bytes);
-    terni_h5_leave();
-    const bool ok = p && terni_whole_file_write(path, p, bytes);
-    terni_mfree(p);
+    terni_snapshot s = {0};
+    const bool ok = terni_snapshot_take(&s, c, TERNI_SNAPSHOT_OWN) && terni_checkpoint_write(path, &s);
+    terni_snapshot_drop(&s);
     return ok;
 }

@@ -27,24 +27,30 @@ static const char *split(const char *path, char *folder, size_t size) {
     return slash ? slash + 1 : path;
 }
 
-/* Removes temporary files of this name (NAME.tmp-PROCESS-NUMBER) whose process is gone. */
-static void sweep(const char *path) {
-    char folder[PATH_MAX];
-    const char *name = split(path, folder, sizeof folder);
+/* What a temporary file's name ends with: .tmp-PROCESS-NUMBER; removed if its process is gone. */
+static void sweep_one(DIR *d, const char *name, const char *end) {
+    const char *number = end + 5;
+    char *after;
+    const long pid = strtol(number, &after, 10);
+    const bool ours =
+        after > number && (*after == 0 || (*after == '-' && strspn(after + 1, "0123456789") == strlen(after + 1)));
+    if (ours && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) (void)unlinkat(dirfd(d), name, 0);
+}
+
+/* Of files of this name; or, with any, of all whose name starts so. */
+static void sweep_folder(const char *folder, const char *name, bool any) {
     const size_t n = strlen(name);
     DIR *d = opendir(folder);
     if (!d) return;
     for (struct dirent *e; (e = readdir(d));) {
-        if (strncmp(e->d_name, name, n) != 0 || strncmp(e->d_name + n, ".tmp-", 5) != 0) continue;
-        const char *number = e->d_name + n + 5;
-        char *end;
-        const long pid = strtol(number, &end, 10);
-        const bool ours =
-            end > number && (*end == 0 || (*end == '-' && strspn(end + 1, "0123456789") == strlen(end + 1)));
-        if (ours && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) (void)unlinkat(dirfd(d), e->d_name, 0);
+        if (strncmp(e->d_name, name, n) != 0) continue;
+        const char *end = any ? strstr(e->d_name + n, ".tmp-") : e->d_name + n;
+        if (end && strncmp(end, ".tmp-", 5) == 0) sweep_one(d, e->d_name, end);
     }
     closedir(d);
 }
+
+void terni_replace_sweep(const char *folder, const char *start) { sweep_folder(folder, start, true); }
 
 static bool name_it(terni_replace *r) {
     static atomic_uint count;
@@ -65,7 +71,9 @@ bool terni_replace_begin(terni_replace *r, const char *what, const char *path) {
     r->path = path;
     r->written = 0;
     if (!terni_given(path, what, "path") || !name_it(r)) return false;
-    sweep(path);
+    char folder[PATH_MAX];
+    const char *name = split(path, folder, sizeof folder);
+    sweep_folder(folder, name, false);
     (void)unlink(r->temporary); /* of an earlier process with our number; never written through, it may be a link */
     r->fd = open(r->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (r->fd < 0) return terni_fail(TERN_ERR_IO, "%s: %s cannot be written: %s", what, path, strerror(errno));

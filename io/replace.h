@@ -31,6 +31,9 @@ bool terni_replace_end(terni_replace *r, bool ok);
 /* Removes the temporary file without a word: for trying whether a path can be written. */
 bool terni_replace_drop(terni_replace *r);
 
+/* Removes temporary files in folder that processes which no longer live left of files whose name starts so. */
+void terni_replace_sweep(const char *folder, const char *start);
+
 /* path is a regular file that can be read; else records why not. */
 bool terni_file_usable(const char *what, const char *path);
 /* All of a regular file, for terni_mfree; at most `most` bytes, and one byte of 0 behind them. */
