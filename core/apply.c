@@ -1,8 +1,8 @@
 /* Differentiable functions: how built-in structured ops and users' own are run and recorded. */
 #include <string.h>
 
+#include "casting.h"
 #include "tape.h"
-#include "thread.h"
 
 static bool any_wants(tern_tensor *const *in, int n) {
     for (int i = 0; i < n; i++)
@@ -57,7 +57,9 @@ bool tern_apply(const tern_function *f, tern_tensor *const *in, int n, const voi
     }
     const int scope = tern_scope_push();
     const bool was = tern_grad_mode(false);
+    const int cast = terni_autocast_off();
     bool ok = f->forward((tern_ctx *)node, in, n, out) && tern_ok() && outputs_made(f, out);
+    terni_autocast_on(cast);
     tern_grad_mode(was);
     if (ok && record) ok = finish(node, in, n, out, scope);
     for (int o = 0; o < f->n_out; o++) {

@@ -91,8 +91,8 @@ typedef struct tern_function {
     const char *name;
     int n_out;        /* outputs of forward, 1 to TERN_MAX_OUT */
     size_t opts_size; /* bytes of the options that tern_apply copies; 0 for none */
-    /* Computes out[0 .. n_out) from in[0 .. n). Runs with recording off, inside a scope of its own. What backward will
-     * need is handed to tern_ctx_save here. Returns false after an error. */
+    /* Computes out[0 .. n_out) from in[0 .. n). Runs with recording and autocast off, inside a scope of its own. What
+     * backward will need is handed to tern_ctx_save here. Returns false after an error. */
     bool (*forward)(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out);
     /* grad_in[i] = sum over outputs of grad_out[o] d out[o] / d in[i], for every i that tern_ctx_needs; leaving NULL
      * means zero. grad_out[o] is NULL where nothing depends on output o. To be differentiable again, written in public

@@ -4,8 +4,8 @@
  * the outer one puts the outer turn aside until it ends, so passes nest over the same nodes and leaves. */
 #include <string.h>
 
+#include "casting.h"
 #include "tape.h"
-#include "thread.h"
 
 typedef struct place { /* of a tensor in the graph */
     terni_node *node;
@@ -288,7 +288,7 @@ static bool run_node(pass *p, terni_node *n) {
     const bool ok = !any || !further || run_rule(n);
     if (further && !p->retain && !n->turn.outer) { /* an outer pass still needs it, and drops it itself */
         terni_node_drop_saved(n);
-        n->used = true;
+        n->used = !n->lasting;
     }
     return ok;
 }
@@ -385,6 +385,7 @@ static bool start(pass *p, tern_tensor *const *y, tern_tensor *const *seed, int 
     bool ok = hold && (p->at_x || !p->n_x);
     const unsigned char was = terni_self.off;
     terni_self.off = p->create ? 0 : TERNI_OFF_MODE;
+    const int cast = terni_autocast_off();
     for (int i = 0; hold && i < n; i++) hold[n + i] = tern_keep(y[i]);
     for (int i = 0; p->x && i < p->n_x; i++) tern_keep(p->x[i]);
     const int scope = tern_scope_push();
@@ -407,6 +408,7 @@ static bool start(pass *p, tern_tensor *const *y, tern_tensor *const *seed, int 
     for (int i = 0; p->x && i < p->n_x; i++) tern_release(p->x[i]);
     if (hold != few) terni_free(hold, held);
     if (p->at_x) terni_free(p->at_x, (size_t)p->n_x * sizeof *p->at_x);
+    terni_autocast_on(cast);
     terni_self.off = was;
     return ok;
 }

@@ -7,35 +7,39 @@
 #include <math.h>
 #include <string.h>
 
+#include "casting.h"
 #include "expression.h"
 #include "tape.h"
-#include "thread.h"
 
 typedef struct unary_row {
     const char *name, *curvature;
     bool numbers;    /* takes integers */
     bool by_y;       /* slope and curvature from y */
     bool parameters; /* one to three */
+    bool f32;        /* under autocast */
 } unary_row;
 
-#define CLASS_F false
-#define CLASS_N true
 static const unary_row unary_rows[TERNI_UNARY_COUNT] = {
-#define TERN_UNARY(name, dt, lo, hi, y, dy, d2y)          {#name, #d2y, CLASS_##dt, false, false},
-#define TERN_UNARY_Y(name, dt, lo, hi, y, dy, d2y)        {#name, #d2y, CLASS_##dt, true, false},
-#define TERN_UNARY_P(name, dt, lo, hi, p, y, dy, d2y)     {#name, #d2y, CLASS_##dt, false, true},
-#define TERN_UNARY_PQ(name, dt, lo, hi, p, q, y, dy, d2y) {#name, #d2y, CLASS_##dt, false, true},
-#define TERN_UNARY_PQR(name, dt, y, dy, d2y)              {#name, #d2y, CLASS_##dt, false, true},
+#define TERN_UNARY(name, dt, lo, hi, y, dy, d2y)              {#name, #d2y, #dt[0] == 'N', false, false, false},
+#define TERN_UNARY_Y(name, dt, lo, hi, y, dy, d2y)            {#name, #d2y, #dt[0] == 'N', true, false, false},
+#define TERN_UNARY_P(name, dt, lo, hi, p, y, dy, d2y)         {#name, #d2y, #dt[0] == 'N', false, true, false},
+#define TERN_UNARY_PQ(name, dt, lo, hi, p, q, y, dy, d2y)     {#name, #d2y, #dt[0] == 'N', false, true, false},
+#define TERN_UNARY_PQR(name, dt, y, dy, d2y)                  {#name, #d2y, #dt[0] == 'N', false, true, false},
+#define TERN_UNARY_F32(name, dt, lo, hi, y, dy, d2y)          {#name, #d2y, #dt[0] == 'N', false, false, true},
+#define TERN_UNARY_Y_F32(name, dt, lo, hi, y, dy, d2y)        {#name, #d2y, #dt[0] == 'N', true, false, true},
+#define TERN_UNARY_PQ_F32(name, dt, lo, hi, p, q, y, dy, d2y) {#name, #d2y, #dt[0] == 'N', false, true, true},
 #include "elementwise.def"
 };
 
 typedef struct binary_row {
     const char *name, *da, *db;
     char dtypes; /* 'F', 'N', 'W' */
+    bool f32;    /* under autocast */
 } binary_row;
 
 static const binary_row binary_rows[TERNI_BINARY_COUNT] = {
-#define TERN_BINARY(name, dt, lo, hi, value, da, db) {#name, #da, #db, #dt[0]},
+#define TERN_BINARY(name, dt, lo, hi, value, da, db)     {#name, #da, #db, #dt[0], false},
+#define TERN_BINARY_F32(name, dt, lo, hi, value, da, db) {#name, #da, #db, #dt[0], true},
 #include "elementwise.def"
 };
 
@@ -63,10 +67,8 @@ typedef struct bits_row {
     bool bools; /* takes bool */
 } bits_row;
 
-#define CLASS_I false
-#define CLASS_B true
 static const bits_row bits_rows[] = {
-#define TERN_BITS(name, dt, value) {#name, CLASS_##dt},
+#define TERN_BITS(name, dt, value) {#name, #dt[0] == 'B'},
 #include "elementwise.def"
 };
 
@@ -78,8 +80,7 @@ static inline bool call_kernel(terni_kernel k, const char *name, const terni_vie
     return b && terni_call_kernel(b, k, name, &call);
 }
 
-/* ---- unary
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- unary ------------------------------------------------------------------------------------------------------- */
 
 typedef struct unary_opts {
     int row;
@@ -170,6 +171,7 @@ tern_tensor *terni_unary_done(int op, tern_tensor *x, tern_tensor *y) { return r
 
 static tern_tensor *unary(int op, tern_tensor *x, const double *p) {
     const unary_row *row = &unary_rows[op];
+    if (terni_self.autocast && row->f32) x = terni_autocast_f32(x);
     if (!terni_has(x, row->name, "x")) return NULL;
     if (!terni_is_float(terni_dtype(x)) && (!row->numbers || terni_dtype(x) == TERN_BOOL || !whole(p))) {
         x = tern_cast(x, TERN_F32);
@@ -225,8 +227,7 @@ static tern_tensor *test_of(int op, tern_tensor *x) {
     tern_tensor *tern_##name(tern_tensor *x) { return test_of(TERNI_TEST_OF_##name, x); }
 #include "elementwise.def"
 
-/* ---- binary
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- binary ------------------------------------------------------------------------------------------------------ */
 
 /* v stretched to shape by strides of 0. */
 static terni_view stretch(const terni_view *v, const tern_shape *shape) {
@@ -360,6 +361,7 @@ static tern_dtype meet(const binary_row *row, const tern_tensor *a, const tern_t
 
 static tern_tensor *binary(int op, tern_tensor *a, tern_tensor *b) {
     const binary_row *row = &binary_rows[op];
+    if (terni_self.autocast && row->f32) a = terni_autocast_f32(a), b = terni_autocast_f32(b);
     if (!terni_has(a, row->name, "a") || !terni_has(b, row->name, "b")) return NULL;
     if (a->v.dtype != b->v.dtype || !terni_is_float(terni_dtype(a))) {
         const tern_dtype d = meet(row, a, b);
@@ -387,8 +389,7 @@ int terni_binary_by_name(const char *name, size_t length) {
 }
 tern_tensor *terni_binary(int row, tern_tensor *a, tern_tensor *b) { return binary(row, a, b); }
 
-/* ---- ternary
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- ternary ----------------------------------------------------------------------------------------------------- */
 
 typedef struct ternary_opts {
     int row, n; /* n: inputs, 2 where the row has no b */
@@ -493,8 +494,7 @@ static tern_tensor *compare(int op, tern_tensor *a, tern_tensor *b) {
     tern_tensor *tern_##name(tern_tensor *a, tern_tensor *b) { return compare(TERNI_COMPARE_##name, a, b); }
 #include "elementwise.def"
 
-/* ---- in place
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- in place ---------------------------------------------------------------------------------------------------- */
 
 static tern_tensor *unary_in_place(int op, const char *name, tern_tensor *t, const double *p) {
     if (!terni_given(t, name, "t")) return NULL;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "thread.h"
+#include "casting.h"
 
 typedef struct hook {
     tern_graph_hook call;
@@ -96,6 +96,7 @@ bool tern_graph_capture_begin(tern_device device) {
         return terni_fail(TERN_ERR_UNSUPPORTED, "graph_capture_begin: inside of a recomputed function");
     tern_graph *g = graph_new(device, b);
     if (!g) return false;
+    terni_autocast_forget();
     terni_self.capture = g;
     terni_self.replay = &g->draws;
     const int scope = tern_scope_push();
@@ -124,6 +125,7 @@ tern_graph *tern_graph_capture_end(void) {
     if (!g) return terni_null(TERN_ERR_ARGUMENT, "graph_capture_end: this thread captures nothing");
     if (terni_self.replay != &g->draws) /* a function that is computed anew for a backward pass */
         return terni_not_capturing("tern_graph_capture_end inside of a recomputed function"), NULL;
+    terni_autocast_forget();
     terni_self.capture = NULL;
     terni_self.replay = NULL;
     const bool keep = tern_ok() && make_cells(g);
@@ -211,6 +213,7 @@ bool tern_graph_replay(tern_graph *g) {
         if (!h->call(h->user) || !tern_ok())
             return !tern_ok() ? false : terni_fail(TERN_ERR_ARGUMENT, "graph_replay: a hook failed without an error");
     put_cells(g);
+    terni_autocast_forget();
     return g->backend->graph_replay(g->work, g->cells, g->n_cells);
 }
 

@@ -6,15 +6,16 @@
  * differentiated further. */
 #include <string.h>
 
+#include "casting.h"
 #include "tape.h"
 #include "tern/functional.h"
-#include "thread.h"
 
 typedef struct recompute_opts {
     tern_fn f;
     void *user;
     int n;              /* arguments of f: the first inputs */
     terni_draws random; /* where the stream stood */
+    terni_autocast_state cast;
 } recompute_opts;
 
 /* f on heads of x, recorded, in a region of its own. What is x's may not be changed in place through a head. */
@@ -109,7 +110,9 @@ static bool recompute_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_ten
     terni_self.replay = &random;
     const bool create = tern_grad_mode(true);
     uint32_t region;
+    const int cast = terni_autocast_again(&o->cast);
     tern_tensor *y = record(o, x, &region);
+    tern_autocast_pop(cast);
     terni_self.replay = was;
     const bool ok = y && terni_grad_edges(y, gout[0], region, node->edge, wanted, node->n_in, create, gin);
     tern_grad_mode(create);
@@ -144,7 +147,7 @@ tern_tensor *tern_recompute(tern_fn f, tern_tensor *const *x, int n, void *user)
     if (n < 1 || n > TERN_MAX_FN)
         return terni_null(TERN_ERR_ARGUMENT, "recompute: %d inputs, expected 1 to %d", n, TERN_MAX_FN);
     if (!terni_recording()) return f(x, n, user);
-    const recompute_opts o = {f, user, n, terni_draws_now()};
+    const recompute_opts o = {f, user, n, terni_draws_now(), terni_autocast_now()};
     const int scope = tern_scope_push();
     captures c = {.args = edges_to(x, n)};
     tern_tensor *y = c.args ? record(&o, x, &c.region) : NULL;

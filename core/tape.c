@@ -22,7 +22,7 @@ terni_node *terni_node_new(const tern_function *fn, int n_in, const void *opts, 
     if (!n) return NULL;
     n->fn = fn;
     atomic_init(&n->refs, 1);
-    n->transient = n->used = false;
+    n->transient = n->used = n->lasting = false;
     n->n_in = (int16_t)n_in;
     n->n_out = (int16_t)(fn ? fn->n_out : 1);
     n->n_saved = 0;

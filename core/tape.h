@@ -48,6 +48,7 @@ struct terni_node {          /* is what a tern_ctx is */
     atomic_int refs;
     bool transient; /* for a forward that is not recorded: saves nothing */
     bool used;      /* what was saved is gone */
+    bool lasting;   /* never used up: a cast that many graphs share, and that saves nothing */
     int16_t n_in, n_out;
     int n_saved, cap_saved;
     size_t bytes; /* of this block: the node, its edges, its options */

@@ -5,6 +5,7 @@
 #include "tern/activations.h"
 #include "tern/adapter.h"
 #include "tern/archive.h"
+#include "tern/autocast.h"
 #include "tern/autograd.h"
 #include "tern/average.h"
 #include "tern/base.h"

@@ -11,6 +11,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void thread_exit(void *p) {
     (void)p;
     terni_graph_thread_exit();
+    terni_autocast_thread_exit();
     terni_scope_thread_exit();
     terni_device_thread_exit();
     terni_memory_thread_exit();

@@ -22,18 +22,20 @@ typedef struct terni_thread {
     unsigned char off; /* why recording is off: a bit each, zero means that it is on */
     bool anomaly;      /* backward passes look for NaN */
     bool draining;     /* inside the loop that frees nodes */
+    bool autocast;     /* ops cast their inputs */
     tern_code error;
     int scope_n, scope_cap;
     tern_tensor **scope;
     terni_node *dead; /* nodes to be freed by that loop */
     void *free_list[TERNI_CLASSES];
     int free_n[TERNI_CLASSES];
-    terni_draws *replay; /* draws come from here instead of the program's stream; NULL: from that */
-    tern_graph *capture; /* under way in this thread (graph.c) */
-    uint32_t region;     /* nodes made now belong to it; 0 for none */
-    const char *op;      /* the public op under way that is made of others: errors begin with it */
-    bool muted;          /* errors are recorded, the handler is not called */
-    terni_words *words;  /* made when first needed */
+    terni_draws *replay;       /* draws come from here instead of the program's stream; NULL: from that */
+    tern_graph *capture;       /* under way in this thread (graph.c) */
+    uint32_t region;           /* nodes made now belong to it; 0 for none */
+    const char *op;            /* the public op under way that is made of others: errors begin with it */
+    bool muted;                /* errors are recorded, the handler is not called */
+    terni_words *words;        /* made when first needed */
+    struct terni_casts *casts; /* autocast's (autocast.c); made when first needed */
 } terni_thread;
 
 /* initial-exec: no function call to find it; the struct is small enough for the loader's reserve. */
@@ -62,6 +64,7 @@ void *terni_words_alloc(size_t bytes); /* memory.c */
 void terni_words_free(void *p);
 /* Clean-up by the files that own the parts. */
 void terni_graph_thread_exit(void);
+void terni_autocast_thread_exit(void);
 void terni_scope_thread_exit(void);
 void terni_memory_thread_exit(void);
 void terni_device_thread_exit(void);

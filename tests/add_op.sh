@@ -56,9 +56,9 @@ green plain 'elementwise_*' "the tests fail before anything was changed"
 before=$(cases)
 
 say "cube: a row in core/elementwise.def, a prototype in core/pointwise.h"
-plant core/elementwise.def 's.replace("TERN_UNARY   ( square, ", """TERN_UNARY   ( cube,      F, -3,    3,
+plant core/elementwise.def 's.replace("TERN_UNARY   ( positive, ", """TERN_UNARY   ( cube,      F, -3,    3,
     x * x * x,  K(3) * x * x,  K(6) * x )
-TERN_UNARY   ( square, """, 1)'
+TERN_UNARY   ( positive, """, 1)'
 plant core/pointwise.h 're.sub(r"(TERN_API tern_tensor \*tern_square\()", "TERN_API tern_tensor *tern_cube(tern_tensor *x); /* x^3 */\nTERN_API tern_tensor *tern_cube_(tern_tensor *t);\n\\1", s, count=1)'
 build plain tern test-sweep tern-bench
 green plain 'elementwise_*' "cube fails its tests"

@@ -1,4 +1,5 @@
 /* Several index tensors at once: neighbouring dimensions are seen as one, and the indices as one number in it. */
+#include "casting.h"
 #include "scatter.h"
 
 typedef struct plan {
@@ -147,6 +148,7 @@ static bool values_fit(const char *op, tern_tensor *x, tern_tensor *values) {
 }
 
 tern_tensor *tern_index_put(tern_tensor *x, tern_tensor *const *indices, int n, tern_tensor *values, bool accumulate) {
+    TERNI_AUTOCAST(WIDEST, &x, &values);
     plan p = {0};
     if (!values_fit("index_put", x, values)) return NULL;
     const int scope = tern_scope_push();
@@ -220,6 +222,7 @@ tern_tensor *tern_take(tern_tensor *x, tern_tensor *index) {
 }
 
 tern_tensor *tern_put(tern_tensor *x, tern_tensor *index, tern_tensor *src, bool accumulate) {
+    TERNI_AUTOCAST(WIDEST, &x, &src);
     plan p;
     if (!values_fit("put", x, src)) return NULL;
     const tern_shape s = terni_shape(x);

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "casting.h"
 #include "ops/normalise.h"
 
 #define NAME "scaled_dot_product_attention"
@@ -259,6 +260,7 @@ static const tern_function function = {NAME, 1, sizeof(terni_attention_opts), fo
 
 tern_tensor *tern_scaled_dot_product_attention(tern_tensor *q, tern_tensor *k, tern_tensor *v, tern_tensor *mask,
                                                tern_attention_opts opts) {
+    TERNI_AUTOCAST(LOW, &q, &k, &v, &mask);
     if (!check(q, k, v, mask)) return NULL;
     if (!isfinite(opts.scale) || !(opts.dropout >= 0 && opts.dropout <= 1))
         return terni_null(TERN_ERR_ARGUMENT, NAME ": scale %g, dropout %g", opts.scale, opts.dropout);

@@ -1,4 +1,5 @@
 /* Cholesky's decomposition, and what is solved with it. */
+#include "casting.h"
 #include "ops/matrices.h"
 
 static bool forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
@@ -31,6 +32,7 @@ static const tern_function function = {"cholesky", 1, 0, forward, backward, NULL
 
 tern_tensor *tern_cholesky(tern_tensor *a, bool upper) {
     TERNI_NAMED("cholesky");
+    TERNI_AUTOCAST(F32, &a);
     tern_tensor *l;
     if (!terni_matrix("cholesky", "a", a, true)) return NULL;
     if (upper) a = terni_t(a);
@@ -40,6 +42,7 @@ tern_tensor *tern_cholesky(tern_tensor *a, bool upper) {
 
 tern_tensor *tern_cholesky_solve(tern_tensor *b, tern_tensor *l, bool upper) {
     TERNI_NAMED("cholesky_solve");
+    TERNI_AUTOCAST(F32, &b, &l);
     if (!terni_given(b, "cholesky_solve", "b") || !terni_matrix("cholesky_solve", "l", l, true) ||
         !terni_system("cholesky_solve", l, true, b))
         return NULL;
@@ -54,6 +57,7 @@ tern_tensor *tern_cholesky_solve(tern_tensor *b, tern_tensor *l, bool upper) {
 
 tern_tensor *tern_cholesky_inverse(tern_tensor *l, bool upper) {
     TERNI_NAMED("cholesky_inverse");
+    TERNI_AUTOCAST(F32, &l);
     return terni_matrix("cholesky_inverse", "l", l, true) ? tern_cholesky_solve(terni_eye(terni_rows(l), l), l, upper)
                                                           : NULL;
 }

@@ -1,7 +1,7 @@
 /* Ops made of ops: no kernel and no rule of their own. */
 #include <math.h>
 
-#include "internal.h"
+#include "casting.h"
 
 /* s as a 0-dim tensor beside x: x's dtype, or f32 if x is an integer and s is none. */
 static tern_tensor *beside(const char *op, tern_tensor *x, double s) {
@@ -20,7 +20,10 @@ tern_tensor *tern_rsub_scalar(tern_tensor *x, double s) { return tern_sub(beside
 tern_tensor *tern_mul_scalar(tern_tensor *x, double s) { return tern_mul(x, beside("mul_scalar", x, s)); }
 tern_tensor *tern_div_scalar(tern_tensor *x, double s) { return tern_div(x, beside("div_scalar", x, s)); }
 tern_tensor *tern_rdiv_scalar(tern_tensor *x, double s) { return tern_div(beside("rdiv_scalar", x, s), x); }
-tern_tensor *tern_pow_scalar(tern_tensor *x, double s) { return tern_pow(x, beside("pow_scalar", x, s)); }
+tern_tensor *tern_pow_scalar(tern_tensor *x, double s) {
+    TERNI_AUTOCAST(F32, &x); /* so that s, beside it, is not rounded */
+    return tern_pow(x, beside("pow_scalar", x, s));
+}
 
 /* s beside a target, which it must not change the dtype of. */
 static tern_tensor *beside_target(const char *op, tern_tensor *t, double s) {

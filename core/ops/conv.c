@@ -1,5 +1,6 @@
 /* Convolution, its transpose and its weights' gradient, over 1 to 3 axes. Each of the three maps is linear in both of
  * its arguments, and the gradients of each are the other two, so derivatives of any order come by themselves. */
+#include "casting.h"
 #include "ops/geometry.h"
 
 typedef struct options {
@@ -213,23 +214,29 @@ static tern_tensor *convolve_back(given g, tern_tensor *x, tern_tensor *w, tern_
 }
 
 tern_tensor *tern_conv1d(tern_tensor *x, tern_tensor *w, tern_tensor *b, tern_conv1d_opts o) {
+    TERNI_AUTOCAST(LOW, &x, &w, &b);
     return convolve((given){"conv1d", 1, &o.stride, &o.pad, &o.dilation, NULL, o.groups, o.same}, x, w, b);
 }
 tern_tensor *tern_conv2d(tern_tensor *x, tern_tensor *w, tern_tensor *b, tern_conv2d_opts o) {
+    TERNI_AUTOCAST(LOW, &x, &w, &b);
     return convolve((given){"conv2d", 2, o.stride, o.pad, o.dilation, NULL, o.groups, o.same}, x, w, b);
 }
 tern_tensor *tern_conv3d(tern_tensor *x, tern_tensor *w, tern_tensor *b, tern_conv3d_opts o) {
+    TERNI_AUTOCAST(LOW, &x, &w, &b);
     return convolve((given){"conv3d", 3, o.stride, o.pad, o.dilation, NULL, o.groups, o.same}, x, w, b);
 }
 tern_tensor *tern_conv_transpose1d(tern_tensor *x, tern_tensor *w, tern_tensor *b, tern_conv_transpose1d_opts o) {
+    TERNI_AUTOCAST(LOW, &x, &w, &b);
     const given g = {"conv_transpose1d", 1, &o.stride, &o.pad, &o.dilation, &o.output_pad, o.groups, false};
     return convolve_back(g, x, w, b);
 }
 tern_tensor *tern_conv_transpose2d(tern_tensor *x, tern_tensor *w, tern_tensor *b, tern_conv_transpose2d_opts o) {
+    TERNI_AUTOCAST(LOW, &x, &w, &b);
     const given g = {"conv_transpose2d", 2, o.stride, o.pad, o.dilation, o.output_pad, o.groups, false};
     return convolve_back(g, x, w, b);
 }
 tern_tensor *tern_conv_transpose3d(tern_tensor *x, tern_tensor *w, tern_tensor *b, tern_conv_transpose3d_opts o) {
+    TERNI_AUTOCAST(LOW, &x, &w, &b);
     const given g = {"conv_transpose3d", 3, o.stride, o.pad, o.dilation, o.output_pad, o.groups, false};
     return convolve_back(g, x, w, b);
 }

@@ -1,3 +1,4 @@
+#include "casting.h"
 #include "ops/geometry.h"
 #include "ops/nll_loss.h"
 #include "ops/normalise.h"
@@ -126,6 +127,7 @@ static bool check_probabilities(tern_tensor *logits, tern_tensor *target) {
 
 tern_tensor *tern_cross_entropy(tern_tensor *logits, tern_tensor *target, tern_cross_entropy_opts opts) {
     TERNI_NAMED("cross_entropy");
+    TERNI_AUTOCAST(F32, &logits, &target, &opts.weight);
     static const char op[] = "cross_entropy";
     tern_tensor *in[3] = {logits, target, opts.weight}, *out[1];
     terni_loss l = {op, opts.reduction, TERN_F32};

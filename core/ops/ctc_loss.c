@@ -1,6 +1,7 @@
 /* ctc_loss: the kernel sums over alignments and writes the gradient in the same pass; reductions are public ops. */
 #include <math.h>
 
+#include "casting.h"
 #include "ops/losses.h"
 #include "ops/normalise.h"
 
@@ -46,6 +47,7 @@ static tern_tensor *starts(tern_tensor *targets, tern_tensor *lengths, int64_t n
 tern_tensor *tern_ctc_loss(tern_tensor *log_probs, tern_tensor *targets, tern_tensor *input_lengths,
                            tern_tensor *target_lengths, tern_ctc_opts opts) {
     TERNI_NAMED("ctc_loss");
+    TERNI_AUTOCAST(F32, &log_probs);
     static const char op[] = "ctc_loss";
     terni_loss l = {op, opts.reduction, TERN_F32};
     tern_tensor *const all[4] = {log_probs, targets, input_lengths, target_lengths};

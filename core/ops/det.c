@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "casting.h"
 #include "ops/lu.h"
 
 static bool lu_det(const terni_lu *f, tern_tensor *det, tern_tensor *sign, tern_tensor *logabs) {
@@ -76,6 +77,7 @@ static const tern_function det_function = {"det", 1, 0, det_forward, det_backwar
 
 tern_tensor *tern_det(tern_tensor *a) {
     TERNI_NAMED("det");
+    TERNI_AUTOCAST(F32, &a);
     tern_tensor *y;
     return terni_matrix("det", "a", a, true) && tern_apply(&det_function, &a, 1, NULL, &y) ? y : NULL;
 }
@@ -108,6 +110,7 @@ static const tern_function slogdet_function = {"slogdet", 2, 0, slogdet_forward,
 
 tern_tensor *tern_slogdet(tern_tensor *a, tern_tensor **sign) {
     TERNI_NAMED("slogdet");
+    TERNI_AUTOCAST(F32, &a);
     tern_tensor *out[2];
     if (sign) *sign = NULL;
     if (!terni_matrix("slogdet", "a", a, true) || !tern_apply(&slogdet_function, &a, 1, NULL, out)) return NULL;

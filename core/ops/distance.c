@@ -1,6 +1,7 @@
 /* Distances: composites. */
 #include <math.h>
 
+#include "casting.h"
 #include "ops/losses.h"
 
 static const char *const pair[] = {"a", "b"};
@@ -17,6 +18,7 @@ static bool begin(terni_loss *l, const char *op, tern_tensor **t, double p) {
 
 tern_tensor *tern_cosine_similarity(tern_tensor *a, tern_tensor *b, int dim, double eps) {
     TERNI_NAMED("cosine_similarity");
+    TERNI_AUTOCAST(F32, &a, &b);
     terni_loss l;
     tern_tensor *t[2] = {a, b};
     if (!begin(&l, "cosine_similarity", t, 2)) return NULL;
@@ -34,6 +36,7 @@ tern_tensor *tern_cosine_similarity(tern_tensor *a, tern_tensor *b, int dim, dou
 
 tern_tensor *tern_pairwise_distance(tern_tensor *a, tern_tensor *b, double p, double eps, bool keepdim) {
     TERNI_NAMED("pairwise_distance");
+    TERNI_AUTOCAST(F32, &a, &b);
     terni_loss l;
     tern_tensor *t[2] = {a, b};
     if (!begin(&l, "pairwise_distance", t, p)) return NULL;
@@ -61,6 +64,7 @@ static tern_tensor *by_product(tern_tensor *a, tern_tensor *b) {
 
 tern_tensor *tern_cdist(tern_tensor *a, tern_tensor *b, double p) {
     TERNI_NAMED("cdist");
+    TERNI_AUTOCAST(F32, &a, &b);
     static const char op[] = "cdist";
     if (!terni_given(a, op, "a") || !terni_given(b, op, "b")) return NULL;
     if (a->v.ndim < 2 || b->v.ndim < 2 || a->v.shape[a->v.ndim - 1] != b->v.shape[b->v.ndim - 1])
@@ -80,6 +84,7 @@ tern_tensor *tern_cdist(tern_tensor *a, tern_tensor *b, double p) {
 
 tern_tensor *tern_pdist(tern_tensor *x, double p) {
     TERNI_NAMED("pdist");
+    TERNI_AUTOCAST(F32, &x);
     static const char op[] = "pdist";
     terni_loss l = {op, TERN_REDUCE_NONE, TERN_F32};
     if (!terni_loss_begin(&l, &x, (const char *const[]){"x"}, 1) || !good_p(op, p)) return NULL;

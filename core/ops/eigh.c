@@ -1,4 +1,5 @@
 /* eigh and eigvalsh: eigenvalues and eigenvectors of symmetric matrices. */
+#include "casting.h"
 #include "ops/matrices.h"
 
 static const char failed[] = "did not converge";
@@ -44,6 +45,7 @@ static tern_tensor *values(tern_tensor *a) {
 
 tern_tensor *tern_eigh(tern_tensor *a, bool upper, tern_tensor **v) {
     TERNI_NAMED("eigh");
+    TERNI_AUTOCAST(F32, &a);
     if (v) *v = NULL;
     if (!terni_matrix("eigh", "a", a, true)) return NULL;
     if (upper) a = terni_t(a);
@@ -57,5 +59,6 @@ tern_tensor *tern_eigh(tern_tensor *a, bool upper, tern_tensor **v) {
 
 tern_tensor *tern_eigvalsh(tern_tensor *a, bool upper) {
     TERNI_NAMED("eigvalsh");
+    TERNI_AUTOCAST(F32, &a);
     return terni_matrix("eigvalsh", "a", a, true) ? tern_eigh(a, upper, NULL) : NULL;
 }

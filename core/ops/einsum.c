@@ -3,6 +3,7 @@
  * operands wherever their strides allow it. */
 #include <string.h>
 
+#include "casting.h"
 #include "ops/matrices.h"
 
 /* Labels: A .. Z, a .. z, then those of "...", counted from the last dimension. */
@@ -306,6 +307,7 @@ static bool given(const char *equation, tern_tensor *const *x, int n) {
 }
 
 tern_tensor *tern_einsum(const char *equation, tern_tensor *const *x, int n) {
+    TERNI_AUTOCAST_LIST(LOW, x, n, NULL);
     if (!given(equation, x, n)) return NULL;
     notation e = {.text = equation, .at = equation};
     for (int i = 0; i < LABELS; i++) e.size[i] = -1;
@@ -321,6 +323,7 @@ tern_tensor *tern_einsum(const char *equation, tern_tensor *const *x, int n) {
 /* ---- tensordot --------------------------------------------------------------------------------------------------- */
 
 tern_tensor *tern_tensordot(tern_tensor *a, tern_tensor *b, const int *dims_a, const int *dims_b, int n) {
+    TERNI_AUTOCAST(WIDEST, &a, &b);
     if (!terni_factors("tensordot", a, b)) return NULL;
     if (n < 0 || n > a->v.ndim || n > b->v.ndim || (dims_a == NULL) != (dims_b == NULL))
         return terni_null(TERN_ERR_ARGUMENT, "tensordot: %d dimensions of a %s and b %s", n, terni_describe(a),

@@ -1,5 +1,6 @@
 /* grid_sample and affine_grid: composites. A grid's point becomes, on each axis, a few taps: an index, and a weight
  * that depends on the coordinate; the result sums what is gathered at all their combinations. */
+#include "casting.h"
 #include "ops/normalise.h"
 #include "ops/scatter.h"
 
@@ -126,6 +127,7 @@ static bool check(tern_tensor *x, tern_tensor *grid, const tern_grid_sample_opts
 
 tern_tensor *tern_grid_sample(tern_tensor *x, tern_tensor *grid, tern_grid_sample_opts opts) {
     TERNI_NAMED("grid_sample");
+    TERNI_AUTOCAST(WIDEST, &x, &grid);
     static const char op[] = "grid_sample";
     tern_tensor *const in[2] = {x, grid};
     if (!terni_given(x, op, "x") || !terni_given(grid, op, "grid") || !terni_same_float(op, in, 2) ||
@@ -156,6 +158,7 @@ tern_tensor *tern_grid_sample(tern_tensor *x, tern_tensor *grid, tern_grid_sampl
 
 tern_tensor *tern_affine_grid(tern_tensor *theta, tern_shape size, bool align_corners) {
     TERNI_NAMED("affine_grid");
+    TERNI_AUTOCAST_NONE;
     static const char op[] = "affine_grid";
     if (!terni_given(theta, op, "theta") || !terni_same_float(op, &theta, 1)) return NULL;
     const int n = size.ndim - 2;

@@ -1,4 +1,5 @@
 /* group_norm; and instance_norm, which is group_norm with a group for each channel, or batch_norm's evaluation. */
+#include "casting.h"
 #include "ops/geometry.h"
 #include "ops/normalise.h"
 
@@ -91,6 +92,7 @@ static bool check(const char *op, tern_tensor *const *in, int n, int least) {
 }
 
 tern_tensor *tern_group_norm(tern_tensor *x, int64_t groups, tern_tensor *weight, tern_tensor *bias, double eps) {
+    TERNI_AUTOCAST(F32, &x, &weight, &bias);
     tern_tensor *in[3] = {x, weight, bias}, *out[1];
     if (!check("group_norm", in, 3, 2)) return NULL;
     if (groups < 1 || x->v.shape[1] % groups)
@@ -121,6 +123,7 @@ static bool follow(tern_tensor *x, tern_tensor *mean, tern_tensor *var, double m
 
 tern_tensor *tern_instance_norm(tern_tensor *x, tern_tensor *weight, tern_tensor *bias, tern_tensor *running_mean,
                                 tern_tensor *running_var, tern_instance_norm_opts opts) {
+    TERNI_AUTOCAST_NONE;
     static const char op[] = "instance_norm";
     TERNI_NAMED("instance_norm");
     tern_tensor *in[5] = {x, weight, bias, running_mean, running_var};

@@ -1,4 +1,5 @@
 /* Index ops. index_select and index_add, gather and scatter_add are each other's adjoints. */
+#include "casting.h"
 #include "scatter.h"
 
 bool terni_index_given(const char *op, tern_tensor *index) {
@@ -96,6 +97,7 @@ bool terni_rows_fit(const char *op, tern_tensor *x, int *dim, tern_tensor *index
 }
 
 tern_tensor *tern_index_add(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
+    TERNI_AUTOCAST(WIDEST, &x, &src);
     if (!terni_rows_fit("index_add", x, &dim, index, src)) return NULL;
     const terni_dim_opts o = {dim, "index_add"};
     return call(&index_add_function, (tern_tensor *const[]){x, index, src}, 3, &o);
@@ -150,6 +152,7 @@ tern_tensor *terni_scatter_add(const char *op, tern_tensor *x, int dim, tern_ten
 }
 
 tern_tensor *tern_scatter_add(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
+    TERNI_AUTOCAST(WIDEST, &x, &src);
     if (!terni_places_fit("scatter_add", x, &dim, index, src)) return NULL;
     return terni_scatter_add("scatter_add", x, dim, index, src);
 }

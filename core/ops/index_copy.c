@@ -1,4 +1,5 @@
 /* index_copy, index_fill, one_hot: rows are set by a 1-dim index. */
+#include "casting.h"
 #include "scatter.h"
 
 typedef struct copy_opts {
@@ -52,6 +53,7 @@ tern_tensor *terni_index_copy(const char *op, tern_tensor *x, int dim, tern_tens
 }
 
 tern_tensor *tern_index_copy(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
+    TERNI_AUTOCAST(WIDEST, &x, &src);
     if (!terni_rows_fit("index_copy", x, &dim, index, src)) return NULL;
     return terni_index_copy("index_copy", x, dim, index, src, false);
 }

@@ -2,6 +2,7 @@
  * with it; the gradient is the transposed matrix. */
 #include <math.h>
 
+#include "casting.h"
 #include "internal.h"
 #include "ops/normalise.h"
 
@@ -207,6 +208,7 @@ static bool axis_of(const tern_interpolate_opts *o, int d, tern_tensor *x, axis 
 
 tern_tensor *tern_interpolate(tern_tensor *x, tern_interpolate_opts opts) {
     TERNI_NAMED("interpolate");
+    TERNI_AUTOCAST(F32, opts.mode == TERN_AREA ? NULL : &x);
     static const char op[] = "interpolate";
     if (!terni_given(x, op, "x") || !terni_same_float(op, &x, 1)) return NULL;
     const int n = x->v.ndim - 2;

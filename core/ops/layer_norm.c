@@ -1,3 +1,4 @@
+#include "casting.h"
 #include "ops/geometry.h"
 #include "ops/normalise.h"
 
@@ -75,6 +76,7 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 static const tern_function function = {"layer_norm", 1, sizeof(options), forward, backward, NULL};
 
 tern_tensor *tern_layer_norm(tern_tensor *x, int n_dims, tern_tensor *weight, tern_tensor *bias, double eps) {
+    TERNI_AUTOCAST(F32, &x, &weight, &bias);
     tern_tensor *in[3] = {x, weight, bias}, *out[1];
     tern_device device;
     if (!terni_given(x, op_name, "x") || !terni_same_device(op_name, in, 3, &device) ||

@@ -1,4 +1,5 @@
 /* Losses of yes and no: composites, and two functions whose rules are written so that they stay exact at the ends. */
+#include "casting.h"
 #include "ops/losses.h"
 
 static const char *const names[] = {"input", "target", "?weight", "?pos_weight"};
@@ -32,6 +33,7 @@ static const tern_function bce = {"bce_loss", 1, 0, bce_forward, bce_backward, N
 
 tern_tensor *tern_bce_loss(tern_tensor *input, tern_tensor *target, tern_tensor *weight, tern_reduction reduction) {
     TERNI_NAMED("bce_loss");
+    TERNI_AUTOCAST(F32, &input, &target, &weight);
     terni_loss l = {"bce_loss", reduction, TERN_F32};
     tern_tensor *t[3] = {input, target, weight}, *each;
     if (!terni_loss_begin(&l, t, names, 3) || !terni_loss_alike(l.op, "input", t[0], "target", t[1]) ||
@@ -73,6 +75,7 @@ static tern_tensor *with_plain_logits(const char *op, tern_tensor *x, tern_tenso
 
 tern_tensor *tern_bce_with_logits(tern_tensor *input, tern_tensor *target, tern_bce_with_logits_opts opts) {
     TERNI_NAMED("bce_with_logits");
+    TERNI_AUTOCAST(F32, &input, &target, &opts.weight, &opts.pos_weight);
     terni_loss l = {"bce_with_logits", opts.reduction, TERN_F32};
     tern_tensor *t[4] = {input, target, opts.weight, opts.pos_weight}, *each;
     if (!terni_loss_begin(&l, t, names, 4) || !terni_loss_alike(l.op, "input", t[0], "target", t[1])) return NULL;
@@ -99,6 +102,7 @@ tern_tensor *tern_bce_with_logits(tern_tensor *input, tern_tensor *target, tern_
 tern_tensor *tern_sigmoid_focal_loss(tern_tensor *input, tern_tensor *target, double alpha, double gamma,
                                      tern_reduction reduction) {
     TERNI_NAMED("sigmoid_focal_loss");
+    TERNI_AUTOCAST(F32, &input, &target);
     terni_loss l = {"sigmoid_focal_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {input, target}, *each;
     if (!terni_loss_begin(&l, t, names, 2) || !terni_loss_alike(l.op, "input", t[0], "target", t[1])) return NULL;
@@ -117,6 +121,7 @@ tern_tensor *tern_sigmoid_focal_loss(tern_tensor *input, tern_tensor *target, do
 
 tern_tensor *tern_soft_margin_loss(tern_tensor *input, tern_tensor *target, tern_reduction reduction) {
     TERNI_NAMED("soft_margin_loss");
+    TERNI_AUTOCAST(F32, &input, &target);
     terni_loss l = {"soft_margin_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {input, target};
     if (!terni_loss_begin(&l, t, names, 2)) return NULL;
@@ -126,6 +131,7 @@ tern_tensor *tern_soft_margin_loss(tern_tensor *input, tern_tensor *target, tern
 tern_tensor *tern_multilabel_soft_margin_loss(tern_tensor *input, tern_tensor *target, tern_tensor *weight,
                                               tern_reduction reduction) {
     TERNI_NAMED("multilabel_soft_margin_loss");
+    TERNI_AUTOCAST(F32, &input, &target, &weight);
     terni_loss l = {"multilabel_soft_margin_loss", reduction, TERN_F32};
     tern_tensor *t[3] = {input, target, weight}, *each;
     if (!terni_loss_begin(&l, t, names, 3) || !terni_loss_alike(l.op, "input", t[0], "target", t[1])) return NULL;

@@ -1,4 +1,5 @@
 /* Losses with a margin: composites. */
+#include "casting.h"
 #include "ops/losses.h"
 #include "ops/scatter.h"
 
@@ -7,6 +8,7 @@
 tern_tensor *tern_margin_ranking_loss(tern_tensor *a, tern_tensor *b, tern_tensor *target, double margin,
                                       tern_reduction reduction) {
     TERNI_NAMED("margin_ranking_loss");
+    TERNI_AUTOCAST(F32, &a, &b, &target);
     terni_loss l = {"margin_ranking_loss", reduction, TERN_F32};
     tern_tensor *t[3] = {a, b, target};
     if (!terni_loss_begin(&l, t, (const char *const[]){"a", "b", "target"}, 3)) return NULL;
@@ -24,6 +26,7 @@ static tern_tensor *choose(tern_tensor *target, tern_tensor *yes, tern_tensor *n
 tern_tensor *tern_hinge_embedding_loss(tern_tensor *input, tern_tensor *target, double margin,
                                        tern_reduction reduction) {
     TERNI_NAMED("hinge_embedding_loss");
+    TERNI_AUTOCAST(F32, &input, &target);
     terni_loss l = {"hinge_embedding_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {input, target};
     if (!terni_loss_begin(&l, t, (const char *const[]){"input", "target"}, 2)) return NULL;
@@ -33,6 +36,7 @@ tern_tensor *tern_hinge_embedding_loss(tern_tensor *input, tern_tensor *target, 
 tern_tensor *tern_cosine_embedding_loss(tern_tensor *a, tern_tensor *b, tern_tensor *target, double margin,
                                         tern_reduction reduction) {
     TERNI_NAMED("cosine_embedding_loss");
+    TERNI_AUTOCAST(F32, &a, &b, &target);
     static const char op[] = "cosine_embedding_loss";
     const int last = -1;
     terni_loss l = {op, reduction, TERN_F32};
@@ -55,6 +59,7 @@ tern_tensor *tern_cosine_embedding_loss(tern_tensor *a, tern_tensor *b, tern_ten
 tern_tensor *tern_triplet_margin_loss(tern_tensor *anchor, tern_tensor *positive, tern_tensor *negative, double margin,
                                       tern_triplet_margin_opts opts) {
     TERNI_NAMED("triplet_margin_loss");
+    TERNI_AUTOCAST(F32, &anchor, &positive, &negative);
     static const char op[] = "triplet_margin_loss";
     terni_loss l = {op, opts.reduction, TERN_F32};
     tern_tensor *t[3] = {anchor, positive, negative};
@@ -90,6 +95,7 @@ static tern_tensor *end_rows(const terni_loss *l, tern_tensor *each, tern_tensor
 tern_tensor *tern_multi_margin_loss(tern_tensor *input, tern_tensor *target, int p, double margin,
                                     tern_multi_margin_opts opts) {
     TERNI_NAMED("multi_margin_loss");
+    TERNI_AUTOCAST(F32, &input, &opts.weight);
     static const char op[] = "multi_margin_loss";
     const int last = -1;
     terni_loss l = {op, opts.reduction, TERN_F32};
@@ -118,6 +124,7 @@ tern_tensor *tern_multi_margin_loss(tern_tensor *input, tern_tensor *target, int
 
 tern_tensor *tern_multilabel_margin_loss(tern_tensor *input, tern_tensor *target, tern_reduction reduction) {
     TERNI_NAMED("multilabel_margin_loss");
+    TERNI_AUTOCAST(F32, &input);
     static const char op[] = "multilabel_margin_loss";
     terni_loss l = {op, reduction, TERN_F32};
     tern_tensor *const all[2] = {input, target};

@@ -1,12 +1,14 @@
 /* Losses between numbers: by pair_loss, or composites. */
 #include <math.h>
 
+#include "casting.h"
 #include "ops/losses.h"
 
 static const char *const pair[] = {"a", "b"};
 
 tern_tensor *tern_mse_loss(tern_tensor *a, tern_tensor *b, tern_reduction reduction) {
     TERNI_NAMED("mse_loss");
+    TERNI_AUTOCAST(F32, &a, &b);
     terni_loss l = {"mse_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {a, b};
     const terni_pair_loss_opts o = {.kind = TERNI_PAIR_SQUARE};
@@ -15,6 +17,7 @@ tern_tensor *tern_mse_loss(tern_tensor *a, tern_tensor *b, tern_reduction reduct
 
 tern_tensor *tern_l1_loss(tern_tensor *a, tern_tensor *b, tern_reduction reduction) {
     TERNI_NAMED("l1_loss");
+    TERNI_AUTOCAST(F32, &a, &b);
     terni_loss l = {"l1_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {a, b};
     const terni_pair_loss_opts o = {.kind = TERNI_PAIR_ABS};
@@ -23,6 +26,7 @@ tern_tensor *tern_l1_loss(tern_tensor *a, tern_tensor *b, tern_reduction reducti
 
 tern_tensor *tern_huber_loss(tern_tensor *a, tern_tensor *b, double delta, tern_reduction reduction) {
     TERNI_NAMED("huber_loss");
+    TERNI_AUTOCAST(F32, &a, &b);
     terni_loss l = {"huber_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {a, b};
     if (!terni_loss_begin(&l, t, pair, 2)) return NULL;
@@ -32,6 +36,7 @@ tern_tensor *tern_huber_loss(tern_tensor *a, tern_tensor *b, double delta, tern_
 
 tern_tensor *tern_smooth_l1_loss(tern_tensor *a, tern_tensor *b, double beta, tern_reduction reduction) {
     TERNI_NAMED("smooth_l1_loss");
+    TERNI_AUTOCAST(F32, &a, &b);
     terni_loss l = {"smooth_l1_loss", reduction, TERN_F32};
     tern_tensor *t[2] = {a, b};
     if (!terni_loss_begin(&l, t, pair, 2)) return NULL;
@@ -49,6 +54,7 @@ static tern_tensor *entropy(tern_tensor *t) {
 
 tern_tensor *tern_kl_div(tern_tensor *input, tern_tensor *target, bool log_target, tern_reduction reduction) {
     TERNI_NAMED("kl_div");
+    TERNI_AUTOCAST(F32, &input, &target);
     terni_loss l = {"kl_div", reduction, TERN_F32};
     tern_tensor *t[2] = {input, target};
     if (!terni_loss_begin(&l, t, (const char *const[]){"input", "target"}, 2)) return NULL;
@@ -59,6 +65,7 @@ tern_tensor *tern_kl_div(tern_tensor *input, tern_tensor *target, bool log_targe
 tern_tensor *tern_gaussian_nll_loss(tern_tensor *input, tern_tensor *target, tern_tensor *var,
                                     tern_gaussian_nll_opts opts) {
     TERNI_NAMED("gaussian_nll_loss");
+    TERNI_AUTOCAST(F32, &input, &target, &var);
     terni_loss l = {"gaussian_nll_loss", opts.reduction, TERN_F32};
     if (!terni_given(input, l.op, "input") || !terni_given(var, l.op, "var")) return NULL;
     if (var->v.ndim == input->v.ndim - 1 && var->v.ndim > 0) { /* one variance for each row */
@@ -91,6 +98,7 @@ static tern_tensor *stirling(tern_tensor *t) {
 tern_tensor *tern_poisson_nll_loss(tern_tensor *input, tern_tensor *target, bool log_input,
                                    tern_poisson_nll_opts opts) {
     TERNI_NAMED("poisson_nll_loss");
+    TERNI_AUTOCAST(F32, &input, &target);
     terni_loss l = {"poisson_nll_loss", opts.reduction, TERN_F32};
     tern_tensor *t[2] = {input, target};
     if (!terni_loss_begin(&l, t, (const char *const[]){"input", "target"}, 2)) return NULL;

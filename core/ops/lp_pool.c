@@ -1,4 +1,5 @@
 /* lp_pool: powers, an average, and the root of the sum that it stands for. */
+#include "casting.h"
 #include "ops/geometry.h"
 
 static tern_tensor *check(const terni_pool_given *g, tern_tensor *x, double p) {
@@ -27,14 +28,17 @@ static tern_tensor *root(tern_tensor *mean, const terni_pool_given *g, double p)
 }
 
 tern_tensor *tern_lp_pool1d(tern_tensor *x, double p, int64_t kernel, tern_pool1d_opts opts) {
+    TERNI_AUTOCAST(F32, &x);
     const terni_pool_given g = terni_pool1("lp_pool1d", &kernel, &opts);
     return check(&g, x, p) ? root(tern_avg_pool1d(power(x, p), kernel, opts), &g, p) : NULL;
 }
 tern_tensor *tern_lp_pool2d(tern_tensor *x, double p, const int64_t kernel[2], tern_pool2d_opts opts) {
+    TERNI_AUTOCAST(F32, &x);
     const terni_pool_given g = terni_pool2("lp_pool2d", kernel, &opts);
     return check(&g, x, p) ? root(tern_avg_pool2d(power(x, p), kernel, opts), &g, p) : NULL;
 }
 tern_tensor *tern_lp_pool3d(tern_tensor *x, double p, const int64_t kernel[3], tern_pool3d_opts opts) {
+    TERNI_AUTOCAST(F32, &x);
     const terni_pool_given g = terni_pool3("lp_pool3d", kernel, &opts);
     return check(&g, x, p) ? root(tern_avg_pool3d(power(x, p), kernel, opts), &g, p) : NULL;
 }

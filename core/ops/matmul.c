@@ -1,5 +1,6 @@
 /* Matrix products: matmul and linear. Their gradients are matrix products with transposed views, which the kernel takes
  * without copying. */
+#include "casting.h"
 #include "internal.h"
 
 static _Atomic bool tf32;
@@ -90,6 +91,7 @@ static tern_tensor *flat_product(tern_tensor *a, tern_tensor *b) {
 }
 
 tern_tensor *tern_matmul(tern_tensor *a, tern_tensor *b) {
+    TERNI_AUTOCAST(LOW, &a, &b);
     if (!check(a, b)) return NULL;
     const bool row = a->v.ndim == 1, column = b->v.ndim == 1;
     if (row) a = tern_unsqueeze(a, 0);
@@ -180,11 +182,14 @@ static tern_tensor *linear(const char *op, tern_tensor *x, tern_tensor *w, tern_
 }
 
 tern_tensor *tern_linear(tern_tensor *x, tern_tensor *w, tern_tensor *b) {
+    TERNI_AUTOCAST(LOW, &x, &w, &b);
     return linear("linear", x, w, b, TERNI_ACTIVATION_NONE);
 }
 tern_tensor *tern_linear_relu(tern_tensor *x, tern_tensor *w, tern_tensor *b) {
+    TERNI_AUTOCAST(LOW, &x, &w, &b);
     return linear("linear_relu", x, w, b, TERNI_ACTIVATION_RELU);
 }
 tern_tensor *tern_linear_gelu_tanh(tern_tensor *x, tern_tensor *w, tern_tensor *b) {
+    TERNI_AUTOCAST(LOW, &x, &w, &b);
     return linear("linear_gelu_tanh", x, w, b, TERNI_ACTIVATION_GELU_TANH);
 }

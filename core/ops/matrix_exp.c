@@ -2,6 +2,7 @@
  * where the 1-norm is at most 5.37. One s for a batch. */
 #include <math.h>
 
+#include "casting.h"
 #include "ops/matrices.h"
 
 static tern_tensor *times(tern_tensor *x, double s) { return tern_mul_scalar(x, s); }
@@ -42,6 +43,7 @@ static tern_tensor *pade(tern_tensor *a) {
 
 tern_tensor *tern_matrix_exp(tern_tensor *a) {
     TERNI_NAMED("matrix_exp");
+    TERNI_AUTOCAST(F32, &a);
     if (!terni_matrix("matrix_exp", "a", a, true)) return NULL;
     if (a->numel == 0) return tern_clone(a);
     const bool was = tern_grad_mode(false);

@@ -1,4 +1,5 @@
 /* Norms of matrices and condition numbers. */
+#include "casting.h"
 #include "ops/matrices.h"
 
 enum { BY_VALUES = 1 << TERN_NORM_NUC | 1 << TERN_NORM_TWO | 1 << TERN_NORM_MINUS_TWO };
@@ -34,6 +35,7 @@ static tern_tensor *by_sums(tern_tensor *x, tern_matrix_norm_kind kind) {
 
 tern_tensor *tern_matrix_norm(tern_tensor *x, tern_matrix_norm_kind kind, bool keepdim) {
     TERNI_NAMED("matrix_norm");
+    TERNI_AUTOCAST(F32, &x);
     if (!terni_given(x, "matrix_norm", "x") || !known("matrix_norm", kind)) return NULL;
     const bool values = BY_VALUES >> kind & 1;
     if (values ? !terni_matrix("matrix_norm", "x", x, false) : !terni_same_float("matrix_norm", &x, 1)) return NULL;
@@ -46,6 +48,7 @@ tern_tensor *tern_matrix_norm(tern_tensor *x, tern_matrix_norm_kind kind, bool k
 
 tern_tensor *tern_cond(tern_tensor *a, tern_matrix_norm_kind kind) {
     TERNI_NAMED("cond");
+    TERNI_AUTOCAST(F32, &a);
     if (!known("cond", kind)) return NULL;
     const bool two = kind == TERN_NORM_TWO || kind == TERN_NORM_MINUS_TWO;
     if (!terni_matrix("cond", "a", a, !two)) return NULL;

@@ -1,6 +1,7 @@
 /* var, std, norm, logsumexp: reductions made of ops. f16 and bf16 go through f32. */
 #include <math.h>
 
+#include "casting.h"
 #include "internal.h"
 
 static bool floats(const char *op, tern_tensor *x) {
@@ -119,6 +120,7 @@ static tern_tensor *norm(tern_tensor *x, double p, const int *dims, int n, bool 
 
 tern_tensor *tern_norm(tern_tensor *x, double p, const int *dims, int n, bool keepdim) {
     TERNI_NAMED("norm");
+    TERNI_AUTOCAST(F32, &x);
     const int scope = tern_scope_push();
     tern_tensor *y = norm(x, p, dims, n, keepdim);
     return tern_scope_return(scope, y ? tern_cast(y, terni_dtype(x)) : NULL);
@@ -141,6 +143,7 @@ static tern_tensor *logsumexp(tern_tensor *x, const int *dims, int n, bool keepd
 
 tern_tensor *tern_logsumexp(tern_tensor *x, const int *dims, int n, bool keepdim) {
     TERNI_NAMED("logsumexp");
+    TERNI_AUTOCAST(F32, &x);
     const int scope = tern_scope_push();
     tern_tensor *y = logsumexp(x, dims, n, keepdim);
     return tern_scope_return(scope, y ? tern_cast(y, terni_dtype(x)) : NULL);

@@ -1,4 +1,5 @@
 /* nll_loss, and the forms of cross_entropy that its fused kernel does not know: composites. */
+#include "casting.h"
 #include "ops/nll_loss.h"
 
 #include "ops/normalise.h"
@@ -60,6 +61,7 @@ static bool class_shapes(const char *op, tern_tensor *x, tern_tensor *target) {
 
 tern_tensor *tern_nll_loss(tern_tensor *input, tern_tensor *target, tern_nll_loss_opts opts) {
     TERNI_NAMED("nll_loss");
+    TERNI_AUTOCAST(F32, &input, &opts.weight);
     static const char op[] = "nll_loss";
     bool row;
     terni_loss l = {op, opts.reduction, TERN_F32};

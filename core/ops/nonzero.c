@@ -1,4 +1,5 @@
 /* nonzero, and what chooses by a mask. */
+#include "casting.h"
 #include "scatter.h"
 
 /* The indices [count, ndim] of mask's true elements; waits for their number. */
@@ -56,6 +57,7 @@ tern_tensor *tern_masked_select(tern_tensor *x, tern_tensor *mask) {
 }
 
 tern_tensor *tern_masked_scatter(tern_tensor *x, tern_tensor *mask, tern_tensor *src) {
+    TERNI_AUTOCAST(WIDEST, &x, &src);
     static const char op[] = "masked_scatter";
     tern_shape s;
     if (!terni_given(x, op, "x") || !mask_given(op, mask) || !terni_given(src, op, "src") ||

@@ -1,10 +1,12 @@
 /* Normalisations, softmaxes and dropouts made of other ops. */
 #include <math.h>
 
+#include "casting.h"
 #include "internal.h"
 
 tern_tensor *tern_local_response_norm(tern_tensor *x, int64_t size, tern_local_response_norm_opts opts) {
     TERNI_NAMED("local_response_norm");
+    TERNI_AUTOCAST(F32, &x);
     if (!terni_given(x, "local_response_norm", "x") || !terni_same_float("local_response_norm", &x, 1)) return NULL;
     if (x->v.ndim < 2)
         return terni_null(TERN_ERR_SHAPE, "local_response_norm: x %s, expected [N, C, ...]",
@@ -25,6 +27,7 @@ tern_tensor *tern_local_response_norm(tern_tensor *x, int64_t size, tern_local_r
 
 tern_tensor *tern_normalize(tern_tensor *x, int dim, tern_normalize_opts opts) {
     TERNI_NAMED("normalize");
+    TERNI_AUTOCAST(F32, &x);
     if (!terni_given(x, "normalize", "x") || !terni_same_float("normalize", &x, 1)) return NULL;
     const int d = terni_dim("normalize", dim, x->v.ndim);
     if (d < 0) return NULL;
@@ -49,12 +52,14 @@ tern_tensor *tern_normalize(tern_tensor *x, int dim, tern_normalize_opts opts) {
 
 tern_tensor *tern_softmin(tern_tensor *x, int dim) {
     TERNI_NAMED("softmin");
+    TERNI_AUTOCAST(F32, &x);
     if (!terni_given(x, "softmin", "x") || !terni_same_float("softmin", &x, 1)) return NULL;
     return tern_softmax(tern_neg(x), dim);
 }
 
 tern_tensor *tern_gumbel_softmax(tern_tensor *logits, int dim, double tau, bool hard) {
     TERNI_NAMED("gumbel_softmax");
+    TERNI_AUTOCAST(F32, &logits);
     if (!terni_given(logits, "gumbel_softmax", "logits") || !terni_same_float("gumbel_softmax", &logits, 1))
         return NULL;
     const int d = terni_dim("gumbel_softmax", dim, logits->v.ndim);

@@ -1,4 +1,5 @@
 /* Elementwise composites that are more than one scalar op: activations with weights or halves, three inputs. */
+#include "casting.h"
 #include "expression.h"
 
 tern_tensor *tern_bitwise_not(tern_tensor *x) {
@@ -11,6 +12,7 @@ tern_tensor *tern_bitwise_not(tern_tensor *x) {
 }
 
 tern_tensor *tern_prelu(tern_tensor *x, tern_tensor *weight) {
+    TERNI_AUTOCAST(LOW, &x, &weight);
     if (!terni_given(x, "prelu", "x") || !terni_given(weight, "prelu", "weight")) return NULL;
     if (weight->numel == 1 && weight->v.ndim <= 1)
         return tern_leaky_relu_tensor(x, tern_reshape(weight, tern_shape_scalar()));

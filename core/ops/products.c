@@ -1,4 +1,5 @@
 /* Products of vectors and matrices in other clothes than matmul's. */
+#include "casting.h"
 #include "ops/matrices.h"
 #include "ops/normalise.h"
 
@@ -14,15 +15,19 @@ static bool ranks(const char *op, tern_tensor *a, tern_tensor *b, int na, int nb
 }
 
 tern_tensor *tern_mm(tern_tensor *a, tern_tensor *b) {
+    TERNI_AUTOCAST(LOW, &a, &b);
     return ranks("mm", a, b, 2, 2, "[M, K] and [K, N]") ? tern_matmul(a, b) : NULL;
 }
 tern_tensor *tern_bmm(tern_tensor *a, tern_tensor *b) {
+    TERNI_AUTOCAST(LOW, &a, &b);
     return ranks("bmm", a, b, 3, 3, "[B, M, K] and [B, K, N]") ? tern_matmul(a, b) : NULL;
 }
 tern_tensor *tern_mv(tern_tensor *a, tern_tensor *b) {
+    TERNI_AUTOCAST(LOW, &a, &b);
     return ranks("mv", a, b, 2, 1, "[M, K] and [K]") ? tern_matmul(a, b) : NULL;
 }
 tern_tensor *tern_dot(tern_tensor *a, tern_tensor *b) {
+    TERNI_AUTOCAST(WIDEST, &a, &b);
     return ranks("dot", a, b, 1, 1, "[K] and [K]") ? tern_matmul(a, b) : NULL;
 }
 
@@ -54,15 +59,18 @@ static tern_tensor *combine(tern_tensor *c, tern_tensor *a, tern_tensor *b, doub
 }
 
 tern_tensor *tern_addmm(tern_tensor *c, tern_tensor *a, tern_tensor *b, double beta, double alpha) {
+    TERNI_AUTOCAST(LOW, &c, &a, &b);
     return ranks("addmm", a, b, 2, 2, "[M, K] and [K, N]") && addend("addmm", c, a, b) ? combine(c, a, b, beta, alpha)
                                                                                        : NULL;
 }
 tern_tensor *tern_baddbmm(tern_tensor *c, tern_tensor *a, tern_tensor *b, double beta, double alpha) {
+    TERNI_AUTOCAST(LOW, &c, &a, &b);
     return ranks("baddbmm", a, b, 3, 3, "[B, M, K] and [B, K, N]") && addend("baddbmm", c, a, b)
                ? combine(c, a, b, beta, alpha)
                : NULL;
 }
 tern_tensor *tern_addmv(tern_tensor *c, tern_tensor *a, tern_tensor *b, double beta, double alpha) {
+    TERNI_AUTOCAST(LOW, &c, &a, &b);
     return ranks("addmv", a, b, 2, 1, "[M, K] and [K]") && addend("addmv", c, a, b) ? combine(c, a, b, beta, alpha)
                                                                                     : NULL;
 }
@@ -84,6 +92,7 @@ tern_tensor *tern_outer(tern_tensor *a, tern_tensor *b) {
 
 tern_tensor *tern_inner(tern_tensor *a, tern_tensor *b) {
     TERNI_NAMED("inner");
+    TERNI_AUTOCAST(WIDEST, &a, &b);
     if (!terni_factors("inner", a, b)) return NULL;
     if (a->v.ndim == 0 || b->v.ndim == 0) return tern_mul(a, b);
     if (terni_cols(a) != terni_cols(b))
@@ -93,6 +102,7 @@ tern_tensor *tern_inner(tern_tensor *a, tern_tensor *b) {
 }
 
 tern_tensor *tern_vecdot(tern_tensor *a, tern_tensor *b, int dim) {
+    TERNI_AUTOCAST(LOW, &a, &b);
     tern_shape wide;
     if (!terni_factors("vecdot", a, b) || !terni_broadcast("vecdot", terni_shape(a), terni_shape(b), &wide))
         return NULL;
@@ -104,6 +114,7 @@ tern_tensor *tern_vecdot(tern_tensor *a, tern_tensor *b, int dim) {
 }
 
 tern_tensor *tern_cross(tern_tensor *a, tern_tensor *b, int dim) {
+    TERNI_AUTOCAST(WIDEST, &a, &b);
     tern_shape wide;
     if (!both("cross", a, b) || !terni_broadcast("cross", terni_shape(a), terni_shape(b), &wide)) return NULL;
     if (terni_dtype(a) == TERN_BOOL || terni_dtype(b) == TERN_BOOL)
@@ -147,6 +158,7 @@ tern_tensor *tern_kron(tern_tensor *a, tern_tensor *b) {
 }
 
 tern_tensor *tern_trace(tern_tensor *x) {
+    TERNI_AUTOCAST_NONE;
     if (!terni_given(x, "trace", "x")) return NULL;
     if (x->v.ndim < 2) return terni_null(TERN_ERR_SHAPE, "trace: x %s: expected [..., M, N]", terni_describe(x));
     const int last = -1;
@@ -157,6 +169,7 @@ tern_tensor *tern_trace(tern_tensor *x) {
 
 tern_tensor *tern_matrix_power(tern_tensor *a, int64_t n) {
     TERNI_NAMED("matrix_power");
+    TERNI_AUTOCAST(LOW, &a);
     if (!terni_given(a, "matrix_power", "a")) return NULL;
     if (!tern_dtype_is_float(terni_dtype(a)) || (n < 0 && !terni_matrix("matrix_power", "a", a, false)))
         return terni_null(TERN_ERR_DTYPE, "matrix_power: a %s: expected floats", terni_describe(a));
@@ -223,6 +236,7 @@ static bool fits_chain(tern_tensor *const *x, int n, chain *c) {
 }
 
 tern_tensor *tern_multi_dot(tern_tensor *const *x, int n) {
+    TERNI_AUTOCAST_LIST(LOW, x, n, NULL);
     if (!terni_given(x, "multi_dot", "x")) return NULL;
     if (n < 1 || n > CHAIN) return terni_null(TERN_ERR_ARGUMENT, "multi_dot: %d matrices, expected 1 to %d", n, CHAIN);
     for (int i = 0; i < n; i++)

@@ -1,6 +1,7 @@
 /* qr, and lstsq by it. The kernel takes matrices that are not wide; of a wide one, [x y] = q [r q^T y]. */
 #include <float.h>
 
+#include "casting.h"
 #include "ops/matrices.h"
 
 typedef struct options {
@@ -38,6 +39,7 @@ static const tern_function function = {"qr", 2, sizeof(options), forward, backwa
 
 tern_tensor *tern_qr(tern_tensor *a, bool complete, tern_tensor **r) {
     TERNI_NAMED("qr");
+    TERNI_AUTOCAST(F32, &a);
     if (r) *r = NULL;
     if (!terni_matrix("qr", "a", a, false)) return NULL;
     const int64_t m = terni_rows(a), n = terni_cols(a);
@@ -71,6 +73,7 @@ static bool full_rank(tern_tensor *r, int64_t longer) {
 
 tern_tensor *tern_lstsq(tern_tensor *a, tern_tensor *b) {
     TERNI_NAMED("lstsq");
+    TERNI_AUTOCAST(F32, &a, &b);
     if (!terni_system("lstsq", a, false, b)) return NULL;
     const bool vector = b->v.ndim == 1;
     const int64_t m = terni_rows(a), n = terni_cols(a);

@@ -1,4 +1,5 @@
 /* Recurrent layers and cells. */
+#include "casting.h"
 #include "ops/normalise.h"
 #include "ops/rnn_step.h"
 
@@ -129,18 +130,21 @@ static tern_tensor *recur(const char *op, kind k, tern_tensor *x, const state *f
 tern_tensor *tern_rnn(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights, tern_rnn_opts opts,
                       tern_tensor **hn) {
     TERNI_NAMED("rnn");
+    TERNI_AUTOCAST_LIST(LOW, weights, n_weights, &x, &h0);
     return recur("rnn", opts.relu ? RELU : RNN, x, &(state){h0, NULL}, weights, n_weights, opts, hn, NULL);
 }
 
 tern_tensor *tern_gru(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights, tern_rnn_opts opts,
                       tern_tensor **hn) {
     TERNI_NAMED("gru");
+    TERNI_AUTOCAST_LIST(LOW, weights, n_weights, &x, &h0);
     return recur("gru", GRU, x, &(state){h0, NULL}, weights, n_weights, opts, hn, NULL);
 }
 
 tern_tensor *tern_lstm(tern_tensor *x, tern_tensor *h0, tern_tensor *c0, tern_tensor *const *weights, int n_weights,
                        tern_rnn_opts opts, tern_tensor **hn, tern_tensor **cn) {
     TERNI_NAMED("lstm");
+    TERNI_AUTOCAST_LIST(LOW, weights, n_weights, &x, &h0, &c0);
     return recur("lstm", LSTM, x, &(state){h0, c0}, weights, n_weights, opts, hn, cn);
 }
 
@@ -188,16 +192,19 @@ static tern_tensor *cell(const char *op, kind k, tern_tensor *x, tern_tensor *h,
 
 tern_tensor *tern_rnn_cell(tern_tensor *x, tern_tensor *h, tern_tensor *const *weights, int n_weights, bool relu) {
     TERNI_NAMED("rnn_cell");
+    TERNI_AUTOCAST_LIST(LOW, weights, n_weights, &x, &h);
     return cell("rnn_cell", relu ? RELU : RNN, x, h, NULL, weights, n_weights, NULL);
 }
 
 tern_tensor *tern_gru_cell(tern_tensor *x, tern_tensor *h, tern_tensor *const *weights, int n_weights) {
     TERNI_NAMED("gru_cell");
+    TERNI_AUTOCAST_LIST(LOW, weights, n_weights, &x, &h);
     return cell("gru_cell", GRU, x, h, NULL, weights, n_weights, NULL);
 }
 
 tern_tensor *tern_lstm_cell(tern_tensor *x, tern_tensor *h, tern_tensor *c, tern_tensor *const *weights, int n_weights,
                             tern_tensor **cn) {
     TERNI_NAMED("lstm_cell");
+    TERNI_AUTOCAST_LIST(LOW, weights, n_weights, &x, &h, &c);
     return cell("lstm_cell", LSTM, x, h, c, weights, n_weights, cn);
 }

@@ -1,4 +1,5 @@
 /* Reductions: sum, mean, max, min, argmax, and sum_to, the adjoint of broadcasting. */
+#include "casting.h"
 #include "internal.h"
 
 typedef struct reduce_opts {
@@ -73,6 +74,7 @@ static const tern_function sum_function = {"sum", 1, sizeof(reduce_opts), sum_fo
 static const tern_function mean_function = {"mean", 1, sizeof(reduce_opts), sum_forward, sum_backward, NULL};
 
 tern_tensor *tern_sum(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    TERNI_AUTOCAST(F32, &x);
     reduce_opts o = {.kernel.scale = 1, .keepdim = keepdim};
     tern_tensor *y;
     if (!terni_given(x, "sum", "x") || !terni_dims("sum", dims, n, x->v.ndim, &o.kernel.dims)) return NULL;
@@ -93,6 +95,7 @@ tern_tensor *tern_mean(tern_tensor *x, const int *dims, int n, bool keepdim) {
 
 tern_tensor *tern_sum_to(tern_tensor *x, tern_shape shape) {
     TERNI_NAMED("sum_to");
+    TERNI_AUTOCAST_NONE;
     if (!terni_given(x, "sum_to", "x")) return NULL;
     if (tern_shape_equal(terni_shape(x), shape)) return x;
     tern_shape wide;

@@ -1,5 +1,6 @@
 #include <float.h>
 
+#include "casting.h"
 #include "ops/geometry.h"
 #include "ops/normalise.h"
 
@@ -72,6 +73,7 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 static const tern_function function = {"rms_norm", 1, sizeof(options), forward, backward, NULL};
 
 tern_tensor *tern_rms_norm(tern_tensor *x, int n_dims, tern_tensor *weight, double eps) {
+    TERNI_AUTOCAST(F32, &x, &weight);
     tern_tensor *in[2] = {x, weight}, *out[1];
     tern_device device;
     if (!terni_given(x, op_name, "x") || !terni_same_device(op_name, in, 2, &device) ||

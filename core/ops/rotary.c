@@ -1,11 +1,13 @@
 /* Rotary position embedding. */
 #include <math.h>
 
+#include "casting.h"
 #include "ops/normalise.h"
 
 tern_tensor *tern_rotary_tables(tern_tensor *positions, int64_t dims, double base, tern_dtype dtype,
                                 tern_tensor **sin) {
     TERNI_NAMED("rotary_tables");
+    TERNI_AUTOCAST_NONE;
     if (sin) *sin = NULL;
     if (!terni_given(positions, "rotary_tables", "positions")) return NULL;
     if (dims < 2 || dims % 2 || dims > INT32_MAX || !(base > 0) || !isfinite(base))
@@ -101,6 +103,7 @@ static tern_tensor *turned(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, t
 
 tern_tensor *tern_rotary(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, tern_rotary_opts opts) {
     TERNI_NAMED("rotary");
+    TERNI_AUTOCAST(WIDEST, &x, &cos, &sin);
     if (!check(x, cos, sin)) return NULL;
     if (cos->v.shape[cos->v.ndim - 1] == 0) return tern_clone(x);
     const tern_dtype acc = terni_acc_dtype(terni_dtype(x)); /* the two products may cancel */

@@ -1,6 +1,7 @@
 /* cumsum, cumprod, cummax, cummin, prod. A line is the middle of [outer, n, inner]. Products are differentiated without
  * a division, so zeros do no harm: what stands before an element times a scan from behind,
  *     d cumprod: gx[i] = (x[0] .. x[i - 1]) s[i],  s[i] = g[i] + x[i + 1] s[i + 1]. */
+#include "casting.h"
 #include "internal.h"
 
 /* x as [outer, n, inner]. */
@@ -104,10 +105,12 @@ static tern_tensor *cumulative(const char *op, tern_tensor *x, int dim, int kind
 
 tern_tensor *tern_cumsum(tern_tensor *x, int dim) {
     TERNI_NAMED("cumsum");
+    TERNI_AUTOCAST(F32, &x);
     return cumulative("cumsum", x, dim, TERNI_SCAN_SUM);
 }
 tern_tensor *tern_cumprod(tern_tensor *x, int dim) {
     TERNI_NAMED("cumprod");
+    TERNI_AUTOCAST(F32, &x);
     return cumulative("cumprod", x, dim, TERNI_SCAN_PROD);
 }
 
@@ -173,6 +176,7 @@ static const tern_function whole = {"prod", 1, 0, whole_forward, whole_backward,
 
 tern_tensor *tern_prod(tern_tensor *x, const int *dims, int n, bool keepdim) {
     TERNI_NAMED("prod");
+    TERNI_AUTOCAST(F32, &x);
     uint32_t bits;
     if (!terni_given(x, "prod", "x") || !terni_dims("prod", dims, n, x->v.ndim, &bits)) return NULL;
     const int scope = tern_scope_push();

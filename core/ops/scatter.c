@@ -1,4 +1,5 @@
 /* scatter and its kin: writing by index, or combining by product, maximum, minimum. Sums are scatter_add. */
+#include "casting.h"
 #include "scatter.h"
 
 #include <math.h>
@@ -101,6 +102,7 @@ bool terni_places_fit(const char *op, tern_tensor *x, int *dim, tern_tensor *ind
 }
 
 tern_tensor *tern_scatter(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src) {
+    TERNI_AUTOCAST(WIDEST, &x, &src);
     tern_tensor *y;
     if (!terni_places_fit("scatter", x, &dim, index, src)) return NULL;
     const terni_scatter_opts o = {dim, TERNI_SCATTER_SET, "scatter"};
@@ -193,6 +195,7 @@ static tern_tensor *mean_of(tern_tensor *sum, int dim, tern_tensor *index, bool 
 
 tern_tensor *tern_scatter_reduce(tern_tensor *x, int dim, tern_tensor *index, tern_tensor *src,
                                  tern_scatter_reduction how, tern_scatter_reduce_opts opts) {
+    TERNI_AUTOCAST(WIDEST, &x, &src);
     static const char op[] = "scatter_reduce";
     if (!terni_places_fit(op, x, &dim, index, src)) return NULL;
     if (how < TERN_SCATTER_SUM || how > TERN_SCATTER_AMIN)

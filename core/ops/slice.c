@@ -1,6 +1,7 @@
 /* slice and select, views whose adjoint places a gradient into zeros; cat and stack, whose adjoint is slices. */
 #include <string.h>
 
+#include "casting.h"
 #include "view.h"
 
 static bool slice_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin);
@@ -126,6 +127,7 @@ static bool list_given(const char *op, tern_tensor *const *x, int n) {
 }
 
 tern_tensor *tern_cat(tern_tensor *const *x, int n, int dim) {
+    TERNI_AUTOCAST_LIST(WIDEST, x, n, NULL);
     if (!list_given("cat", x, n)) return NULL;
     const cat_opts o = {terni_dim("cat", dim, x[0]->v.ndim)};
     tern_tensor *y;
@@ -134,6 +136,7 @@ tern_tensor *tern_cat(tern_tensor *const *x, int n, int dim) {
 
 tern_tensor *tern_stack(tern_tensor *const *x, int n, int dim) {
     TERNI_NAMED("stack");
+    TERNI_AUTOCAST_LIST(WIDEST, x, n, NULL);
     if (!list_given("stack", x, n)) return NULL;
     const int d = terni_dim("stack", dim, x[0]->v.ndim + 1);
     if (d < 0) return NULL;

@@ -1,4 +1,5 @@
 /* softmax and log_softmax: their gradients need only the output. */
+#include "casting.h"
 #include "ops/geometry.h"
 
 typedef struct options {
@@ -73,5 +74,11 @@ static tern_tensor *call(const tern_function *f, tern_tensor *x, int dim) {
     return tern_apply(f, &x, 1, &o, out) ? out[0] : NULL;
 }
 
-tern_tensor *tern_softmax(tern_tensor *x, int dim) { return call(&softmax, x, dim); }
-tern_tensor *tern_log_softmax(tern_tensor *x, int dim) { return call(&log_softmax, x, dim); }
+tern_tensor *tern_softmax(tern_tensor *x, int dim) {
+    TERNI_AUTOCAST(F32, &x);
+    return call(&softmax, x, dim);
+}
+tern_tensor *tern_log_softmax(tern_tensor *x, int dim) {
+    TERNI_AUTOCAST(F32, &x);
+    return call(&log_softmax, x, dim);
+}

@@ -1,4 +1,5 @@
 /* solve and inverse, by LU with partial pivoting. */
+#include "casting.h"
 #include "ops/lu.h"
 
 bool terni_lu_of(const char *op, tern_tensor *a, terni_lu *f) {
@@ -53,6 +54,7 @@ static const tern_function solve_function = {"solve", 1, 0, solve_forward, solve
 
 tern_tensor *tern_solve(tern_tensor *a, tern_tensor *b) {
     TERNI_NAMED("solve");
+    TERNI_AUTOCAST(F32, &a, &b);
     if (!terni_system("solve", a, true, b)) return NULL;
     const bool vector = b->v.ndim == 1;
     if (b->v.ndim < 1 || b->v.shape[vector ? 0 : b->v.ndim - 2] != terni_rows(a))
@@ -89,6 +91,7 @@ static const tern_function inverse_function = {"inverse", 1, 0, inverse_forward,
 
 tern_tensor *tern_inverse(tern_tensor *a) {
     TERNI_NAMED("inverse");
+    TERNI_AUTOCAST(F32, &a);
     tern_tensor *y;
     return terni_matrix("inverse", "a", a, true) && tern_apply(&inverse_function, &a, 1, NULL, &y) ? y : NULL;
 }

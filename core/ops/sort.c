@@ -2,6 +2,7 @@
  * Values carry gradients to where they came from. */
 #include <math.h>
 
+#include "casting.h"
 #include "internal.h"
 
 typedef struct row_opts {
@@ -243,6 +244,7 @@ static tern_tensor *quantiles(const char *op, tern_tensor *x, const double *q, i
 
 tern_tensor *tern_quantile(tern_tensor *x, double q, int dim, bool keepdim, tern_quantile_mode mode) {
     TERNI_NAMED("quantile");
+    TERNI_AUTOCAST_NONE;
     const int scope = tern_scope_push();
     tern_tensor *y = quantiles("quantile", x, &q, 1, dim, keepdim, mode, false);
     return tern_scope_return(scope, y ? tern_squeeze(y, 0) : NULL);

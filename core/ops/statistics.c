@@ -1,4 +1,5 @@
 /* Reductions that pass over NaN, and covariance: made of other ops. */
+#include "casting.h"
 #include "internal.h"
 
 /* x with zeros for its NaN. */
@@ -19,6 +20,7 @@ static bool a_float(const char *op, tern_tensor *x) {
 }
 
 tern_tensor *tern_nansum(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    TERNI_AUTOCAST_NONE;
     uint32_t bits;
     TERNI_NAMED("nansum");
     if (!terni_given(x, "nansum", "x") || !terni_dims("nansum", dims, n, x->v.ndim, &bits)) return NULL;
@@ -28,6 +30,7 @@ tern_tensor *tern_nansum(tern_tensor *x, const int *dims, int n, bool keepdim) {
 }
 
 tern_tensor *tern_nanmean(tern_tensor *x, const int *dims, int n, bool keepdim) {
+    TERNI_AUTOCAST_NONE;
     uint32_t bits;
     TERNI_NAMED("nanmean");
     if (!a_float("nanmean", x) || !terni_dims("nanmean", dims, n, x->v.ndim, &bits)) return NULL;
@@ -67,6 +70,7 @@ static tern_tensor *number_if_one(tern_tensor *c) {
 
 tern_tensor *tern_cov(tern_tensor *x, double correction) {
     TERNI_NAMED("cov");
+    TERNI_AUTOCAST_NONE;
     const int scope = tern_scope_push();
     tern_tensor *rows = observations("cov", x), *wide = rows ? widened(rows) : NULL;
     tern_tensor *c = wide ? number_if_one(covariance(wide, correction)) : NULL;
@@ -75,6 +79,7 @@ tern_tensor *tern_cov(tern_tensor *x, double correction) {
 
 tern_tensor *tern_corrcoef(tern_tensor *x) {
     TERNI_NAMED("corrcoef");
+    TERNI_AUTOCAST_NONE;
     const int scope = tern_scope_push();
     tern_tensor *rows = observations("corrcoef", x), *wide = rows ? widened(rows) : NULL;
     tern_tensor *c = wide ? covariance(wide, 1) : NULL;

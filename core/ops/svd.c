@@ -1,6 +1,7 @@
 /* svd and svdvals; pinv and matrix_rank, which are about singular values. */
 #include <float.h>
 
+#include "casting.h"
 #include "ops/matrices.h"
 
 typedef struct options {
@@ -87,6 +88,7 @@ static tern_tensor *values(tern_tensor *a) {
 
 tern_tensor *tern_svd(tern_tensor *a, bool full, tern_tensor **u, tern_tensor **vh) {
     TERNI_NAMED("svd");
+    TERNI_AUTOCAST(F32, &a);
     if (u) *u = NULL;
     if (vh) *vh = NULL;
     if (!terni_matrix("svd", "a", a, false)) return NULL;
@@ -101,6 +103,7 @@ tern_tensor *tern_svd(tern_tensor *a, bool full, tern_tensor **u, tern_tensor **
 
 tern_tensor *tern_svdvals(tern_tensor *a) {
     TERNI_NAMED("svdvals");
+    TERNI_AUTOCAST(F32, &a);
     return terni_matrix("svdvals", "a", a, false) ? tern_svd(a, false, NULL, NULL) : NULL;
 }
 
@@ -146,6 +149,7 @@ static const tern_function pinv_function = {"pinv", 1, sizeof(double), pinv_forw
 
 tern_tensor *tern_pinv(tern_tensor *a, double rtol) {
     TERNI_NAMED("pinv");
+    TERNI_AUTOCAST(F32, &a);
     tern_tensor *p;
     if (!terni_matrix("pinv", "a", a, false)) return NULL;
     if (!(rtol >= 0)) return terni_null(TERN_ERR_ARGUMENT, "pinv: rtol %g, expected 0 or more", rtol);
@@ -155,6 +159,7 @@ tern_tensor *tern_pinv(tern_tensor *a, double rtol) {
 
 tern_tensor *tern_matrix_rank(tern_tensor *a, double atol, double rtol) {
     TERNI_NAMED("matrix_rank");
+    TERNI_AUTOCAST(F32, &a);
     if (!terni_matrix("matrix_rank", "a", a, false)) return NULL;
     if (!(atol >= 0) || !(rtol >= 0))
         return terni_null(TERN_ERR_ARGUMENT, "matrix_rank: atol %g, rtol %g, expected 0 or more", atol, rtol);

@@ -1,4 +1,5 @@
 /* triangular_solve. The kernel solves a x = b; transposed and right-hand forms are views of it. */
+#include "casting.h"
 #include "ops/matrices.h"
 
 static bool forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) { /* a, b */
@@ -37,6 +38,7 @@ static tern_tensor *solve(tern_tensor *a, tern_tensor *b, bool upper, bool unit)
 
 tern_tensor *tern_triangular_solve(tern_tensor *a, tern_tensor *b, tern_triangular_solve_opts o) {
     TERNI_NAMED("triangular_solve");
+    TERNI_AUTOCAST(F32, &a, &b);
     if (!terni_system("triangular_solve", a, true, b)) return NULL;
     if (b->v.ndim < 2 || terni_rows(a) != (o.right ? terni_cols(b) : terni_rows(b)))
         return terni_null(TERN_ERR_SHAPE, "triangular_solve: a %s, b %s: expected [..., N, N] and [..., %s]",
