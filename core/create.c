@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "half.h"
-#include "internal.h"
+#include "trace_fields.h"
 
 static tern_tensor *fresh(const char *op, tern_shape shape, tern_options o) {
     if (!tern_ok() || !terni_shape_check(op, &shape, o.dtype)) return NULL;
@@ -166,7 +166,7 @@ static bool download(tern_tensor *t, void *data, size_t bytes) {
 }
 
 bool tern_to_host(tern_tensor *t, void *data, size_t bytes) {
-    if (!terni_given(t, "to_host", "t")) return false;
+    if (!terni_given(t, "to_host", "t") || (terni_tracing() && !terni_trace_reads("tern_to_host", t))) return false;
     const size_t need = (size_t)t->numel * tern_dtype_size(terni_dtype(t));
     if (bytes != need)
         return terni_fail(TERN_ERR_ARGUMENT, "to_host: %zu bytes for %s, which needs %zu", bytes, terni_describe(t),
@@ -175,7 +175,8 @@ bool tern_to_host(tern_tensor *t, void *data, size_t bytes) {
 }
 
 bool tern_to_doubles(tern_tensor *t, double *data, int64_t count) {
-    if (!terni_given(t, "to_doubles", "t")) return false;
+    if (!terni_given(t, "to_doubles", "t") || (terni_tracing() && !terni_trace_reads("tern_to_doubles", t)))
+        return false;
     if (count != t->numel)
         return terni_fail(TERN_ERR_ARGUMENT, "to_doubles: room for %lld elements; %s has %lld", (long long)count,
                           terni_describe(t), (long long)t->numel);
@@ -189,7 +190,7 @@ bool tern_to_doubles(tern_tensor *t, double *data, int64_t count) {
 }
 
 static bool one_element(const char *op, tern_tensor *t, void *buf) {
-    if (!terni_given(t, op, "t")) return false;
+    if (!terni_given(t, op, "t") || (terni_tracing() && !terni_trace_reads("tern_item", t))) return false;
     if (t->numel != 1)
         return terni_fail(TERN_ERR_SHAPE, "%s: %s has %lld elements; expected one", op, terni_describe(t),
                           (long long)t->numel);

@@ -10,7 +10,7 @@
 #endif
 
 #include "tern/linalg.h"
-#include "thread.h"
+#include "trace_fields.h"
 
 enum { REASON_SIZE = 512 };
 
@@ -212,6 +212,7 @@ bool terni_run_views(int op, tern_device d, const terni_view *const *in, int n_i
     if (!b->op[op])
         return terni_fail(TERN_ERR_UNSUPPORTED, "%s: the %s backend of this build has no such kernel", op_names[op],
                           b->name);
+    if (terni_tracing() && !terni_trace_kernel(op_names[op], in, n_in, out, n_out)) return false;
     const terni_call call = {in, out, n_in, n_out, opts, d.index};
     return terni_call_kernel(b, b->op[op], op_names[op], &call);
 }

@@ -8,69 +8,10 @@
 #include <string.h>
 
 #include "casting.h"
+#include "elementwise_rows.h"
 #include "expression.h"
 #include "tape.h"
-
-typedef struct unary_row {
-    const char *name, *curvature;
-    bool numbers;    /* takes integers */
-    bool by_y;       /* slope and curvature from y */
-    bool parameters; /* one to three */
-    bool f32;        /* under autocast */
-} unary_row;
-
-static const unary_row unary_rows[TERNI_UNARY_COUNT] = {
-#define TERN_UNARY(name, dt, lo, hi, y, dy, d2y)              {#name, #d2y, #dt[0] == 'N', false, false, false},
-#define TERN_UNARY_Y(name, dt, lo, hi, y, dy, d2y)            {#name, #d2y, #dt[0] == 'N', true, false, false},
-#define TERN_UNARY_P(name, dt, lo, hi, p, y, dy, d2y)         {#name, #d2y, #dt[0] == 'N', false, true, false},
-#define TERN_UNARY_PQ(name, dt, lo, hi, p, q, y, dy, d2y)     {#name, #d2y, #dt[0] == 'N', false, true, false},
-#define TERN_UNARY_PQR(name, dt, y, dy, d2y)                  {#name, #d2y, #dt[0] == 'N', false, true, false},
-#define TERN_UNARY_F32(name, dt, lo, hi, y, dy, d2y)          {#name, #d2y, #dt[0] == 'N', false, false, true},
-#define TERN_UNARY_Y_F32(name, dt, lo, hi, y, dy, d2y)        {#name, #d2y, #dt[0] == 'N', true, false, true},
-#define TERN_UNARY_PQ_F32(name, dt, lo, hi, p, q, y, dy, d2y) {#name, #d2y, #dt[0] == 'N', false, true, true},
-#include "elementwise.def"
-};
-
-typedef struct binary_row {
-    const char *name, *da, *db;
-    char dtypes; /* 'F', 'N', 'W' */
-    bool f32;    /* under autocast */
-} binary_row;
-
-static const binary_row binary_rows[TERNI_BINARY_COUNT] = {
-#define TERN_BINARY(name, dt, lo, hi, value, da, db)     {#name, #da, #db, #dt[0], false},
-#define TERN_BINARY_F32(name, dt, lo, hi, value, da, db) {#name, #da, #db, #dt[0], true},
-#include "elementwise.def"
-};
-
-typedef struct ternary_row {
-    const char *name, *partials[3];
-} ternary_row;
-
-static const ternary_row ternary_rows[TERNI_TERNARY_COUNT] = {
-#define TERN_TERNARY(name, value, dx, da, db) {#name, {#dx, #da, #db}},
-#include "elementwise.def"
-};
-
-static const char *const compare_names[] = {
-#define TERN_COMPARE(name, value) #name,
-#include "elementwise.def"
-};
-
-static const char *const test_names[] = {
-#define TERN_TEST_OF(name, value) #name,
-#include "elementwise.def"
-};
-
-typedef struct bits_row {
-    const char *name;
-    bool bools; /* takes bool */
-} bits_row;
-
-static const bits_row bits_rows[] = {
-#define TERN_BITS(name, dt, value) {#name, #dt[0] == 'B'},
-#include "elementwise.def"
-};
+#include "trace_fields.h"
 
 static inline bool call_kernel(terni_kernel k, const char *name, const terni_view *const *in, int n,
                                const terni_view *out, const void *opts, tern_device d) {
@@ -78,6 +19,22 @@ static inline bool call_kernel(terni_kernel k, const char *name, const terni_vie
     const terni_backend *b = terni_backend_of(d);
     const terni_call call = {in, &out, n, 1, opts, d.index};
     return b && terni_call_kernel(b, k, name, &call);
+}
+
+/* y = a row's value of in[n]: lists it where there is a trace. p: its numbers. Returns y. */
+static tern_tensor *listed(const char *name, const char *value, const double *p, tern_tensor *const *in, int n,
+                           tern_tensor *y) {
+    static const terni_fields numbers = {
+        NULL, {{"p", 0, 8, 'd'}, {"q", sizeof(double), 8, 'd'}, {"r", 2 * sizeof(double), 8, 'd'}}};
+    if (!y || !terni_tracing()) return y;
+    return terni_trace_op(name, value, &numbers, p, 3 * sizeof *p, in, n, &y, 1) ? y : NULL;
+}
+
+/* The same call for what is not listed. */
+static bool call_apart(terni_kernel k, const char *name, const terni_view *const *in, int n, const terni_view *out,
+                       const void *opts, tern_device d) {
+    if (terni_tracing() && !terni_trace_kernel(name, in, n, &out, 1)) return false;
+    return call_kernel(k, name, in, n, out, opts, d);
 }
 
 /* ---- unary ------------------------------------------------------------------------------------------------------- */
@@ -94,7 +51,7 @@ static tern_tensor *unary_product(bool curvature, const unary_opts *o, tern_tens
     if (!out) return NULL;
     const terni_view *const in[2] = {&arg->v, &s->v};
     const terni_kernel k = curvature ? b->unary_curv[o->row] : b->unary_grad[o->row];
-    return call_kernel(k, unary_rows[o->row].name, in, 2, &out->v, o->p, arg->device) ? out : NULL;
+    return call_apart(k, unary_rows[o->row].name, in, 2, &out->v, o->p, arg->device) ? out : NULL;
 }
 
 static tern_tensor *unary_slope(const unary_opts *o, tern_tensor *g, tern_tensor *s, const terni_edge *x);
@@ -181,7 +138,8 @@ static tern_tensor *unary(int op, tern_tensor *x, const double *p) {
     tern_tensor *y = b ? terni_new_like(x, terni_dtype(x)) : NULL;
     if (!y) return NULL;
     const terni_view *const in[1] = {&x->v};
-    return call_kernel(b->unary[op], row->name, in, 1, &y->v, p, x->device) ? record_unary(op, x, y, p) : NULL;
+    if (!call_kernel(b->unary[op], row->name, in, 1, &y->v, p, x->device)) return NULL;
+    return listed(row->name, row->value, p, &x, 1, record_unary(op, x, y, p));
 }
 
 #define TERN_UNARY(name, ...) \
@@ -216,11 +174,12 @@ tern_tensor *terni_unary_by_name(const char *name, size_t length, tern_tensor *x
 
 /* One input, bool out. */
 static tern_tensor *test_of(int op, tern_tensor *x) {
-    if (!terni_given(x, test_names[op], "x")) return NULL;
+    if (!terni_given(x, test_rows[op].name, "x")) return NULL;
     const terni_backend *b = terni_backend_of(x->device);
     tern_tensor *y = b ? terni_new_like(x, TERN_BOOL) : NULL;
     const terni_view *const in[1] = {&x->v};
-    return y && call_kernel(b->test_of[op], test_names[op], in, 1, &y->v, NULL, x->device) ? y : NULL;
+    if (!y || !call_kernel(b->test_of[op], test_rows[op].name, in, 1, &y->v, NULL, x->device)) return NULL;
+    return listed(test_rows[op].name, test_rows[op].value, no_parameters, &x, 1, y);
 }
 
 #define TERN_TEST_OF(name, ...) \
@@ -304,7 +263,7 @@ static tern_tensor *run_partial(int op, bool second, tern_tensor *g, tern_tensor
         in[1 + i] = &room[i];
     }
     const terni_kernel k = second ? be->binary_db[op] : be->binary_da[op];
-    return call_kernel(k, binary_rows[op].name, in, 3, &r->v, NULL, g->device) ? r : NULL;
+    return call_apart(k, binary_rows[op].name, in, 3, &r->v, NULL, g->device) ? r : NULL;
 }
 
 /* One partial: g * text(a, b), summed down to the shape of input x. a or b is NULL where the text does not use it. */
@@ -374,8 +333,8 @@ static tern_tensor *binary(int op, tern_tensor *a, tern_tensor *b) {
     if (!bring_together(row->name, &a, &b)) return NULL;
     const terni_backend *be = terni_backend_of(a->device);
     tern_tensor *y = be ? run_binary(be->binary[op], row->name, a, b, terni_dtype(a)) : NULL;
-    if (!y || !terni_recording() || (!terni_wants(a) && !terni_wants(b))) return y;
-    return record_binary(op, a, b, y) ? y : NULL;
+    if (y && terni_recording() && (terni_wants(a) || terni_wants(b)) && !record_binary(op, a, b, y)) return NULL;
+    return terni_tracing() ? listed(row->name, row->value, no_parameters, (tern_tensor *const[]){a, b}, 2, y) : y;
 }
 
 #define TERN_BINARY(name, ...) \
@@ -453,8 +412,9 @@ tern_tensor *terni_ternary(int row, tern_tensor *x, tern_tensor *a, tern_tensor 
     for (int i = 0; i < 3; i++) v[i] = stretch(&in[i < o.n ? i : 0]->v, &shape);
     const terni_view *const views[3] = {&v[0], &v[1], &v[2]};
     if (!call_kernel(be->ternary[row], name, views, 3, &y->v, &p, y->device)) return NULL;
-    if (!terni_recording() || (!terni_wants(in[0]) && !terni_wants(in[1]) && !(b && terni_wants(in[2])))) return y;
-    return record_ternary(&o, in, y) ? y : NULL;
+    const bool record = terni_recording() && (terni_wants(in[0]) || terni_wants(in[1]) || (b && terni_wants(in[2])));
+    if (record && !record_ternary(&o, in, y)) return NULL;
+    return listed(name, ternary_rows[row].value, (const double[3]){p}, in, o.n, y);
 }
 
 /* Integers, or bools where the row takes them, in the dtype in which they meet. */
@@ -465,11 +425,12 @@ static tern_tensor *bits(int op, tern_tensor *a, tern_tensor *b) {
     if (tern_dtype_is_float(d) || (d == TERN_BOOL && !row->bools))
         return terni_null(TERN_ERR_DTYPE, "%s: %s and %s, expected integers%s", row->name, terni_describe(a),
                           terni_describe(b), row->bools ? " or bools" : "");
-    a = terni_as(a, d);
-    b = a ? terni_as(b, d) : NULL;
+    a = tern_cast(a, d);
+    b = a ? tern_cast(b, d) : NULL;
     if (!b || !bring_together(row->name, &a, &b)) return NULL;
     const terni_backend *be = terni_backend_of(a->device);
-    return be ? run_binary(be->bits[op], row->name, a, b, d) : NULL;
+    return listed(row->name, row->value, no_parameters, (tern_tensor *const[]){a, b}, 2,
+                  be ? run_binary(be->bits[op], row->name, a, b, d) : NULL);
 }
 
 #define TERN_BITS(name, ...) \
@@ -477,17 +438,18 @@ static tern_tensor *bits(int op, tern_tensor *a, tern_tensor *b) {
 #include "elementwise.def"
 
 static tern_tensor *compare(int op, tern_tensor *a, tern_tensor *b) {
-    const char *name = compare_names[op];
+    const char *name = compare_rows[op].name;
     if (!terni_given(a, name, "a") || !terni_given(b, name, "b")) return NULL;
     if (a->v.dtype != b->v.dtype) {
         const tern_dtype d = tern_dtype_promote(terni_dtype(a), terni_dtype(b));
-        a = terni_as(a, d);
-        b = a ? terni_as(b, d) : NULL;
+        a = tern_cast(a, d);
+        b = a ? tern_cast(b, d) : NULL;
         if (!b) return NULL;
     }
     if (!bring_together(name, &a, &b)) return NULL;
     const terni_backend *be = terni_backend_of(a->device);
-    return be ? run_binary(be->compare[op], name, a, b, TERN_BOOL) : NULL;
+    return listed(name, compare_rows[op].value, no_parameters, (tern_tensor *const[]){a, b}, 2,
+                  be ? run_binary(be->compare[op], name, a, b, TERN_BOOL) : NULL);
 }
 
 #define TERN_COMPARE(name, ...) \
@@ -505,7 +467,7 @@ static tern_tensor *unary_in_place(int op, const char *name, tern_tensor *t, con
     if (kind == TERNI_PLAIN) {
         const terni_backend *b = terni_backend_of(t->device);
         const terni_view *const in[1] = {&t->v};
-        const bool ok = b && call_kernel(b->unary[op], name, in, 1, &t->v, p, t->device);
+        const bool ok = b && call_apart(b->unary[op], name, in, 1, &t->v, p, t->device);
         terni_changed(t);
         return ok ? t : NULL;
     }
@@ -534,7 +496,7 @@ static bool change_plainly(terni_kernel k, const char *name, tern_tensor *t, ter
     const tern_shape shape = terni_shape(t);
     const terni_view vb = stretch(&b->v, &shape);
     const terni_view *const in[2] = {&t->v, &vb};
-    const bool ok = call_kernel(k, name, in, 2, &t->v, NULL, t->device);
+    const bool ok = call_apart(k, name, in, 2, &t->v, NULL, t->device);
     terni_changed(t);
     return ok;
 }

@@ -5,7 +5,7 @@
 
 #include "internal.h"
 #include "philox.h"
-#include "thread.h"
+#include "trace_fields.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static tern_random stream;
@@ -43,6 +43,7 @@ terni_draws terni_draws_now(void) {
 }
 
 bool terni_draws_take(tern_device device, uint64_t blocks, terni_draws *from) {
+    if (terni_tracing()) return terni_fail(TERN_ERR_UNSUPPORTED, "trace: random draws cannot be listed");
     if (device.type == TERN_CPU && !terni_not_capturing("drawing random numbers on the CPU")) return false;
     if (terni_self.replay) {
         *from = *terni_self.replay;

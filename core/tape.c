@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "thread.h"
+#include "trace_fields.h"
 
 bool tern_grad_mode(bool record) {
     const bool was = !(terni_self.off & TERNI_OFF_MODE);
@@ -271,7 +271,9 @@ bool tern_grad_set(tern_tensor *t, tern_tensor *g) {
 
 tern_tensor *tern_detach(tern_tensor *t) {
     if (!terni_given(t, "detach", "t")) return NULL;
-    return terni_alias(t, terni_shape(t), t->v.strides, 0);
+    tern_tensor *d = terni_alias(t, terni_shape(t), t->v.strides, 0);
+    if (!d || !terni_tracing()) return d;
+    return terni_trace_op("detach", NULL, NULL, NULL, 0, &t, 1, &d, 1) ? d : NULL;
 }
 
 /* ---- hooks

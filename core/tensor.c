@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "tape.h"
-#include "thread.h"
+#include "trace_fields.h"
 
 /* ---- storage ----------------------------------------------------------------------------------------------------- *
  * On the CPU the data follows the storage's head in one block; elsewhere the backend allocates it. */
@@ -251,7 +251,10 @@ int64_t tern_numel(const tern_tensor *t) { return t ? t->numel : 0; }
 tern_dtype tern_dtype_of(const tern_tensor *t) { return t ? terni_dtype(t) : TERN_F32; }
 tern_device tern_device_of(const tern_tensor *t) { return t ? t->device : tern_cpu(); }
 bool tern_is_contiguous(const tern_tensor *t) { return t && t->contiguous; }
-void *tern_data(tern_tensor *t) { return t ? t->v.data : NULL; }
+void *tern_data(tern_tensor *t) {
+    if (terni_tracing() && !terni_trace_reads("tern_data", t)) return NULL;
+    return t ? t->v.data : NULL;
+}
 size_t tern_storage_bytes(const tern_tensor *t) { return t ? t->storage->bytes : 0; }
 uint32_t tern_storage_version(const tern_tensor *t) { return t ? t->storage->version : 0; }
 

@@ -22,6 +22,7 @@
 #include "tern/memory.h"
 #include "tern/metric.h"
 #include "tern/module.h"
+#include "tern/onnx.h"
 #include "tern/ops.h"
 #include "tern/optim.h"
 #include "tern/picture.h"
@@ -34,6 +35,7 @@
 #include "tern/tensor.h"
 #include "tern/tensorboard.h"
 #include "tern/tokenizer.h"
+#include "tern/trace.h"
 #include "tern/transform.h"
 #include "tern/transformer.h"
 

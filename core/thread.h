@@ -36,6 +36,7 @@ typedef struct terni_thread {
     bool muted;                /* errors are recorded, the handler is not called */
     terni_words *words;        /* made when first needed */
     struct terni_casts *casts; /* autocast's (autocast.c); made when first needed */
+    struct tern_tracer *trace; /* lists what the thread does (trace.c); NULL: none */
 } terni_thread;
 
 /* initial-exec: no function call to find it; the struct is small enough for the loader's reserve. */

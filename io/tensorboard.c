@@ -1,4 +1,4 @@
-/* TensorBoard: protocol buffers (the few fields that are needed, written by hand) framed as TFRecords. Field numbers
+/* TensorBoard: protocol buffers framed as TFRecords. Field numbers
  * are those of tensorflow/core/util/event.proto, framework/summary.proto, framework/tensor.proto and of TensorBoard's
  * plugins/hparams/plugin_data.proto and api.proto. */
 #include "tern/tensorboard.h"
@@ -16,81 +16,16 @@
 
 #include "internal.h"
 #include "picture_internal.h"
-
-/* Bytes that grow; failed once memory was short. */
-typedef struct bytes {
-    unsigned char *p;
-    size_t n, cap;
-    bool failed;
-} bytes;
+#include "protobuf.h"
 
 struct tern_tensorboard {
     int fd;
     bool broken; /* a write has failed, and was reported */
     double flushed;
-    bytes out;
+    terni_bytes out;
     uint32_t crc[256];
     char path[PATH_MAX];
 };
-
-/* ---- protocol buffers -------------------------------------------------------------------------------------------- */
-
-static void put(bytes *b, const void *data, size_t n) {
-    if (b->n + n > b->cap && !b->failed) {
-        const size_t cap = 2 * (b->n + n) + 256;
-        unsigned char *more = terni_resize(b->p, cap);
-        if (more) {
-            b->p = more;
-            b->cap = cap;
-        } else
-            b->failed = true;
-    }
-    if (b->failed || n == 0) return;
-    memcpy(b->p + b->n, data, n);
-    b->n += n;
-}
-static void put_le(bytes *b, uint64_t v, int n) {
-    unsigned char c[8];
-    for (int i = 0; i < n; i++) c[i] = (unsigned char)(v >> (8 * i));
-    put(b, c, (size_t)n);
-}
-static void put_varint(bytes *b, uint64_t v) {
-    for (; v > 127; v >>= 7) put(b, &(unsigned char){(unsigned char)(v | 128)}, 1);
-    put(b, &(unsigned char){(unsigned char)v}, 1);
-}
-static void put_key(bytes *b, int field, int kind) { put_varint(b, (uint64_t)field << 3 | (uint64_t)kind); }
-static void put_int(bytes *b, int field, int64_t v) {
-    put_key(b, field, 0);
-    put_varint(b, (uint64_t)v);
-}
-static void put_raw_double(bytes *b, double v) {
-    uint64_t u;
-    memcpy(&u, &v, 8);
-    put_le(b, u, 8);
-}
-static void put_double(bytes *b, int field, double v) {
-    put_key(b, field, 1);
-    put_raw_double(b, v);
-}
-static void put_float(bytes *b, int field, float v) {
-    uint32_t u;
-    memcpy(&u, &v, 4);
-    put_key(b, field, 5);
-    put_le(b, u, 4);
-}
-static void put_data(bytes *b, int field, const void *data, size_t n) {
-    put_key(b, field, 2);
-    put_varint(b, n);
-    put(b, data, n);
-}
-static void put_text(bytes *b, int field, const char *text) { put_data(b, field, text, strlen(text)); }
-/* A message within; part is spent. */
-static void put_part(bytes *b, int field, bytes *part) {
-    put_data(b, field, part->p, part->n);
-    if (part->failed) b->failed = true;
-    terni_mfree(part->p);
-    *part = (bytes){0};
-}
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
@@ -132,20 +67,20 @@ static bool write_out(tern_tensorboard *w) {
 }
 
 /* An event with what `field` (3 version, 5 summary) holds; content is spent. */
-static bool add_event(tern_tensorboard *w, int64_t step, int field, bytes *content) {
+static bool add_event(tern_tensorboard *w, int64_t step, int field, terni_bytes *content) {
     enum { FULL = 1 << 16, SECONDS = 120 };
-    bytes e = {0};
-    put_double(&e, 1, now(CLOCK_REALTIME));
-    if (step) put_int(&e, 2, step);
-    put_part(&e, field, content);
+    terni_bytes e = {0};
+    terni_put_double(&e, 1, now(CLOCK_REALTIME));
+    if (step) terni_put_int(&e, 2, step);
+    terni_put_part(&e, field, content);
     if (!e.failed) {
         unsigned char length[8];
         for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)e.n >> (8 * i));
         const size_t was = w->out.n;
-        put(&w->out, length, 8);
-        put_le(&w->out, masked_crc(w->crc, length, 8), 4);
-        put(&w->out, e.p, e.n);
-        put_le(&w->out, masked_crc(w->crc, e.p, e.n), 4);
+        terni_put(&w->out, length, 8);
+        terni_put_le(&w->out, masked_crc(w->crc, length, 8), 4);
+        terni_put(&w->out, e.p, e.n);
+        terni_put_le(&w->out, masked_crc(w->crc, e.p, e.n), 4);
         if (w->out.failed) w->out.n = was; /* no half record */
     }
     const bool ok = !e.failed && !w->out.failed;
@@ -156,9 +91,9 @@ static bool add_event(tern_tensorboard *w, int64_t step, int field, bytes *conte
 }
 
 /* Summary { value { ... } }; value is spent. */
-static bool add_value(tern_tensorboard *w, int64_t step, bytes *value) {
-    bytes summary = {0};
-    put_part(&summary, 1, value);
+static bool add_value(tern_tensorboard *w, int64_t step, terni_bytes *value) {
+    terni_bytes summary = {0};
+    terni_put_part(&summary, 1, value);
     return add_event(w, step, 5, &summary);
 }
 
@@ -204,8 +139,8 @@ tern_tensorboard *tern_tensorboard_open(const char *folder) {
         return NULL;
     }
     crc_table(w->crc);
-    bytes version = {0};
-    put(&version, "brain.Event:2", 13);
+    terni_bytes version = {0};
+    terni_put(&version, "brain.Event:2", 13);
     if (add_event(w, 0, 3, &version) && write_out(w)) return w;
     tern_tensorboard_close(w);
     return NULL;
@@ -227,9 +162,9 @@ bool tern_tensorboard_close(tern_tensorboard *w) {
 
 bool tern_tensorboard_scalar(tern_tensorboard *w, const char *tag, double value, int64_t step) {
     if (!usable(w, tag)) return false;
-    bytes v = {0};
-    put_text(&v, 1, tag);
-    put_float(&v, 2, (float)value);
+    terni_bytes v = {0};
+    terni_put_text(&v, 1, tag);
+    terni_put_float(&v, 2, (float)value);
     return add_value(w, step, &v);
 }
 
@@ -266,21 +201,21 @@ bool tern_tensorboard_histogram(tern_tensorboard *w, const char *tag, tern_tenso
     if (ok) gather(&h, x, n);
     terni_mfree(x);
     if (!ok) return false;
-    bytes v = {0}, p = {0}, limits = {0}, counts = {0};
+    terni_bytes v = {0}, p = {0}, limits = {0}, counts = {0};
     const int buckets = h.max > h.min ? BUCKETS : 1;
     for (int i = 0; i < buckets; i++) {
-        put_raw_double(&limits, i + 1 < buckets ? h.min + (h.max - h.min) * (i + 1) / buckets : h.max);
-        put_raw_double(&counts, h.count[i]);
+        terni_put_raw_double(&limits, i + 1 < buckets ? h.min + (h.max - h.min) * (i + 1) / buckets : h.max);
+        terni_put_raw_double(&counts, h.count[i]);
     }
-    put_double(&p, 1, h.min);
-    put_double(&p, 2, h.max);
-    put_double(&p, 3, (double)h.n);
-    put_double(&p, 4, h.sum);
-    put_double(&p, 5, h.squares);
-    put_part(&p, 6, &limits);
-    put_part(&p, 7, &counts);
-    put_text(&v, 1, tag);
-    put_part(&v, 5, &p);
+    terni_put_double(&p, 1, h.min);
+    terni_put_double(&p, 2, h.max);
+    terni_put_double(&p, 3, (double)h.n);
+    terni_put_double(&p, 4, h.sum);
+    terni_put_double(&p, 5, h.squares);
+    terni_put_part(&p, 6, &limits);
+    terni_put_part(&p, 7, &counts);
+    terni_put_text(&v, 1, tag);
+    terni_put_part(&v, 5, &p);
     return add_value(w, step, &v);
 }
 
@@ -290,82 +225,83 @@ bool tern_tensorboard_image(tern_tensorboard *w, const char *tag, tern_tensor *t
     int wide, high;
     void *png = terni_picture_png(t, &n, &wide, &high);
     if (!png) return false;
-    bytes v = {0}, p = {0};
-    put_int(&p, 1, high);
-    put_int(&p, 2, wide);
-    put_int(&p, 3, tern_ndim(t) == 3 ? tern_size(t, 0) : 1);
-    put_data(&p, 4, png, n);
+    terni_bytes v = {0}, p = {0};
+    terni_put_int(&p, 1, high);
+    terni_put_int(&p, 2, wide);
+    terni_put_int(&p, 3, tern_ndim(t) == 3 ? tern_size(t, 0) : 1);
+    terni_put_data(&p, 4, png, n);
     terni_mfree(png);
-    put_text(&v, 1, tag);
-    put_part(&v, 4, &p);
+    terni_put_text(&v, 1, tag);
+    terni_put_part(&v, 4, &p);
     return add_value(w, step, &v);
 }
 
 /* SummaryMetadata { plugin_data { plugin_name, content } } as a value's field 9; content is spent. */
-static void put_plugin(bytes *v, const char *name, bytes *content) {
-    bytes data = {0}, metadata = {0};
-    put_text(&data, 1, name);
-    put_part(&data, 2, content);
-    put_part(&metadata, 1, &data);
-    put_part(v, 9, &metadata);
+static void put_plugin(terni_bytes *v, const char *name, terni_bytes *content) {
+    terni_bytes data = {0}, metadata = {0};
+    terni_put_text(&data, 1, name);
+    terni_put_part(&data, 2, content);
+    terni_put_part(&metadata, 1, &data);
+    terni_put_part(v, 9, &metadata);
 }
 
 bool tern_tensorboard_text(tern_tensorboard *w, const char *tag, const char *text, int64_t step) {
     if (!usable(w, tag) || !terni_given(text, "tensorboard", "text")) return false;
     enum { DT_STRING = 7 };
-    bytes v = {0}, nothing = {0}, tensor = {0}, shape = {0}, dim = {0};
+    terni_bytes v = {0}, nothing = {0}, tensor = {0}, shape = {0}, dim = {0};
     char full[1024];
     snprintf(full, sizeof full, "%s/text_summary", tag);
-    put_text(&v, 1, full);
+    terni_put_text(&v, 1, full);
     put_plugin(&v, "text", &nothing);
-    put_int(&dim, 1, 1);
-    put_part(&shape, 2, &dim);
-    put_int(&tensor, 1, DT_STRING);
-    put_part(&tensor, 2, &shape);
-    put_text(&tensor, 8, text);
-    put_part(&v, 8, &tensor);
+    terni_put_int(&dim, 1, 1);
+    terni_put_part(&shape, 2, &dim);
+    terni_put_int(&tensor, 1, DT_STRING);
+    terni_put_part(&tensor, 2, &shape);
+    terni_put_text(&tensor, 8, text);
+    terni_put_part(&v, 8, &tensor);
     return add_value(w, step, &v);
 }
 
 /* ---- hyperparameters --------------------------------------------------------------------------------------------- */
 
 /* HParamsPluginData { `field`: part } under tag. */
-static bool add_hparams(tern_tensorboard *w, const char *tag, int field, bytes *part) {
-    bytes v = {0}, data = {0};
-    put_part(&data, field, part);
-    put_text(&v, 1, tag);
+static bool add_hparams(tern_tensorboard *w, const char *tag, int field, terni_bytes *part) {
+    terni_bytes v = {0}, data = {0};
+    terni_put_part(&data, field, part);
+    terni_put_text(&v, 1, tag);
     put_plugin(&v, "hparams", &data);
     return add_value(w, 0, &v);
 }
 
-static void put_experiment(bytes *e, const tern_hparam *params, int n, const char *const *metrics, int n_metrics) {
+static void put_experiment(terni_bytes *e, const tern_hparam *params, int n, const char *const *metrics,
+                           int n_metrics) {
     enum { STRING = 1, FLOAT64 = 3 };
     for (int i = 0; i < n; i++) {
-        bytes info = {0};
-        put_text(&info, 1, params[i].name);
-        put_int(&info, 4, params[i].text ? STRING : FLOAT64);
-        put_part(e, 4, &info);
+        terni_bytes info = {0};
+        terni_put_text(&info, 1, params[i].name);
+        terni_put_int(&info, 4, params[i].text ? STRING : FLOAT64);
+        terni_put_part(e, 4, &info);
     }
     for (int i = 0; i < n_metrics; i++) {
-        bytes info = {0}, name = {0};
-        put_text(&name, 2, metrics[i]);
-        put_part(&info, 1, &name);
-        put_part(e, 5, &info);
+        terni_bytes info = {0}, name = {0};
+        terni_put_text(&name, 2, metrics[i]);
+        terni_put_part(&info, 1, &name);
+        terni_put_part(e, 5, &info);
     }
 }
 
-static void put_session(bytes *s, const tern_hparam *params, int n) {
+static void put_session(terni_bytes *s, const tern_hparam *params, int n) {
     for (int i = 0; i < n; i++) {
-        bytes pair = {0}, value = {0};
+        terni_bytes pair = {0}, value = {0};
         if (params[i].text)
-            put_text(&value, 3, params[i].text);
+            terni_put_text(&value, 3, params[i].text);
         else
-            put_double(&value, 2, params[i].number);
-        put_text(&pair, 1, params[i].name);
-        put_part(&pair, 2, &value);
-        put_part(s, 1, &pair);
+            terni_put_double(&value, 2, params[i].number);
+        terni_put_text(&pair, 1, params[i].name);
+        terni_put_part(&pair, 2, &value);
+        terni_put_part(s, 1, &pair);
     }
-    put_double(s, 5, now(CLOCK_REALTIME));
+    terni_put_double(s, 5, now(CLOCK_REALTIME));
 }
 
 bool tern_tensorboard_hparams(tern_tensorboard *w, const tern_hparam *params, int n, const char *const *metrics,
@@ -375,10 +311,10 @@ bool tern_tensorboard_hparams(tern_tensorboard *w, const tern_hparam *params, in
         return terni_fail(TERN_ERR_ARGUMENT, "tensorboard: %d hyperparameters, %d metrics", n, n_metrics);
     for (int i = 0; i < n; i++)
         if (!terni_given(params[i].name, "tensorboard", "a hyperparameter's name")) return false;
-    bytes experiment = {0}, session = {0}, end = {0};
+    terni_bytes experiment = {0}, session = {0}, end = {0};
     put_experiment(&experiment, params, n, metrics, n_metrics);
     put_session(&session, params, n);
-    put_int(&end, 1, 1); /* STATUS_SUCCESS */
+    terni_put_int(&end, 1, 1); /* STATUS_SUCCESS */
     const bool ok = add_hparams(w, "_hparams_/experiment", 2, &experiment);
     if (!ok) {
         terni_mfree(session.p);

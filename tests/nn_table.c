@@ -2,9 +2,11 @@
  * buffers afterwards, against what PyTorch gave (reference/nn_layers.py), in f64 and f32, on TERN_TEST_DEVICE. A
  * constructor of nn's headers without a row is a failure. */
 #include "common.h"
+#include "tern/archive.h"
 #include "tern/criteria.h"
 #include "tern/layers.h"
 #include "tern/lora.h"
+#include "tern/onnx.h"
 #include "tern/recurrent.h"
 #include "tern/reparametrize.h"
 #include "tern/transformer.h"
@@ -396,4 +398,76 @@ TERN_TEST(nn_table, without_memory) {
             if (strcmp(references[k].name, rows[i].name) == 0) r = &references[k];
         fail_each(r, &rows[i]);
     }
+}
+
+/* ---- ONNX: every layer in evaluation mode is exported, or refused for a reason that stands here. The models and what
+ * went in and came out are left in TERN_ONNX_DIR, if that is set, for tests/onnx/export.py to run in onnxruntime.
+ * ------- */
+
+static const struct {
+    const char *name, *why;
+} refused[] = {
+    {"embedding_bag_offsets", "reads"},      {"embedding_bag_weights", "reads"},
+    {"max_unpool1d", "indices of max_pool"}, {"max_unpool2d", "indices of max_pool"},
+    {"max_unpool3d", "indices of max_pool"}, {"lstm_packed", "sequences of several lengths"},
+};
+
+static bool by_row(tern_module *m, tern_tensor *const *x, int n, tern_tensor **y, int n_y, void *user) {
+    tern_tensor *in[MAX_IN] = {NULL}, *out[MAX_OUT] = {NULL};
+    for (int i = 0; i < n; i++) in[i] = x[i];
+    const int made = ((const row *)user)->call(m, in, n, out);
+    for (int i = 0; i < n_y && i < made; i++) y[i] = out[i];
+    return tern_ok();
+}
+
+static void save_all(const char *dir, const char *name, const char *kind, tern_tensor **t, int n) {
+    for (int i = 0; i < n; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s.%s_%d.npy", dir, name, kind, i);
+        CHECK(tern_npy_save(path, t[i]));
+    }
+}
+
+static void export_case(const reference *r, const row *c, const char *dir, bool keep) {
+    check_case("%s", r->name);
+    const char *why = NULL;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (strcmp(refused[i].name, r->name) == 0) why = refused[i].why;
+    const int scope = tern_scope_push();
+    tern_module *m = c->make();
+    stream s = stream_of(r->name);
+    char state[4000], path[512];
+    fill_state(m, &s, state, sizeof state);
+    tern_module_train(m, false);
+    tern_tensor *x[MAX_IN] = {NULL}, *y[MAX_OUT] = {NULL};
+    make_inputs(r, &s, TERN_F32, x);
+    const bool was = tern_grad_mode(false);
+    const int n_y = c->call(m, x, r->n_inputs, y);
+    tern_grad_mode(was);
+    snprintf(path, sizeof path, "%s/%s.onnx", dir, r->name);
+    const tern_onnx_opts o = {.forward = by_row, .user = (void *)(uintptr_t)c, .outputs = n_y};
+    const bool ok = tern_onnx_export(path, m, x, r->n_inputs, o);
+    CHECK(ok == !why, "%s", tern_error_message());
+    if (why) CHECK(strstr(tern_error_message(), why) != NULL, "%s", tern_error_message());
+    if (why) tern_error_clear();
+    if (keep) save_all(dir, r->name, "in", x, ok ? r->n_inputs : 0);
+    if (keep) save_all(dir, r->name, "out", y, ok ? n_y : 0);
+    CHECK_OK();
+    tern_module_free(m);
+    tern_scope_pop(scope);
+}
+
+TERN_TEST(nn_table, to_onnx) {
+    if (test_device().type != TERN_CPU) return;
+    char folder[] = "/tmp/tern-onnx-XXXXXX", command[64];
+    const char *kept = getenv("TERN_ONNX_DIR");
+    REQUIRE(kept || mkdtemp(folder));
+    for (int i = 0; i < REFERENCES; i++) {
+        const row *c = row_of(references[i].name);
+        const bool again = i > 0 && strcmp(references[i].name, references[i - 1].name) == 0; /* in the other mode */
+        if (c && !again && c->call != loss && c->call != max_pool)
+            export_case(&references[i], c, kept ? kept : folder, kept != NULL);
+    }
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    if (!kept) CHECK(system(command) == 0);
 }

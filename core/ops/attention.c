@@ -4,6 +4,7 @@
 
 #include "casting.h"
 #include "ops/normalise.h"
+#include "trace_fields.h"
 
 #define NAME "scaled_dot_product_attention"
 
@@ -257,6 +258,9 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 }
 
 static const tern_function function = {NAME, 1, sizeof(terni_attention_opts), forward, backward, NULL};
+TERNI_TRACED(attention, function, TERNI_FIELD(terni_attention_opts, "scale", scale),
+             TERNI_FIELD(terni_attention_opts, "causal", causal),
+             TERNI_FIELD(terni_attention_opts, "dropout", dropout));
 
 tern_tensor *tern_scaled_dot_product_attention(tern_tensor *q, tern_tensor *k, tern_tensor *v, tern_tensor *mask,
                                                tern_attention_opts opts) {

@@ -1,6 +1,7 @@
 /* avg_pool and its gradient are linear and each other's adjoint. The adaptive ones are these with windows that follow
  * from the sizes. */
 #include "ops/geometry.h"
+#include "trace_fields.h"
 
 static bool run(tern_ctx *ctx, int op, tern_tensor *in, tern_tensor **out) {
     const terni_pool *o = tern_ctx_opts(ctx);
@@ -26,6 +27,10 @@ static bool spread_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_te
 static bool pool_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad_in);
 static bool spread_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad_in);
 static const tern_function pool = {"avg_pool", 1, sizeof(terni_pool), pool_forward, pool_backward, NULL};
+TERNI_TRACED(avg_pool, pool, TERNI_FIELD(terni_pool, "kernel", k.kernel), TERNI_FIELD(terni_pool, "stride", k.stride),
+             TERNI_FIELD(terni_pool, "pad", k.pad), TERNI_FIELD(terni_pool, "dilation", k.dilation),
+             TERNI_FIELD(terni_pool, "divisor", k.divisor), TERNI_FIELD(terni_pool, "exclude_pad", k.exclude_pad),
+             TERNI_FIELD(terni_pool, "adaptive", k.adaptive), TERNI_FIELD(terni_pool, "axes", n));
 static const tern_function spread = {"avg_pool_grad", 1, sizeof(terni_pool), spread_forward, spread_backward, NULL};
 
 static bool adjoint(tern_ctx *ctx, const tern_function *f, tern_tensor *g, tern_tensor **grad_in) {

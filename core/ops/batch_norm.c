@@ -1,5 +1,6 @@
 /* batch_norm: a fused kernel for training, public ops for evaluation, where it is a scale and a shift. */
 #include "ops/geometry.h"
+#include "trace_fields.h"
 #include "ops/normalise.h"
 
 static const char op_name[] = "batch_norm";
@@ -88,6 +89,10 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 }
 
 static const tern_function function = {"batch_norm", 1, sizeof(terni_batch_norm_opts), forward, backward, NULL};
+/* In evaluation it is made of others, but traces list it whole. */
+static const tern_function evaluation = {"batch_norm_eval", 1, sizeof(terni_batch_norm_opts), NULL, NULL, NULL};
+TERNI_TRACED(batch_norm, function, TERNI_FIELD(terni_batch_norm_opts, "eps", eps));
+TERNI_TRACED(batch_norm_eval, evaluation, TERNI_FIELD(terni_batch_norm_opts, "eps", eps));
 
 /* (x - mean) (weight / sqrt(var + eps)) + bias */
 static tern_tensor *evaluate(tern_tensor *const *in, double eps) {
@@ -136,7 +141,13 @@ tern_tensor *tern_batch_norm(tern_tensor *x, tern_tensor *weight, tern_tensor *b
                                      .eps = opts.eps != 0.0 ? opts.eps : 1e-5};
     if (!opts.training) {
         const int scope = tern_scope_push();
-        return tern_scope_return(scope, evaluate(in, o.eps));
+        if (terni_tracing()) terni_trace_enter();
+        out[0] = evaluate(in, o.eps);
+        if (terni_tracing()) {
+            terni_trace_leave();
+            if (out[0] && !terni_trace_function(&evaluation, &o, in, 5, out)) out[0] = NULL;
+        }
+        return tern_scope_return(scope, out[0]);
     }
     for (int i = 3; i < 5; i++)
         if (in[i] && !terni_in_place_ok(op_name, in[i], NULL)) return NULL;

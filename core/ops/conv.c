@@ -2,6 +2,7 @@
  * its arguments, and the gradients of each are the other two, so derivatives of any order come by themselves. */
 #include "casting.h"
 #include "ops/geometry.h"
+#include "trace_fields.h"
 
 typedef struct options {
     terni_conv_opts k; /* first: what the kernels take */
@@ -51,6 +52,12 @@ static bool weight_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor
 static const tern_function conv = {"conv", 1, sizeof(options), conv_forward, conv_backward, NULL};
 static const tern_function transpose = {"conv_transpose",   1,   sizeof(options), transpose_forward,
                                         transpose_backward, NULL};
+TERNI_TRACED(conv, conv, TERNI_FIELD(options, "stride", k.stride), TERNI_FIELD(options, "pad", k.pad),
+             TERNI_FIELD(options, "dilation", k.dilation), TERNI_FIELD(options, "groups", k.groups),
+             TERNI_FIELD(options, "axes", n));
+TERNI_TRACED(conv_transpose, transpose, TERNI_FIELD(options, "stride", k.stride), TERNI_FIELD(options, "pad", k.pad),
+             TERNI_FIELD(options, "dilation", k.dilation), TERNI_FIELD(options, "groups", k.groups),
+             TERNI_FIELD(options, "axes", n));
 static const tern_function weight_grad = {"conv_weight_grad", 1,   sizeof(options), weight_forward,
                                           weight_backward,    NULL};
 

@@ -1,7 +1,7 @@
 /* Copies: casts, moves between devices, dense forms, and filling in place. */
 #include <math.h>
 
-#include "internal.h"
+#include "trace_fields.h"
 
 /* y = x, elementwise, on one device. */
 static bool copy_kernel(tern_tensor *x, tern_tensor *y) { return terni_run(TERNI_OP_copy, &x, 1, &y, 1, NULL); }
@@ -42,7 +42,7 @@ tern_tensor *tern_cast(tern_tensor *t, tern_dtype dtype) {
     if (terni_dtype(t) == dtype) return t;
     tern_tensor *y;
     const cast_opts o = {dtype};
-    if (terni_recording() && terni_wants(t) && tern_dtype_is_float(dtype))
+    if ((terni_recording() && terni_wants(t) && tern_dtype_is_float(dtype)) || terni_tracing())
         return tern_apply(&cast_function, &t, 1, &o, &y) ? y : NULL;
     return terni_as(t, dtype);
 }

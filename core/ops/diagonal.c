@@ -68,7 +68,7 @@ static tern_tensor *diagonal(const char *op, tern_tensor *x, int64_t offset, int
     diagonal_opts o = {.shape = terni_shape(x), .offset = offset};
     tern_tensor *y;
     if (!two_dims(op, x->v.ndim, dim0, dim1, &o)) return NULL;
-    if (!terni_recording() || !terni_wants(x)) return alias(x, &o);
+    if ((!terni_recording() || !terni_wants(x)) && !terni_tracing()) return alias(x, &o);
     return tern_apply(&diagonal_function, &x, 1, &o, &y) ? y : NULL;
 }
 

@@ -1,6 +1,7 @@
 /* group_norm; and instance_norm, which is group_norm with a group for each channel, or batch_norm's evaluation. */
 #include "casting.h"
 #include "ops/geometry.h"
+#include "trace_fields.h"
 #include "ops/normalise.h"
 
 /* x as [N, C, I]. */
@@ -72,6 +73,8 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 }
 
 static const tern_function function = {"group_norm", 1, sizeof(terni_group_norm_opts), forward, backward, NULL};
+TERNI_TRACED(group_norm, function, TERNI_FIELD(terni_group_norm_opts, "eps", eps),
+             TERNI_FIELD(terni_group_norm_opts, "groups", groups));
 
 /* t [n] are NULL or [C] of x [N, C, ...]. */
 static bool check(const char *op, tern_tensor *const *in, int n, int least) {

@@ -1,5 +1,6 @@
 /* im2col and col2im are linear and each other's adjoint. */
 #include "ops/geometry.h"
+#include "trace_fields.h"
 
 typedef struct options {
     terni_fold_opts k; /* first: what the kernels take */
@@ -33,6 +34,12 @@ static bool fold_out_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tens
 static bool fold_back_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad_in);
 static const tern_function fold_out = {"im2col", 1, sizeof(options), fold_out_forward, fold_out_backward, NULL};
 static const tern_function fold_back = {"col2im", 1, sizeof(options), fold_back_forward, fold_back_backward, NULL};
+TERNI_TRACED(im2col, fold_out, TERNI_FIELD(options, "kernel", k.kernel), TERNI_FIELD(options, "stride", k.stride),
+             TERNI_FIELD(options, "pad", k.pad), TERNI_FIELD(options, "dilation", k.dilation),
+             TERNI_FIELD(options, "size", k.size), TERNI_FIELD(options, "image", image));
+TERNI_TRACED(col2im, fold_back, TERNI_FIELD(options, "kernel", k.kernel), TERNI_FIELD(options, "stride", k.stride),
+             TERNI_FIELD(options, "pad", k.pad), TERNI_FIELD(options, "dilation", k.dilation),
+             TERNI_FIELD(options, "size", k.size), TERNI_FIELD(options, "image", image));
 
 static bool fold_out_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad_in) {
     return tern_apply(&fold_back, grad, 1, tern_ctx_opts(ctx), grad_in);

@@ -1,6 +1,7 @@
 /* Index ops. index_select and index_add, gather and scatter_add are each other's adjoints. */
 #include "casting.h"
 #include "scatter.h"
+#include "trace_fields.h"
 
 bool terni_index_given(const char *op, tern_tensor *index) {
     if (!terni_given(index, op, "index")) return false;
@@ -43,6 +44,7 @@ static bool index_select_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_
 }
 static const tern_function index_select_function = {
     "index_select", 1, sizeof(terni_dim_opts), index_select_forward, index_select_backward, NULL};
+TERNI_TRACED(index_select, index_select_function, TERNI_FIELD(terni_dim_opts, "dim", dim));
 
 tern_tensor *tern_index_select(tern_tensor *x, int dim, tern_tensor *index) {
     if (!terni_given(x, "index_select", "x") || !terni_index_given("index_select", index)) return NULL;
@@ -124,6 +126,7 @@ static bool gather_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor
 }
 static const tern_function gather_function = {"gather",        1,   sizeof(terni_dim_opts), gather_forward,
                                               gather_backward, NULL};
+TERNI_TRACED(gather, gather_function, TERNI_FIELD(terni_dim_opts, "dim", dim));
 
 tern_tensor *terni_gather(const char *op, tern_tensor *x, int dim, tern_tensor *index) {
     const terni_dim_opts o = {dim, op};

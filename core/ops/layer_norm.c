@@ -1,5 +1,6 @@
 #include "casting.h"
 #include "ops/geometry.h"
+#include "trace_fields.h"
 #include "ops/normalise.h"
 
 static const char op_name[] = "layer_norm";
@@ -74,6 +75,7 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 }
 
 static const tern_function function = {"layer_norm", 1, sizeof(options), forward, backward, NULL};
+TERNI_TRACED(layer_norm, function, TERNI_FIELD(options, "eps", k.eps), TERNI_FIELD(options, "normalized", n_dims));
 
 tern_tensor *tern_layer_norm(tern_tensor *x, int n_dims, tern_tensor *weight, tern_tensor *bias, double eps) {
     TERNI_AUTOCAST(F32, &x, &weight, &bias);

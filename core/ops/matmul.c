@@ -1,7 +1,7 @@
 /* Matrix products: matmul and linear. Their gradients are matrix products with transposed views, which the kernel takes
  * without copying. */
 #include "casting.h"
-#include "internal.h"
+#include "trace_fields.h"
 
 static _Atomic bool tf32;
 
@@ -177,7 +177,9 @@ static tern_tensor *linear(const char *op, tern_tensor *x, tern_tensor *w, tern_
     if (n != 2) in[0] = tern_reshape(x, TERN_SHAPE(rows, s.dim[n - 1]));
     s.dim[n - 1] = w->v.shape[0];
     if (!in[0] || !terni_shape_check(op, &s, terni_dtype(x))) return NULL;
-    tern_tensor *y = apply_linear(in, activation);
+    const bool apart = terni_tracing() && activation != TERNI_ACTIVATION_NONE;
+    tern_tensor *y = apply_linear(in, apart ? TERNI_ACTIVATION_NONE : activation);
+    if (apart) y = activation == TERNI_ACTIVATION_RELU ? tern_relu(y) : tern_gelu_tanh(y);
     return n == 2 || !y ? y : tern_reshape(y, s);
 }
 

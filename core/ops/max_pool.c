@@ -1,6 +1,7 @@
 /* max_pool, plain and adaptive, and max_unpool. The gradient spreads gy by the saved positions, and that map's own
  * gradient is a gather. */
 #include "ops/geometry.h"
+#include "trace_fields.h"
 
 /* x's planes as rows. */
 static tern_tensor *rows(tern_tensor *x, int n) {
@@ -53,6 +54,11 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 }
 
 static const tern_function function = {"max_pool", 2, sizeof(terni_pool), forward, backward, NULL};
+TERNI_TRACED(max_pool, function, TERNI_FIELD(terni_pool, "kernel", k.kernel),
+             TERNI_FIELD(terni_pool, "stride", k.stride), TERNI_FIELD(terni_pool, "pad", k.pad),
+             TERNI_FIELD(terni_pool, "dilation", k.dilation), TERNI_FIELD(terni_pool, "divisor", k.divisor),
+             TERNI_FIELD(terni_pool, "exclude_pad", k.exclude_pad), TERNI_FIELD(terni_pool, "adaptive", k.adaptive),
+             TERNI_FIELD(terni_pool, "axes", n));
 
 static tern_tensor *apply(const char *op, tern_tensor *x, const terni_pool *o, tern_tensor **indices) {
     int64_t plane = 1;
@@ -63,7 +69,7 @@ static tern_tensor *apply(const char *op, tern_tensor *x, const terni_pool *o, t
                           terni_shape_str(terni_shape(x)));
     tern_tensor *out[2];
     if (!tern_apply(&function, &x, 1, o, out)) return NULL;
-    if (indices && !(*indices = terni_as(out[1], TERN_I64))) return NULL;
+    if (indices && !(*indices = tern_cast(out[1], TERN_I64))) return NULL;
     return out[0];
 }
 

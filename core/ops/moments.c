@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "casting.h"
-#include "internal.h"
+#include "trace_fields.h"
 
 static bool floats(const char *op, tern_tensor *x) {
     if (!terni_given(x, op, "x")) return false;
@@ -96,6 +96,8 @@ static bool norm_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor *
 }
 
 static const tern_function norm_function = {"norm", 1, sizeof(norm_opts), norm_forward, norm_backward, NULL};
+TERNI_TRACED(norm, norm_function, TERNI_FIELD(norm_opts, "p", p), TERNI_FIELD(norm_opts, "dims", dims),
+             TERNI_FIELD(norm_opts, "count", n));
 
 static tern_tensor *norm(tern_tensor *x, double p, const int *dims, int n, bool keepdim) {
     norm_opts o = {.p = p};

@@ -1,6 +1,6 @@
 /* Reductions: sum, mean, max, min, argmax, and sum_to, the adjoint of broadcasting. */
 #include "casting.h"
-#include "internal.h"
+#include "trace_fields.h"
 
 typedef struct reduce_opts {
     terni_reduce_opts kernel;
@@ -72,13 +72,17 @@ static bool sum_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **
 }
 static const tern_function sum_function = {"sum", 1, sizeof(reduce_opts), sum_forward, sum_backward, NULL};
 static const tern_function mean_function = {"mean", 1, sizeof(reduce_opts), sum_forward, sum_backward, NULL};
+TERNI_TRACED(sum, sum_function, TERNI_FIELD(reduce_opts, "dims", kernel.dims),
+             TERNI_FIELD(reduce_opts, "keepdim", keepdim));
+TERNI_TRACED(mean, mean_function, TERNI_FIELD(reduce_opts, "dims", kernel.dims),
+             TERNI_FIELD(reduce_opts, "keepdim", keepdim));
 
 tern_tensor *tern_sum(tern_tensor *x, const int *dims, int n, bool keepdim) {
     TERNI_AUTOCAST(F32, &x);
     reduce_opts o = {.kernel.scale = 1, .keepdim = keepdim};
     tern_tensor *y;
     if (!terni_given(x, "sum", "x") || !terni_dims("sum", dims, n, x->v.ndim, &o.kernel.dims)) return NULL;
-    if (!terni_recording() || !terni_wants(x)) return sum(x, &o);
+    if ((!terni_recording() || !terni_wants(x)) && !terni_tracing()) return sum(x, &o);
     return tern_apply(&sum_function, &x, 1, &o, &y) ? y : NULL;
 }
 
@@ -89,7 +93,7 @@ tern_tensor *tern_mean(tern_tensor *x, const int *dims, int n, bool keepdim) {
     if (!tern_dtype_is_float(terni_dtype(x)))
         return terni_null(TERN_ERR_DTYPE, "mean: %s is not a float tensor", terni_describe(x));
     o.kernel.scale = 1.0 / (double)reduced(terni_shape(x), o.kernel.dims); /* over nothing: 0 x infinity is NaN */
-    if (!terni_recording() || !terni_wants(x)) return sum(x, &o);
+    if ((!terni_recording() || !terni_wants(x)) && !terni_tracing()) return sum(x, &o);
     return tern_apply(&mean_function, &x, 1, &o, &y) ? y : NULL;
 }
 
@@ -135,6 +139,10 @@ static bool extreme_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tenso
 }
 static const tern_function max_function = {"max", 1, sizeof(reduce_opts), extreme_forward, extreme_backward, NULL};
 static const tern_function min_function = {"min", 1, sizeof(reduce_opts), extreme_forward, extreme_backward, NULL};
+TERNI_TRACED(max, max_function, TERNI_FIELD(reduce_opts, "dims", kernel.dims),
+             TERNI_FIELD(reduce_opts, "keepdim", keepdim));
+TERNI_TRACED(min, min_function, TERNI_FIELD(reduce_opts, "dims", kernel.dims),
+             TERNI_FIELD(reduce_opts, "keepdim", keepdim));
 
 static tern_tensor *extreme(const tern_function *f, int op, tern_tensor *x, const int *dims, int n, bool keepdim) {
     reduce_opts o = {.keepdim = keepdim, .op = op};
@@ -152,8 +160,23 @@ tern_tensor *tern_min(tern_tensor *x, const int *dims, int n, bool keepdim) {
     return extreme(&min_function, TERNI_OP_min, x, dims, n, keepdim);
 }
 
+/* On no tape, but traces list them. */
+static bool arg_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)n;
+    const reduce_opts *o = tern_ctx_opts(ctx);
+    out[0] = run(o->op, in[0], &o->kernel, o->keepdim, TERN_I64);
+    return out[0] != NULL;
+}
+static const tern_function argmax_function = {"argmax", 1, sizeof(reduce_opts), arg_forward, NULL, NULL};
+static const tern_function argmin_function = {"argmin", 1, sizeof(reduce_opts), arg_forward, NULL, NULL};
+TERNI_TRACED(argmax, argmax_function, TERNI_FIELD(reduce_opts, "dims", kernel.dims),
+             TERNI_FIELD(reduce_opts, "keepdim", keepdim));
+TERNI_TRACED(argmin, argmin_function, TERNI_FIELD(reduce_opts, "dims", kernel.dims),
+             TERNI_FIELD(reduce_opts, "keepdim", keepdim));
+
 static tern_tensor *arg_extreme(const char *op, int kernel, tern_tensor *x, int dim, bool keepdim) {
-    terni_reduce_opts o = {0};
+    reduce_opts o = {.keepdim = keepdim, .op = kernel};
+    tern_tensor *y;
     if (!terni_given(x, op, "x")) return NULL;
     if (x->v.ndim == 0 && (dim == 0 || dim == -1))
         return tern_zeros(tern_shape_scalar(), (tern_options){TERN_I64, x->device});
@@ -161,8 +184,8 @@ static tern_tensor *arg_extreme(const char *op, int kernel, tern_tensor *x, int 
     if (d < 0) return NULL;
     if (x->v.shape[d] == 0)
         return terni_null(TERN_ERR_SHAPE, "%s: %s has no elements to choose from", op, terni_describe(x));
-    o.dims = 1u << d;
-    return run(kernel, x, &o, keepdim, TERN_I64);
+    o.kernel.dims = 1u << d;
+    return tern_apply(kernel == TERNI_OP_argmax ? &argmax_function : &argmin_function, &x, 1, &o, &y) ? y : NULL;
 }
 
 tern_tensor *tern_argmax(tern_tensor *x, int dim, bool keepdim) {

@@ -1,6 +1,6 @@
 /* flip, roll, repeat, pad: copies whose every index comes from one of x by a rule for each dimension. What only moves
  * or drops elements has an adjoint of the same kind; what repeats them has one that adds. */
-#include "internal.h"
+#include "trace_fields.h"
 
 typedef struct remap_opts {
     terni_remap_opts k;
@@ -52,6 +52,9 @@ static bool remap_add_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_ten
 }
 
 static const tern_function remap_function = {"remap", 1, sizeof(remap_opts), remap_forward, remap_backward, NULL};
+TERNI_TRACED(remap, remap_function, TERNI_FIELD(remap_opts, "mode", k.mode),
+             TERNI_FIELD(remap_opts, "before", k.before), TERNI_FIELD(remap_opts, "value", k.fill.value),
+             TERNI_FIELD(remap_opts, "integer", k.fill.integer));
 static const tern_function remap_add_function = {"remap_add",        1,   sizeof(remap_opts), remap_add_forward,
                                                  remap_add_backward, NULL};
 

@@ -10,7 +10,8 @@ bool terni_alias_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tens
 
 tern_tensor *terni_view_apply(const tern_function *f, tern_tensor *x, const terni_view_opts *o) {
     tern_tensor *y;
-    if (!terni_recording() || !terni_wants(x)) return terni_alias(x, o->shape, o->strides, o->offset);
+    if ((!terni_recording() || !terni_wants(x)) && !terni_tracing())
+        return terni_alias(x, o->shape, o->strides, o->offset);
     return tern_apply(f, &x, 1, o, &y) ? y : NULL;
 }
 
@@ -148,6 +149,7 @@ static bool permute_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tenso
 }
 static const tern_function permute_function = {"permute",        1,   sizeof(terni_view_opts), terni_alias_forward,
                                                permute_backward, NULL};
+TERNI_TRACED(permute, permute_function, TERNI_FIELD(terni_view_opts, "dims", dims));
 
 tern_tensor *tern_permute(tern_tensor *x, const int *dims, int n) {
     if (!terni_given(x, "permute", "x")) return NULL;

@@ -2,6 +2,7 @@
 
 #include "casting.h"
 #include "ops/geometry.h"
+#include "trace_fields.h"
 #include "ops/normalise.h"
 
 static const char op_name[] = "rms_norm";
@@ -71,6 +72,7 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 }
 
 static const tern_function function = {"rms_norm", 1, sizeof(options), forward, backward, NULL};
+TERNI_TRACED(rms_norm, function, TERNI_FIELD(options, "eps", k.eps), TERNI_FIELD(options, "normalized", n_dims));
 
 tern_tensor *tern_rms_norm(tern_tensor *x, int n_dims, tern_tensor *weight, double eps) {
     TERNI_AUTOCAST(F32, &x, &weight);

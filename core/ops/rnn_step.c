@@ -1,6 +1,7 @@
 /* The loop over the steps of a recurrent layer as one function, so that the tape holds one node for it and the weights'
  * gradient is one product. Higher derivatives go through the same loop of public ops. */
 #include "ops/rnn_step.h"
+#include "trace_fields.h"
 
 #include <string.h>
 
@@ -205,6 +206,8 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
 
 static const tern_function function = {"recurrence", 2, sizeof(options), forward, backward, NULL};
 static const tern_function with_cells = {"recurrence", 3, sizeof(options), forward, backward, NULL};
+TERNI_TRACED(recurrence, function, TERNI_FIELD(options, "kind", k.kind), TERNI_FIELD(options, "back", back));
+TERNI_TRACED(recurrence_cells, with_cells, TERNI_FIELD(options, "kind", k.kind), TERNI_FIELD(options, "back", back));
 
 tern_tensor *terni_recurrence(int kind, bool back, tern_tensor *a, terni_rnn_state *s, tern_tensor *w_hh,
                               tern_tensor *b_hh, tern_tensor *live) {

@@ -3,6 +3,7 @@
 
 #include "casting.h"
 #include "ops/normalise.h"
+#include "trace_fields.h"
 
 tern_tensor *tern_rotary_tables(tern_tensor *positions, int64_t dims, double base, tern_dtype dtype,
                                 tern_tensor **sin) {
@@ -95,6 +96,8 @@ static bool turn_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor *
 }
 
 static const tern_function turn = {"rotary", 1, sizeof(terni_rotary_opts), turn_forward, turn_backward, NULL};
+TERNI_TRACED(rotary, turn, TERNI_FIELD(terni_rotary_opts, "interleaved", interleaved),
+             TERNI_FIELD(terni_rotary_opts, "inverse", inverse));
 
 static tern_tensor *turned(tern_tensor *x, tern_tensor *cos, tern_tensor *sin, terni_rotary_opts o) {
     tern_tensor *y;

@@ -2,7 +2,7 @@
  * a division, so zeros do no harm: what stands before an element times a scan from behind,
  *     d cumprod: gx[i] = (x[0] .. x[i - 1]) s[i],  s[i] = g[i] + x[i + 1] s[i + 1]. */
 #include "casting.h"
-#include "internal.h"
+#include "trace_fields.h"
 
 /* x as [outer, n, inner]. */
 static tern_tensor *lines(tern_tensor *x, int d) {
@@ -87,6 +87,8 @@ static bool prod_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor *
 }
 static const tern_function sums = {"cumsum", 1, sizeof(terni_scan_opts), scan_forward, sum_backward, NULL};
 static const tern_function products = {"cumprod", 1, sizeof(terni_scan_opts), scan_forward, prod_backward, NULL};
+TERNI_TRACED(cumsum, sums, TERNI_FIELD(terni_scan_opts, "reverse", reverse));
+TERNI_TRACED(cumprod, products, TERNI_FIELD(terni_scan_opts, "reverse", reverse));
 
 static tern_tensor *scan(tern_tensor *x, int kind, bool reverse) {
     const terni_scan_opts o = {kind, reverse};
@@ -132,6 +134,7 @@ static bool extreme_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tenso
     return gin[0] != NULL;
 }
 static const tern_function extremes = {"cummax", 2, sizeof(terni_scan_opts), extreme_forward, extreme_backward, NULL};
+TERNI_TRACED(cummax, extremes, TERNI_FIELD(terni_scan_opts, "kind", kind));
 
 static tern_tensor *running(const char *op, tern_tensor *x, int dim, int kind, tern_tensor **indices) {
     if (indices) *indices = NULL;

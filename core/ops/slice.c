@@ -7,6 +7,8 @@
 static bool slice_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin);
 static const tern_function slice_function = {"slice",        1,   sizeof(terni_view_opts), terni_alias_forward,
                                              slice_backward, NULL};
+TERNI_TRACED(slice, slice_function, TERNI_FIELD(terni_view_opts, "dim", dim),
+             TERNI_FIELD(terni_view_opts, "start", start), TERNI_FIELD(terni_view_opts, "step", step));
 
 tern_tensor *terni_slice(tern_tensor *x, int d, int64_t start, int64_t count, int64_t step) {
     terni_view_opts o = {.shape = terni_shape(x), .dim = d, .start = start, .step = step};
@@ -117,6 +119,7 @@ static bool cat_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **
     return true;
 }
 static const tern_function cat_function = {"cat", 1, sizeof(cat_opts), cat_forward, cat_backward, NULL};
+TERNI_TRACED(cat, cat_function, TERNI_FIELD(cat_opts, "dim", dim));
 
 static bool list_given(const char *op, tern_tensor *const *x, int n) {
     if (!terni_given(x, op, "x")) return false;

@@ -1,6 +1,7 @@
 /* softmax and log_softmax: their gradients need only the output. */
 #include "casting.h"
 #include "ops/geometry.h"
+#include "trace_fields.h"
 
 typedef struct options {
     int dim;
@@ -64,6 +65,8 @@ static bool log_softmax_backward(tern_ctx *ctx, tern_tensor *const *grad, tern_t
 static const tern_function softmax = {"softmax", 1, sizeof(options), softmax_forward, softmax_backward, NULL};
 static const tern_function log_softmax = {"log_softmax",        1,   sizeof(options), log_softmax_forward,
                                           log_softmax_backward, NULL};
+TERNI_TRACED(softmax, softmax, TERNI_FIELD(options, "dim", dim));
+TERNI_TRACED(log_softmax, log_softmax, TERNI_FIELD(options, "dim", dim));
 
 static tern_tensor *call(const tern_function *f, tern_tensor *x, int dim) {
     options o = {0};

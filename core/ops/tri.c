@@ -1,5 +1,5 @@
 /* Triangles of matrices. */
-#include "internal.h"
+#include "trace_fields.h"
 
 static bool tri_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
     out[0] = terni_new(terni_shape(in[0]), terni_dtype(in[0]), in[0]->device);
@@ -11,6 +11,7 @@ static bool tri_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **
     return gin[0] != NULL;
 }
 static const tern_function tri_function = {"tri", 1, sizeof(terni_tri_opts), tri_forward, tri_backward, NULL};
+TERNI_TRACED(tri, tri_function, TERNI_FIELD(terni_tri_opts, "k", k), TERNI_FIELD(terni_tri_opts, "upper", upper));
 
 static tern_tensor *tri(const char *op, tern_tensor *x, int64_t k, bool upper) {
     if (!terni_given(x, op, "x")) return NULL;

@@ -2,7 +2,7 @@
 #ifndef TERNI_VIEW_H
 #define TERNI_VIEW_H
 
-#include "internal.h"
+#include "trace_fields.h"
 
 typedef struct terni_view_opts {
     tern_shape shape; /* of the view */
