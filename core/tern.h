@@ -30,6 +30,7 @@
 #include "tern/recurrent.h"
 #include "tern/reparametrize.h"
 #include "tern/sampler.h"
+#include "tern/scaler.h"
 #include "tern/schedule.h"
 #include "tern/spatial.h"
 #include "tern/tensor.h"

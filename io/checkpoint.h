@@ -3,7 +3,7 @@
  *   /model/NAME            parameters and buffers by full name ("/model/conv1.weight"), with attribute kind = param |
  * buffer /optim                 attributes type, lr, steps, groups, momentum; /optim/NAME/SLOT the state tensors /
  * attributes tern_version, format, epoch, step, random_seed, random_position; loader_seed, loader_epoch, loader_batch;
- * schedule_*; and the program's own under user_NAME
+ * schedule_*; scaler_scale, scaler_growth_tracker, scaler_skipped; and the program's own under user_NAME
  *
  * f16 is stored as IEEE half, bf16 as u16 with attribute dtype = bf16, bool as u8 with attribute dtype = bool. Every
  * dataset has a checksum. A file is written under a temporary name in the same folder, flushed to the disk, then
@@ -17,6 +17,7 @@
 #include "tern/data.h"
 #include "tern/module.h"
 #include "tern/optim.h"
+#include "tern/scaler.h"
 #include "tern/schedule.h"
 
 #ifdef __cplusplus
@@ -35,6 +36,7 @@ typedef struct tern_checkpoint {
     tern_optim *optim;       /* likewise */
     tern_average *average;   /* likewise: its module and count */
     tern_loader *loader;     /* likewise */
+    tern_scaler *scaler;     /* likewise */
     tern_schedule *schedule; /* likewise; its numbers are saved, and restored into *schedule, which has as many parts */
     bool no_random;          /* leaves the program's random stream out */
     int64_t epoch, step;     /* the program's own counters: set by loading */

@@ -39,6 +39,7 @@ typedef struct loading {
     bool has_optim;
     tern_random random;
     tern_loader_state at;
+    tern_scaler_state scaler;
     double *schedule; /* numbers, for terni_mfree */
     int n_schedule;
     tern_checkpoint_user *user; /* texts for terni_mfree */
@@ -202,6 +203,17 @@ static bool read_schedule(loading *l) {
     return true;
 }
 
+static bool read_scaler(loading *l) {
+    if (!terni_h5_get_f64(l->file, "scaler_scale", &l->scaler.scale) ||
+        !terni_h5_get_i64(l->file, "scaler_growth_tracker", &l->scaler.growth_tracker) ||
+        !terni_h5_get_i64(l->file, "scaler_skipped", &l->scaler.skipped))
+        return lacks(l, "state of a loss scaler");
+    if (l->scaler.growth_tracker < 0 || l->scaler.skipped < 0 || !((double)(float)l->scaler.scale > 0) ||
+        !(l->scaler.scale <= (double)FLT_MAX))
+        return terni_fail(TERN_ERR_FORMAT, "checkpoint: %s: these are no numbers of a loss scaler", l->path);
+    return true;
+}
+
 static bool read_loader(loading *l) {
     if (!terni_h5_get_u64(l->file, "loader_seed", &l->at.seed) ||
         !terni_h5_get_i64(l->file, "loader_epoch", &l->at.epoch) ||
@@ -251,8 +263,8 @@ static bool read_root(loading *l) {
 static bool read_file(loading *l) {
     const tern_checkpoint *c = l->c;
     if (!read_root(l) || (c->loader && !read_loader(l)) || (c->schedule && !read_schedule(l)) ||
-        (c->model && !read_model(l, "/model", c->model)) || (c->average && !read_average(l)) ||
-        (c->optim && !read_optim(l)))
+        (c->scaler && !read_scaler(l)) || (c->model && !read_model(l, "/model", c->model)) ||
+        (c->average && !read_average(l)) || (c->optim && !read_optim(l)))
         return false;
     if (l->n_wrong == 0 || c->not_strict) return true;
     return terni_fail(TERN_ERR_SHAPE, "checkpoint: %s does not fit (%d names):%s", l->path, l->n_wrong, l->wrong);
@@ -325,6 +337,7 @@ static bool take_over(loading *l) {
     if (ok && c->average) ok = tern_average_set_count(c->average, l->count);
     if (ok && c->loader) ok = tern_loader_seek(c->loader, l->at);
     if (!ok) return false;
+    if (c->scaler && !tern_scaler_seek(c->scaler, l->scaler)) return false;
     for (int i = 0; i < l->n_schedule; i++) tern_schedule_set(c->schedule, i, l->schedule[i]);
     if (!c->no_random) tern_random_set(l->random);
     c->epoch = l->epoch;

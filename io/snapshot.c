@@ -58,6 +58,13 @@ static bool add_schedule(terni_snapshot *s, const tern_schedule *schedule) {
     return true;
 }
 
+static bool add_scaler(terni_snapshot *s, const tern_scaler *scaler) {
+    const tern_scaler_state at = tern_scaler_tell(scaler);
+    return add_f64(s, TERNI_ROOT, "scaler_scale", at.scale) &&
+           add_i64(s, TERNI_ROOT, "scaler_growth_tracker", at.growth_tracker) &&
+           add_i64(s, TERNI_ROOT, "scaler_skipped", at.skipped);
+}
+
 static bool add_loader(terni_snapshot *s, const tern_loader *l) {
     const tern_loader_state at = tern_loader_tell(l);
     return add_u64(s, TERNI_ROOT, "loader_seed", at.seed) && add_i64(s, TERNI_ROOT, "loader_epoch", at.epoch) &&
@@ -92,7 +99,8 @@ static bool attributes(terni_snapshot *s, const tern_checkpoint *c) {
            add_i64(s, TERNI_ROOT, "format", TERNI_CHECKPOINT_FORMAT) && add_i64(s, TERNI_ROOT, "epoch", c->epoch) &&
            add_i64(s, TERNI_ROOT, "step", c->step) && (c->no_random || add_random(s)) &&
            (!c->loader || add_loader(s, c->loader)) && (!c->schedule || add_schedule(s, c->schedule)) &&
-           add_user(s, c) && (!c->average || add_i64(s, TERNI_AVERAGE, "count", tern_average_count(c->average))) &&
+           (!c->scaler || add_scaler(s, c->scaler)) && add_user(s, c) &&
+           (!c->average || add_i64(s, TERNI_AVERAGE, "count", tern_average_count(c->average))) &&
            (!c->optim || add_optim(s, c->optim));
 }
 

@@ -97,6 +97,7 @@ struct tern_optim {
     int64_t steps;
     bool keep_grad;
     tern_tensor *scale;              /* of the next step's gradients, from clipping; kept; NULL: 1 */
+    tern_tensor *unscale;            /* the same, of a loss scale; scale has it in it; kept; NULL: 1 */
     double clip_value;               /* of the next step; 0: none */
     struct terni_captured *captured; /* its steps in captured graphs (captured.c) */
     terni_optim_param *params;
@@ -120,6 +121,11 @@ typedef struct terni_optim_made {
 } terni_optim_made;
 /* An optimizer over m's parameters, whose options are still to be set; NULL after an error. */
 tern_optim *terni_optim_new(tern_module *m, terni_optim_made made);
+/* The next step multiplies gradients by `by`, and clipping before it goes by that. Returns the factor, 0-dim, on the
+ * device, of the scope: NaN if a gradient is not finite; NULL after an error. */
+tern_tensor *terni_optim_unscale(tern_optim *o, double by);
+/* In place of a step: what was prepared for it is forgotten, and the gradients are dropped. */
+void terni_optim_skip(tern_optim *o);
 /* Options: zero means the default, a negative number zero. */
 double terni_setting(double given, double usual);
 /* The update of b by its rule's row with number[]. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "tern/autocast.h"
 #include "tern/graph.h"
 
 /* ---- making ------------------------------------------------------------------------------------------------------ */
@@ -64,10 +65,24 @@ tern_optim *terni_optim_new(tern_module *m, terni_optim_made made) {
 
 double terni_setting(double given, double usual) { return given > 0 ? given : given < 0 ? 0 : usual; }
 
+/* Takes over a kept tensor. */
+static void set_scale(tern_optim *o, tern_tensor *scale) {
+    tern_release(o->scale);
+    o->scale = scale;
+}
+
+/* Forgets what was prepared for the next step. */
+static void unprepare(tern_optim *o) {
+    set_scale(o, NULL);
+    tern_release(o->unscale);
+    o->unscale = NULL;
+    o->clip_value = 0;
+}
+
 void tern_optim_free(tern_optim *o) {
     if (!o) return;
     terni_captured_orphan(o);
-    tern_release(o->scale);
+    unprepare(o);
     for (int i = 0; i < o->n_params; i++) {
         terni_mfree(o->params[i].name);
         tern_release(o->params[i].tensor);
@@ -82,12 +97,6 @@ void tern_optim_free(tern_optim *o) {
 
 /* ---- steps ---------------------------------------------------------------------------------------------------------
  */
-
-/* Takes over a kept tensor. */
-static void set_scale(tern_optim *o, tern_tensor *scale) {
-    tern_release(o->scale);
-    o->scale = scale;
-}
 
 static tern_tensor *grad_of(const tern_optim *o, const terni_optim_param *p) {
     return o->groups[p->group].frozen ? NULL : tern_grad_get(p->tensor);
@@ -201,20 +210,22 @@ bool tern_optim_step(tern_optim *o) {
         p->done = false;
         if (grad_of(o, p) && !ready(o, p, tern_graph_capturing())) return false;
     }
-    const int scope = tern_scope_push();
+    const int scope = tern_scope_push(), cast = tern_autocast_suspend();
     const bool ok = update_all(o);
+    tern_autocast_pop(cast);
     tern_scope_pop(scope);
-    if (!ok) return false;
-    set_scale(o, NULL);
-    o->clip_value = 0;
+    if (ok) terni_optim_skip(o);
+    return ok;
+}
+
+void terni_optim_skip(tern_optim *o) {
+    unprepare(o);
     if (!o->keep_grad) tern_optim_zero_grad(o);
-    return true;
 }
 
 void tern_optim_zero_grad(tern_optim *o) {
     if (!o) return;
-    set_scale(o, NULL);
-    o->clip_value = 0;
+    unprepare(o);
     for (int i = 0; i < o->n_params; i++) tern_grad_set(o->params[i].tensor, NULL);
 }
 
@@ -231,19 +242,36 @@ tern_tensor *tern_optim_step_with(tern_optim *o, tern_closure closure, void *use
     return loss && tern_optim_step(o) ? loss : NULL;
 }
 
-tern_tensor *tern_optim_clip_norm(tern_optim *o, double max_norm) {
-    if (!terni_given(o, "optim_clip_norm", "o")) return NULL;
-    if (!(max_norm > 0))
-        return terni_null(TERN_ERR_ARGUMENT, "optim_clip_norm: max_norm is %g; above 0 expected", max_norm);
+/* Lets the next step multiply gradients by what tern_grad_scale makes of them, which is the scope's. */
+static tern_tensor *prepare(tern_optim *o, tern_grad_scale_opts opts, tern_tensor **norm) {
     int n = 0;
     for (int i = 0; i < o->n_params; i++) {
         tern_tensor *grad = grad_of(o, &o->params[i]);
         if (grad) o->work[n++] = grad;
     }
+    tern_tensor *scale = tern_grad_scale(o->work, n, opts, norm);
+    if (scale) set_scale(o, n ? tern_keep(scale) : NULL);
+    return scale;
+}
+
+tern_tensor *terni_optim_unscale(tern_optim *o, double by) {
+    for (int i = 0; i < o->n_params; i++) {
+        tern_tensor *grad = grad_of(o, &o->params[i]);
+        if (!grad) continue;
+        tern_release(o->unscale);
+        o->unscale = tern_keep(tern_full(tern_shape_scalar(), by, (tern_options){.device = tern_device_of(grad)}));
+        break;
+    }
+    return tern_ok() ? prepare(o, (tern_grad_scale_opts){.unscale = o->unscale}, NULL) : NULL;
+}
+
+tern_tensor *tern_optim_clip_norm(tern_optim *o, double max_norm) {
+    if (!terni_given(o, "optim_clip_norm", "o")) return NULL;
+    if (!(max_norm > 0))
+        return terni_null(TERN_ERR_ARGUMENT, "optim_clip_norm: max_norm is %g; above 0 expected", max_norm);
     const int scope = tern_scope_push();
     tern_tensor *norm = NULL;
-    tern_tensor *scale = tern_grad_scale(o->work, n, (tern_grad_scale_opts){.max_norm = max_norm}, &norm);
-    if (scale) set_scale(o, n ? tern_keep(scale) : NULL);
+    (void)prepare(o, (tern_grad_scale_opts){max_norm, o->unscale}, &norm);
     return tern_scope_return(scope, norm);
 }
 
