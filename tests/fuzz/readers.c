@@ -46,6 +46,26 @@ static void read_checkpoint(const char *path) {
     tern_checkpoint_free_text(&c);
 }
 
+static void read_csv(const char *path) {
+    tern_table *t = tern_csv_load(path, (tern_csv_opts){0});
+    const char *last = t ? tern_table_name(t, tern_table_columns(t) - 1) : NULL;
+    if (last)
+        tern_dataset_free(tern_table_dataset_new(
+            t, last, (tern_table_dataset_opts){.one_hot = true, .missing = TERN_MISSING_MEAN, .standardise = true}));
+    tern_table_free(t);
+}
+/* Every sample of a dataset that is small. */
+static void read_all(tern_dataset *d) {
+    static char x[1 << 16], y[1 << 16];
+    for (int64_t i = 0; d && i < d->length && i < 64; i++)
+        if (!d->get(d, i, x, y)) tern_error_clear();
+    tern_dataset_free(d);
+}
+static void read_cifar(const char *path) { read_all(tern_cifar_dataset_new(path, (tern_cifar_opts){0})); }
+static void read_tokens(const char *path) {
+    read_all(tern_tokens_dataset_new(path, (tern_tokens_opts){.bytes = 2, .block = 8, .offset = 3, .vocab = 1000}));
+}
+
 static const struct {
     const char *name;
     void (*read)(const char *path);
@@ -57,7 +77,10 @@ static const struct {
                {"picture", read_picture},
                {"vocab", read_vocab},
                {"merges", read_merges},
-               {"checkpoint", read_checkpoint}};
+               {"checkpoint", read_checkpoint},
+               {"csv", read_csv},
+               {"cifar", read_cifar},
+               {"tokens", read_tokens}};
 static void (*reader)(const char *path);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

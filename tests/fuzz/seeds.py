@@ -60,6 +60,9 @@ def files():
         "picture": [png(), JPEG],
         "vocab": [b'{"a":0,"b":1,"ab":2}', '{"\u0120the":3,"<|endoftext|>":0}'.encode()],
         "merges": [b"#version: 0.2\na b\nab a\n", "a b\r\n\u0120 a".encode()],
+        "csv": [b'a,"b ""c""",d\n1,2.5,x\r\n-3,NA,"y\nz"\n', b"\xef\xbb\xbfa\n1\n\n2"],
+        "cifar": [bytes(range(10)) + bytes(3063)],
+        "tokens": [bytes(3) + struct.pack("<20H", *range(20))],
         "checkpoint": [b"\x89HDF\r\n\x1a\n" + bytes(24)],
     }
 
