@@ -82,6 +82,17 @@ TERN_API int tern_hook_add_after(tern_tensor *leaf, tern_leaf_hook hook, void *u
 TERN_API bool tern_anomaly_mode(bool on);
 TERN_API bool tern_anomaly_mode_get(void);
 
+typedef enum tern_watch { TERN_WATCH_OFF = 0, TERN_WATCH_NAN, TERN_WATCH_NOT_FINITE } tern_watch;
+/* The NaN watch of the calling thread: from now on the first op whose result, or backward rule whose gradient, holds a
+ * NaN, or (TERN_WATCH_NOT_FINITE) a NaN or an infinity, fails with TERN_ERR_ARGUMENT. The message names the op, the
+ * output or the input and its name if it has one (a parameter's, by its module), the element, and after how many
+ * backward passes since the watch began; or the input that held it before any op. Ops appear as the tape knows them,
+ * without their parts; changes in place show at the next op. Infinities that are meant (in masks) and scaled gradients
+ * that overflow (tern/scaler.h) are not told from others. Costs a reduction and a wait for the device per op and
+ * gradient, so nothing can be captured meanwhile; nothing when it is off. Returns what it was. */
+TERN_API tern_watch tern_nan_watch(tern_watch what);
+TERN_API tern_watch tern_nan_watch_get(void);
+
 /* ---- differentiable functions ------------------------------------------------------------------------------- *
  * The built-in structured ops are made of this, and a user's own are too. */
 

@@ -386,6 +386,7 @@ static bool start(pass *p, tern_tensor *const *y, tern_tensor *const *seed, int 
     const unsigned char was = terni_self.off;
     terni_self.off = p->create ? 0 : TERNI_OFF_MODE;
     const int cast = terni_autocast_off();
+    if (!terni_self.inside++) terni_self.passes++;
     for (int i = 0; hold && i < n; i++) hold[n + i] = tern_keep(y[i]);
     for (int i = 0; p->x && i < p->n_x; i++) tern_keep(p->x[i]);
     const int scope = tern_scope_push();
@@ -408,6 +409,7 @@ static bool start(pass *p, tern_tensor *const *y, tern_tensor *const *seed, int 
     for (int i = 0; p->x && i < p->n_x; i++) tern_release(p->x[i]);
     if (hold != few) terni_free(hold, held);
     if (p->at_x) terni_free(p->at_x, (size_t)p->n_x * sizeof *p->at_x);
+    terni_self.inside--;
     terni_autocast_on(cast);
     terni_self.off = was;
     return ok;

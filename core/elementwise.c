@@ -26,7 +26,7 @@ static tern_tensor *listed(const char *name, const char *value, const double *p,
                            tern_tensor *y) {
     static const terni_fields numbers = {
         NULL, {{"p", 0, 8, 'd'}, {"q", sizeof(double), 8, 'd'}, {"r", 2 * sizeof(double), 8, 'd'}}};
-    if (!y || !terni_tracing()) return y;
+    if (!y || !terni_listening()) return y;
     return terni_trace_op(name, value, &numbers, p, 3 * sizeof *p, in, n, &y, 1) ? y : NULL;
 }
 
@@ -334,7 +334,7 @@ static tern_tensor *binary(int op, tern_tensor *a, tern_tensor *b) {
     const terni_backend *be = terni_backend_of(a->device);
     tern_tensor *y = be ? run_binary(be->binary[op], row->name, a, b, terni_dtype(a)) : NULL;
     if (y && terni_recording() && (terni_wants(a) || terni_wants(b)) && !record_binary(op, a, b, y)) return NULL;
-    return terni_tracing() ? listed(row->name, row->value, no_parameters, (tern_tensor *const[]){a, b}, 2, y) : y;
+    return terni_listening() ? listed(row->name, row->value, no_parameters, (tern_tensor *const[]){a, b}, 2, y) : y;
 }
 
 #define TERN_BINARY(name, ...) \

@@ -94,7 +94,10 @@ bool terni_grad_edges(tern_tensor *y, tern_tensor *seed, uint32_t region, const 
 /* Forgets what n saved. */
 void terni_node_drop_saved(terni_node *n);
 
-/* Anomaly mode: false after recording an error if a gradient that n's rule made, or that reaches n, has NaN. */
+/* The NaN watch: false after recording an error if an output of an op that just ran has what is watched for. */
+bool terni_watch_op(const char *op, tern_tensor *const *in, int n, tern_tensor *const *out, int n_out);
+/* Anomaly mode and the watch: false after recording an error if a gradient that n's rule made, or that reaches n, has
+ * NaN. */
 bool terni_anomaly_in(const terni_node *n, tern_tensor *const *gin);
 bool terni_anomaly_out(const terni_node *n);
 

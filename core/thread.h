@@ -15,14 +15,16 @@ typedef struct terni_words {
     unsigned next_shape, next_tensor;
 } terni_words;
 
+enum { TERNI_ANOMALY_MODE = 1, TERNI_ANOMALY_WATCH = 2, TERNI_ANOMALY_INFINITE = 4 };
 enum { TERNI_OFF_MODE = 1, TERNI_OFF_INFERENCE = 2 };
 
 typedef struct terni_thread {
-    bool ready;        /* its destructor is registered */
-    unsigned char off; /* why recording is off: a bit each, zero means that it is on */
-    bool anomaly;      /* backward passes look for NaN */
-    bool draining;     /* inside the loop that frees nodes */
-    bool autocast;     /* ops cast their inputs */
+    bool ready;            /* its destructor is registered */
+    unsigned char off;     /* why recording is off: a bit each, zero means that it is on */
+    unsigned char anomaly; /* who looks for NaN: bits of TERNI_ANOMALY_... */
+    bool listening;        /* a trace or the watch sees the ops */
+    bool draining;         /* inside the loop that frees nodes */
+    bool autocast;         /* ops cast their inputs */
     tern_code error;
     int scope_n, scope_cap;
     tern_tensor **scope;
@@ -36,6 +38,8 @@ typedef struct terni_thread {
     bool muted;                /* errors are recorded, the handler is not called */
     terni_words *words;        /* made when first needed */
     struct terni_casts *casts; /* autocast's (autocast.c); made when first needed */
+    int inside;                /* of ops and passes whose parts are not watched */
+    int64_t passes;            /* backward passes since the watch began */
     struct tern_tracer *trace; /* lists what the thread does (trace.c); NULL: none */
 } terni_thread;
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "tape.h"
 #include "tern/trace.h"
 
 typedef struct step {
@@ -119,6 +120,7 @@ static bool append(tern_tracer *t, tern_traced op, const void *opts, size_t opts
 
 bool terni_trace_op(const char *op, const char *formula, const terni_fields *fields, const void *opts, size_t opts_size,
                     tern_tensor *const *in, int n, tern_tensor *const *out, int n_out) {
+    if (!terni_watch_op(op, in, n, out, n_out)) return false;
     tern_tracer *t = terni_self.trace;
     if (!t || t->depth) return true;
     bool followed = false;
@@ -144,9 +146,11 @@ bool terni_trace_function(const tern_function *f, const void *opts, tern_tensor 
 }
 
 void terni_trace_enter(void) {
+    terni_self.inside++;
     if (terni_self.trace) terni_self.trace->depth++;
 }
 void terni_trace_leave(void) {
+    if (terni_self.inside) terni_self.inside--; /* 0: the watch began in between */
     if (terni_self.trace) terni_self.trace->depth--;
 }
 
@@ -178,6 +182,7 @@ tern_tracer *tern_tracer_begin(void) {
     if (!t) return NULL;
     t->on = true;
     terni_self.trace = t;
+    terni_listening_set();
     return t;
 }
 
@@ -188,6 +193,7 @@ bool tern_tracer_follow(tern_tracer *t, tern_tensor *x) {
 bool tern_tracer_end(tern_tracer *t) {
     if (t && t->on) {
         if (terni_self.trace == t) terni_self.trace = NULL;
+        terni_listening_set();
         t->on = false;
     }
     return tern_ok();

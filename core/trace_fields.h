@@ -29,9 +29,14 @@ typedef struct terni_fields {
 
 /* The calling thread's trace lists what it does. */
 static inline bool terni_tracing(void) { return terni_self.trace != NULL; }
+/* A trace or the NaN watch wants to know of ops. */
+static inline bool terni_listening(void) { return terni_self.listening; }
+static inline void terni_listening_set(void) {
+    terni_self.listening = terni_self.trace != NULL || (terni_self.anomaly & TERNI_ANOMALY_WATCH);
+}
 
-/* Under a trace. op ran: lists it, unless it is part of another. fields may be NULL; opts is copied. False after an
- * error: an input is what the trace cannot have seen. */
+/* Under a trace or the watch. op ran: lists it, unless it is part of another, and looks at its results. fields may be
+ * NULL; opts is copied. False after an error: an input is what the trace cannot have seen; NaN. */
 bool terni_trace_op(const char *op, const char *formula, const terni_fields *fields, const void *opts, size_t opts_size,
                     tern_tensor *const *in, int n, tern_tensor *const *out, int n_out);
 /* The same for a function, by its fields in trace.def if it has some. */

@@ -82,7 +82,7 @@ tern_tensor *tern_sum(tern_tensor *x, const int *dims, int n, bool keepdim) {
     reduce_opts o = {.kernel.scale = 1, .keepdim = keepdim};
     tern_tensor *y;
     if (!terni_given(x, "sum", "x") || !terni_dims("sum", dims, n, x->v.ndim, &o.kernel.dims)) return NULL;
-    if ((!terni_recording() || !terni_wants(x)) && !terni_tracing()) return sum(x, &o);
+    if ((!terni_recording() || !terni_wants(x)) && !terni_listening()) return sum(x, &o);
     return tern_apply(&sum_function, &x, 1, &o, &y) ? y : NULL;
 }
 
@@ -93,7 +93,7 @@ tern_tensor *tern_mean(tern_tensor *x, const int *dims, int n, bool keepdim) {
     if (!tern_dtype_is_float(terni_dtype(x)))
         return terni_null(TERN_ERR_DTYPE, "mean: %s is not a float tensor", terni_describe(x));
     o.kernel.scale = 1.0 / (double)reduced(terni_shape(x), o.kernel.dims); /* over nothing: 0 x infinity is NaN */
-    if ((!terni_recording() || !terni_wants(x)) && !terni_tracing()) return sum(x, &o);
+    if ((!terni_recording() || !terni_wants(x)) && !terni_listening()) return sum(x, &o);
     return tern_apply(&mean_function, &x, 1, &o, &y) ? y : NULL;
 }
 
