@@ -145,6 +145,13 @@ TERN_API const char *tern_info(char *buf, size_t size);
  */
 TERN_API bool tern_set_threads(int threads);
 TERN_API int tern_threads(void);
+/* May nothing be used whose results differ from run to run on one device? For the whole process; false at first. It
+ * concerns rnn, gru and lstm on a GPU, all else being so in any case: NVIDIA's library repeats itself only where the
+ * environment's CUBLAS_WORKSPACE_CONFIG names one size of buffers (":4096:2", before the program starts); without it
+ * Tern's own kernels take its place. Returns what it was. Thread-safe.
+ * Source: NVIDIA, cuBLAS, results reproducibility. */
+TERN_API bool tern_deterministic(bool on);
+TERN_API bool tern_deterministic_get(void);
 
 #ifdef __cplusplus
 }

@@ -284,6 +284,11 @@ bool tern_set_threads(int threads) {
     return b && b->set_threads(threads);
 }
 
+static _Atomic(bool) deterministic;
+
+bool tern_deterministic(bool on) { return atomic_exchange(&deterministic, on); }
+bool tern_deterministic_get(void) { return atomic_load_explicit(&deterministic, memory_order_relaxed); }
+
 int tern_threads(void) {
     const terni_backend *b = find(TERN_CPU);
     return b ? b->threads() : 1;

@@ -81,7 +81,9 @@ typedef struct tern_rnn_opts {
  * layer and direction in it, biases may be NULL; G gates: 1; lstm 4, i f g o; gru 3, r z n, b_hn inside the product
  * with r. States are [layers D, N, H]; initial ones may be NULL (zeros); *hn, *cn get the final ones (or NULL). With
  * lengths y is 0 beyond them, final states are those at each sample's last step, and the reverse direction begins
- * there. f16 and bf16 are computed in f32. Errors: TERN_ERR_ARGUMENT (lengths, counts). Grad: x, states, weights. */
+ * there. f16 and bf16 are computed in f32; NVIDIA's library, which does layers without lengths, rounds states to x's
+ * dtype at every step, and for f32 heeds tern_allow_tf32 (see tern_deterministic too). Errors: TERN_ERR_ARGUMENT
+ * (lengths, counts). Grad: x, states, weights. */
 TERN_API tern_tensor *tern_rnn(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights,
                                tern_rnn_opts opts, tern_tensor **hn);
 TERN_API tern_tensor *tern_gru(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights,

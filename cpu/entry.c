@@ -70,6 +70,7 @@ static const terni_backend table = {
 #define TERN_BITS(name, ...)    .bits[TERNI_BITS_##name] = terni_cpu_##name,
 #include "elementwise.def"
 #define TERN_OP(name) .op[TERNI_OP_##name] = terni_cpu_##name,
+#define TERN_OP_CUDA(name)
 #include "ops.def"
 };
 

@@ -78,6 +78,7 @@ static inline bool terni_cpu_is_half(int dtype) { return dtype == TERN_F16 || dt
  * ---------------------------------------------------------------------------------------------------------- */
 
 #define TERN_OP(name) bool terni_cpu_##name(const terni_call *c);
+#define TERN_OP_CUDA(name)
 #include "ops.def"
 #define ROW(name)                                      \
     bool terni_cpu_##name(const terni_call *c);        \

@@ -41,6 +41,10 @@ bool terni_cudnn_open(char *why, size_t size) {
     return works;
 }
 
+bool terni_cudnn_functions(const char *const *names, int n, void *table, char *why, size_t size) {
+    return terni_cudnn_open(why, size) && terni_cuda_library_functions(TERNI_LIBRARY_CUDNN, names, n, table, why, size);
+}
+
 bool terni_cudnn_ok(cudnnStatus_t rc, const char *what) {
     if (rc == CUDNN_STATUS_SUCCESS) return true;
     char detail[400] = "";

@@ -23,6 +23,8 @@ extern struct terni_cudnn_table { TERNI_CUDNN_FUNCTIONS(TERNI_LIBRARY_FIELD) } t
 
 /* Opens cuDNN 9.8 or newer, once; false with the reason in why, which may be NULL. Thread-safe. */
 bool terni_cudnn_open(char *why, size_t size);
+/* Opens it, and finds further functions of it, as terni_cuda_library_functions does. */
+bool terni_cudnn_functions(const char *const *names, int n, void *table, char *why, size_t size);
 /* The handle of d, on d's stream, for the calling thread alone until it is given back. NULL after an error. */
 cudnnHandle_t terni_cudnn_take(terni_cuda_device *d);
 void terni_cudnn_give(terni_cuda_device *d);

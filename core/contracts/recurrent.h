@@ -17,4 +17,22 @@ typedef struct terni_rnn_step_opts {
     int32_t kind;
 } terni_rnn_step_opts;
 
+/* A layer's D directions (1 or 2, the second from the end) over all T steps. A backend may have no such rows and may
+ * decline a call; then core goes step by step.
+ * rnn_layer: in x [T,N,I], h0 [D,N,H] and c0 (lstm, else NULL) or NULL (zeros), then for each direction w_ih [G,I],
+ *   w_hh [G,H], b_ih [G] and b_hh, each or NULL; out y [T,N,D H], hn [D,N,H], cn (lstm, else NULL), reserve u8 [R] or
+ *   NULL. All but the weights contiguous, one float dtype: products add in A, but states may be rounded to that dtype
+ *   from step to step. With `ask` set the call has the inputs alone and touches no data: *ask becomes R, or -1 if such
+ *   calls are declined.
+ * rnn_layer_grad: in gy, ghn, gcn, each or NULL, y, reserve, then rnn_layer's inputs; out gx, gh0, gc0, then the
+ *   weights' gradients, each contiguous or NULL. The reserve keeps its contents. */
+typedef struct terni_rnn_layer_opts {
+    int32_t kind, dirs;
+    bool keep; /* there is a reserve, and rnn_layer_grad may follow */
+    bool tf32; /* products of f32 may round to tf32 */
+    bool same; /* asked alone: the same bits from run to run, or decline */
+    int64_t *ask;
+} terni_rnn_layer_opts;
+enum { TERNI_RNN_FORWARD_FIRST = 3, TERNI_RNN_BACKWARD_FIRST = 8 }; /* the first weight among the inputs */
+
 #endif

@@ -60,62 +60,95 @@ static tern_tensor *mask(const int64_t *lengths, int64_t steps, int64_t n, tern_
     return t && l ? tern_lt(t, tern_unsqueeze(l, -1)) : NULL;
 }
 
+tern_tensor *terni_rnn_by_steps(int which, int dirs, tern_tensor *x, const state *first, int at, tern_tensor *const *w,
+                                tern_tensor *live, state *ends) {
+    const tern_dtype acc = terni_acc_dtype(terni_dtype(x));
+    const int64_t n = x->v.shape[1], h = w[1]->v.shape[1];
+    tern_tensor *part[2] = {NULL, NULL};
+    x = tern_cast(x, acc);
+    for (int d = 0; d < dirs; d++) {
+        tern_tensor *wide[4];
+        bool good = x != NULL;
+        for (int j = 0; j < 4; j++) {
+            wide[j] = w[4 * d + j] ? tern_cast(w[4 * d + j], acc) : NULL;
+            good = good && (wide[j] || !w[4 * d + j]);
+        }
+        tern_tensor *zero = good ? tern_zeros(TERN_SHAPE(n, h), (tern_options){acc, x->device}) : NULL;
+        ends[d] = (state){first->h ? tern_cast(tern_select(first->h, 0, at + d), acc) : zero,
+                          first->c ? tern_cast(tern_select(first->c, 0, at + d), acc) : zero};
+        good = good && ends[d].h && ends[d].c;
+        part[d] = good ? pass((kind)which, x, &ends[d], wide, live, d == 1) : NULL;
+        if (!part[d]) return NULL;
+    }
+    return dirs == 2 ? tern_cat(part, 2, -1) : part[0];
+}
+
+/* One layer, whole where the backend can. ends: as many as directions. */
+static tern_tensor *layer(kind k, int dirs, tern_tensor *x, tern_dtype dtype, const state *first, int at,
+                          tern_tensor *const *w, tern_tensor *live, state *ends) {
+    tern_tensor *made[3] = {NULL, NULL, NULL};
+    bool whole = false;
+    if (!live && !terni_rnn_layer(k, dirs, x, dtype, first, at, w, &whole, made)) return NULL;
+    if (!whole) return terni_rnn_by_steps(k, dirs, x, first, at, w, live, ends);
+    for (int d = 0; d < dirs; d++)
+        ends[d] = (state){tern_select(made[1], 0, d), made[2] ? tern_select(made[2], 0, d) : NULL};
+    return made[0];
+}
+
+/* The states that ends holds, h's or c's, as one tensor; the caller releases it. */
+static tern_tensor *kept_states(const state *ends, int n, bool cells, tern_dtype dtype) {
+    tern_tensor **list = terni_malloc((size_t)n * sizeof *list), *all = NULL;
+    bool good = list != NULL;
+    for (int i = 0; good && i < n; i++) good = (list[i] = tern_cast(cells ? ends[i].c : ends[i].h, dtype)) != NULL;
+    if (good) all = tern_keep(tern_stack(list, n, 0));
+    terni_mfree(list);
+    return all;
+}
+
+static bool check(const char *op, kind k, tern_tensor *x, const state *first, tern_tensor *const *weights,
+                  int n_weights, const tern_rnn_opts *o) {
+    if (!terni_given(x, op, "x") || !terni_given(weights, op, "weights")) return false;
+    const int64_t layers = o->layers ? o->layers : 1, dirs = o->bidirectional ? 2 : 1;
+    if (layers < 1 || layers > 100000 || n_weights != 4 * layers * dirs || !(o->dropout >= 0 && o->dropout <= 1))
+        return terni_fail(TERN_ERR_ARGUMENT, "%s: %lld layers, %d weights, dropout %g; expected 4 weights a direction",
+                          op, (long long)layers, n_weights, o->dropout);
+    if (!terni_given(weights[1], op, "weights")) return false;
+    if (x->v.ndim != 3 || weights[1]->v.ndim != 2)
+        return terni_fail(TERN_ERR_SHAPE, "%s: x %s and w_hh %s, expected 3 and 2 dimensions", op, terni_describe(x),
+                          terni_describe(weights[1]));
+    const int64_t steps = x->v.shape[o->batch_first], n = x->v.shape[!o->batch_first], h = weights[1]->v.shape[1];
+    const int64_t all[3] = {layers * dirs, n, h};
+    if (steps > INT32_MAX) return terni_fail(TERN_ERR_SHAPE, "%s: %lld steps are too many", op, (long long)steps);
+    if (!check_state(op, x, first->h, 3, all) || !check_state(op, x, first->c, 3, all)) return false;
+    for (int i = 0; i < layers * dirs; i++)
+        if (!check_weights(op, k, x, weights + 4 * i, i < dirs ? x->v.shape[2] : dirs * h, h, i)) return false;
+    for (int64_t i = 0; o->lengths && i < n; i++)
+        if (o->lengths[i] < 0 || o->lengths[i] > steps)
+            return terni_fail(TERN_ERR_ARGUMENT, "%s: length %lld of sample %lld, expected 0 to %lld", op,
+                              (long long)o->lengths[i], (long long)i, (long long)steps);
+    return true;
+}
+
 static tern_tensor *recur(const char *op, kind k, tern_tensor *x, const state *first, tern_tensor *const *weights,
                           int n_weights, tern_rnn_opts o, tern_tensor **hn, tern_tensor **cn) {
     if (hn) *hn = NULL;
     if (cn) *cn = NULL;
-    if (!terni_given(x, op, "x") || !terni_given(weights, op, "weights")) return NULL;
-    const int64_t layers = o.layers ? o.layers : 1, dirs = o.bidirectional ? 2 : 1;
-    if (layers < 1 || layers > 100000 || n_weights != 4 * layers * dirs || !(o.dropout >= 0 && o.dropout <= 1))
-        return terni_null(TERN_ERR_ARGUMENT, "%s: %lld layers, %d weights, dropout %g; expected 4 weights a direction",
-                          op, (long long)layers, n_weights, o.dropout);
-    if (!terni_given(weights[1], op, "weights")) return NULL;
-    if (x->v.ndim != 3 || weights[1]->v.ndim != 2)
-        return terni_null(TERN_ERR_SHAPE, "%s: x %s and w_hh %s, expected 3 and 2 dimensions", op, terni_describe(x),
-                          terni_describe(weights[1]));
-    const int64_t steps = x->v.shape[o.batch_first], n = x->v.shape[!o.batch_first], h = weights[1]->v.shape[1];
-    const int64_t all[3] = {layers * dirs, n, h};
-    if (steps > INT32_MAX) return terni_null(TERN_ERR_SHAPE, "%s: %lld steps are too many", op, (long long)steps);
-    if (!check_state(op, x, first->h, 3, all) || !check_state(op, x, first->c, 3, all)) return NULL;
-    for (int i = 0; i < layers * dirs; i++)
-        if (!check_weights(op, k, x, weights + 4 * i, i < dirs ? x->v.shape[2] : dirs * h, h, i)) return NULL;
-    for (int64_t i = 0; o.lengths && i < n; i++)
-        if (o.lengths[i] < 0 || o.lengths[i] > steps)
-            return terni_null(TERN_ERR_ARGUMENT, "%s: length %lld of sample %lld, expected 0 to %lld", op,
-                              (long long)o.lengths[i], (long long)i, (long long)steps);
-    const tern_dtype dtype = terni_dtype(x), acc = terni_acc_dtype(dtype);
-    tern_tensor **ends = terni_malloc((size_t)(2 * layers * dirs) * sizeof(tern_tensor *));
+    if (!check(op, k, x, first, weights, n_weights, &o)) return NULL;
+    const int dirs = o.bidirectional ? 2 : 1, all = n_weights / 4;
+    const tern_dtype dtype = terni_dtype(x);
+    state *ends = terni_malloc((size_t)all * sizeof *ends);
     if (!ends) return NULL;
     const int scope = tern_scope_push();
-    tern_tensor *y = tern_cast(o.batch_first ? tern_transpose(x, 0, 1) : x, acc), *kept[2] = {NULL, NULL};
-    tern_tensor *live = o.lengths ? mask(o.lengths, steps, n, x->device) : NULL;
+    tern_tensor *y = o.batch_first ? tern_transpose(x, 0, 1) : x, *kept[2] = {NULL, NULL};
+    tern_tensor *live = y && o.lengths ? mask(o.lengths, y->v.shape[0], y->v.shape[1], x->device) : NULL;
     bool good = y && (live || !o.lengths);
-    for (int i = 0; good && i < layers; i++) {
-        tern_tensor *part[2] = {NULL, NULL};
-        for (int d = 0; good && d < dirs; d++) {
-            const int at = i * (int)dirs + d;
-            tern_tensor *w[4];
-            for (int j = 0; j < 4; j++) {
-                w[j] = weights[4 * at + j] ? tern_cast(weights[4 * at + j], acc) : NULL;
-                good = good && (w[j] || !weights[4 * at + j]);
-            }
-            tern_tensor *zero = tern_zeros(TERN_SHAPE(n, h), (tern_options){acc, x->device});
-            state s = {first->h ? tern_cast(tern_select(first->h, 0, at), acc) : zero,
-                       first->c ? tern_cast(tern_select(first->c, 0, at), acc) : zero};
-            good = good && s.h && s.c;
-            part[d] = good ? pass(k, y, &s, w, live, d == 1) : NULL;
-            good = part[d] != NULL;
-            ends[at] = s.h;
-            ends[layers * dirs + at] = s.c;
-        }
-        if (good) y = dirs == 2 ? tern_cat(part, 2, -1) : part[0];
-        if (good && y && o.dropout > 0 && i + 1 < layers) y = tern_dropout(y, o.dropout);
-        good = good && y;
+    for (int i = 0; good && i < all; i += dirs) {
+        y = layer(k, dirs, y, dtype, first, i, weights + 4 * i, live, ends + i);
+        if (y && o.dropout > 0 && i + dirs < all) y = tern_dropout(y, o.dropout);
+        good = y != NULL;
     }
-    if (good && hn) good = (kept[0] = tern_keep(tern_cast(tern_stack(ends, (int)(layers * dirs), 0), dtype))) != NULL;
-    if (good && cn)
-        good =
-            (kept[1] = tern_keep(tern_cast(tern_stack(ends + layers * dirs, (int)(layers * dirs), 0), dtype))) != NULL;
+    if (good && hn) good = (kept[0] = kept_states(ends, all, false, dtype)) != NULL;
+    if (good && cn) good = (kept[1] = kept_states(ends, all, true, dtype)) != NULL;
     terni_mfree(ends);
     y = good ? tern_cast(o.batch_first ? tern_transpose(y, 0, 1) : y, dtype) : NULL;
     y = tern_scope_return(scope, y == x ? tern_clone(y) : y);

@@ -128,20 +128,19 @@ static bool forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **
     return tern_ok() && tern_ctx_save(ctx, hs) && tern_ctx_save(ctx, cs) && tern_ctx_save(ctx, gates);
 }
 
-/* The product of what stands in the saved inputs' place when the pass itself is recorded: the loop, made anew. */
-static bool recorded(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor *const *saved, tern_tensor **grad_in) {
-    const options *o = tern_ctx_opts(ctx);
-    tern_tensor *in[INPUTS], *wanted[INPUTS], *got[INPUTS], *total = NULL;
-    int place[INPUTS], n = 0;
-    for (int i = 0; i < INPUTS; i++) {
+bool terni_rnn_recorded(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor *const *saved, int n_in,
+                        terni_rnn_composition compose, tern_tensor **grad_in) {
+    tern_tensor *in[TERNI_RNN_INPUTS], *wanted[TERNI_RNN_INPUTS], *got[TERNI_RNN_INPUTS], *total = NULL;
+    tern_tensor *made[3] = {NULL, NULL, NULL};
+    int place[TERNI_RNN_INPUTS], n = 0;
+    for (int i = 0; i < n_in; i++) {
         in[i] = saved[i] && tern_ctx_needs(ctx, i) ? tern_positive(saved[i]) : saved[i]; /* a place of its own */
         if (in[i] == saved[i]) continue;
         place[n] = i;
         wanted[n++] = in[i];
     }
-    terni_rnn_state s = {in[H0], in[C0]};
-    tern_tensor *y = tern_ok() ? by_steps(o, in, &s) : NULL, *const made[3] = {y, s.h, s.c};
-    for (int i = 0; i < 3 && y; i++) {
+    if (!tern_ok() || !compose(tern_ctx_opts(ctx), in, made)) return false;
+    for (int i = 0; i < 3; i++) {
         if (!made[i] || !grad[i]) continue;
         tern_tensor *part = tern_sum(tern_mul(made[i], grad[i]), NULL, 0, false);
         total = total ? tern_add(total, part) : part;
@@ -151,6 +150,14 @@ static bool recorded(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor *const
         return false;
     for (int i = 0; i < n; i++) grad_in[place[i]] = got[i];
     return true;
+}
+
+static bool composed(const void *opts, tern_tensor *const *in, tern_tensor **out) {
+    terni_rnn_state s = {in[H0], in[C0]};
+    out[0] = by_steps(opts, in, &s);
+    out[1] = s.h;
+    out[2] = s.c;
+    return out[0] != NULL;
 }
 
 static bool fused(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor *const *saved, tern_tensor **grad_in) {
@@ -201,7 +208,8 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
     tern_tensor *saved[INPUTS];
     for (int i = 0; i < INPUTS; i++) saved[i] = tern_ctx_saved(ctx, i);
     if (!tern_ok()) return false;
-    return (terni_recording() ? recorded : fused)(ctx, grad, saved, grad_in);
+    return terni_recording() ? terni_rnn_recorded(ctx, grad, saved, INPUTS, composed, grad_in)
+                             : fused(ctx, grad, saved, grad_in);
 }
 
 static const tern_function function = {"recurrence", 2, sizeof(options), forward, backward, NULL};
