@@ -34,11 +34,13 @@ struct cudnnRNNStruct {
     int kind, type, dirs, inputs, units, biases;
 };
 
-static atomic_int calls; /* forward and backward, as they are asked for */
+static atomic_int calls, last_math;
 
-/* For tests: how often the library was asked. */
+/* For tests/recurrent_library.c: how often the library was asked to compute, and the last descriptor's kind of math. */
 TERN_API int terni_sim_rnn_calls(void);
 int terni_sim_rnn_calls(void) { return calls; }
+TERN_API int terni_sim_rnn_math(void);
+int terni_sim_rnn_math(void) { return last_math; }
 
 /* ---- descriptors
  * ------------------------------------------------------------------------------------------------------------ */
@@ -116,6 +118,7 @@ static cudnnStatus_t layer_set(cudnnRNNDescriptor_t r, cudnnRNNAlgo_t algo, cudn
     const bool single = type == CUDNN_DATA_FLOAT, wide = type == CUDNN_DATA_DOUBLE;
     *r = (struct cudnnRNNStruct){(int)kind, (int)type, dirs == CUDNN_BIDIRECTIONAL ? 2 : 1,
                                  inputs,    units,     biases == CUDNN_RNN_DOUBLE_BIAS};
+    last_math = (int)math;
     return good_if(algo == CUDNN_RNN_ALGO_STANDARD && input == CUDNN_LINEAR_INPUT && projected == units &&
                    layers == 1 && dropout && dropout->p == 0 && flags == CUDNN_RNN_PADDED_IO_ENABLED && inputs > 0 &&
                    units > 0 && sums == (wide ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT) &&
