@@ -6,7 +6,7 @@
  * kernel is terni_cuda_ROW. Kernels use the vocabulary of launch.h alone, so that the simulation can run them; what
  * cannot be simulated (tensor cores) stands in files of its own, each beside a plain kernel. NVIDIA's libraries are
  * opened at run time (library.h); the calls to one stand in library_X.c behind a table of functions in Tern's own
- * types, and the simulation has its own library_X_sim.c in its place.
+ * types, and the simulation has its own library_X_sim.c in its place (for recurrent layers, below it: a cuDNN).
  *
  * Kernels only queue work: what goes wrong on the device is noted in the device's fault and reported by the next call
  * that waits (sync, download). */

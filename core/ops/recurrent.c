@@ -88,8 +88,8 @@ static tern_tensor *layer(kind k, int dirs, tern_tensor *x, tern_dtype dtype, co
                           tern_tensor *const *w, tern_tensor *live, state *ends) {
     tern_tensor *made[3] = {NULL, NULL, NULL};
     bool whole = false;
-    if (!live && !terni_rnn_layer(k, dirs, x, dtype, first, at, w, &whole, made)) return NULL;
-    if (!whole) return terni_rnn_by_steps(k, dirs, x, first, at, w, live, ends);
+    if (!live && !terni_rnn_layer((int)k, dirs, x, dtype, first, at, w, &whole, made)) return NULL;
+    if (!whole) return terni_rnn_by_steps((int)k, dirs, x, first, at, w, live, ends);
     for (int d = 0; d < dirs; d++)
         ends[d] = (state){tern_select(made[1], 0, d), made[2] ? tern_select(made[2], 0, d) : NULL};
     return made[0];
