@@ -2,7 +2,7 @@
  * is a batch of Tern's products, then the same by each peer on as many threads, with pauses so that no one's waiting
  * threads disturb the other; the median of the rounds counts.
  *     bench-matmul [--quick] [--rounds N] [--pytorch PYTHON SCRIPT] [TEXT]      rows whose name holds TEXT
- * SCRIPT is benchmarks/matmul_pytorch.py.
+ * SCRIPT is benchmarks/peers/matmul.py.
  *
  * OpenBLAS chooses its kernels while it is loaded, by OPENBLAS_CORETYPE, so each variant lives in a child process: one
  * for each core type that this processor can run (the fastest for the shape is "OpenBLAS"), and one as shipped. */

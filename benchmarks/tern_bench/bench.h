@@ -4,9 +4,9 @@
  *     main.c      the commands and their options      cases.c     the rows of the tests' tables
  *     measure.c   one case: open, repeat, close       rows.c      kernels whose work is known (rows.def)
  *     report.c    tables and JSON                     models.c    training steps; gpt2.c the largest
- *     roofline.c  what the machine can do at most     json.c      reads results back
- *     peak.c      its CPU's arithmetic and copies     compare.c   two results beside each other
- *     serve.c     for peers that take turns           plot.c      the roofline as a picture
+ *     roofline.c  what the machine can do at most     compare.c   two results beside each other
+ *     peak.c      its CPU's arithmetic and copies     plot.c      the roofline as a picture
+ *     serve.c     for peers that take turns
  *
  * A case is one thing to time: a row in one size, dtype and direction. Times are seconds of one call. */
 #ifndef TERN_BENCH_H
