@@ -337,8 +337,8 @@ static bool takes(const run *r, tern_dtype dtype) {
     return dtype == TERN_BOOL ? (flags & SWEEP_BOOL) != 0 : (flags & SWEEP_INTS) != 0;
 }
 
-/* Large cases are there for the edges between blocks and threads: beside the contiguous one each dtype takes a layout of its own
- * turn, else they would be most of the sweep's time. */
+/* Large cases are there for the edges between blocks and threads: beside the contiguous one each dtype takes a layout
+ * of its own turn, else they would be most of the sweep's time. */
 static bool left_out(const run *r, size_t turn) {
     if ((r->op->flags | r->c->flags) & SWEEP_NO_LAYOUTS) return r->plan != LAYOUT_CONTIGUOUS;
     int64_t n = 0;
