@@ -130,6 +130,7 @@ void sweep_covers(const char *op, tern_dtype dtype, const char *what);
 
 /* For references: out gets this shape and zeros. */
 void array_new(array *out, tern_shape shape);
+void array_copy(const array *x, array *out);
 #define array_make(out, ...) \
     array_new((out), tern_shape_of((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}))
 /* Row-major strides of a shape. */

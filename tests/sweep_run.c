@@ -36,6 +36,11 @@ void array_new(array *out, tern_shape shape) {
     if (!out->v) abort();
 }
 
+void array_copy(const array *x, array *out) {
+    array_new(out, x->shape);
+    memcpy(out->v, x->v, sizeof(double) * (size_t)x->n);
+}
+
 double array_at(const array *a, tern_shape s, int64_t i) {
     int64_t index[TERN_MAX_DIMS], strides[TERN_MAX_DIMS], at = 0;
     array_index(s, i, index);

@@ -3,11 +3,6 @@
 
 static int64_t dim_of(const array *x, int64_t dim) { return dim < 0 ? dim + x->shape.ndim : dim; }
 
-static void array_copy(const array *x, array *out) {
-    array_new(out, x->shape);
-    memcpy(out->v, x->v, sizeof(double) * (size_t)x->n);
-}
-
 /* ---- index_select, index_add
  * ------------------------------------------------------------------------------------------- */
 
