@@ -412,6 +412,15 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
     expect 0 'Stopped after step 5' "$gpt2" $small --out b.h5 --stop-after 5
     check 'gpt2: goes on' "$gpt2" $small --resume b.h5 --out b.h5 >out 2>err </dev/null
     check 'gpt2: 5 steps and 7 are 12, bit for bit' cmp a.h5 b.h5
+    for low in bf16 f16; do
+        check "gpt2: trains in $low" "$gpt2" $small --dtype $low --peak 1 --out low.h5 >out 2>err </dev/null
+        check "gpt2: its MFU in $low" grep -q 'TFLOP/s, MFU [0-9.]* %' out
+        expect 0 'Stopped after step 5' "$gpt2" $small --dtype $low --out cut.h5 --stop-after 5
+        check "gpt2: goes on in $low" "$gpt2" $small --dtype $low --resume cut.h5 --out cut.h5 >out 2>err </dev/null
+        check "gpt2: bit for bit in $low" cmp low.h5 cut.h5
+        check "gpt2: writes in $low" "$gpt2" --generate --dtype $low --resume low.h5 --length 5 >with 2>err </dev/null
+    done
+    check 'gpt2: the scale of f16 is printed' grep -q 'scale [0-9]*, [0-9]* steps skipped' out
     for how in '--temperature 0' '--seed 3 --top-k 40 --top-p 0.9'; do
         "$gpt2" --generate --resume a.h5 $how --length 60 >with 2>err </dev/null && "$gpt2" --generate --resume a.h5 $how --length 60 --no-cache >without 2>err </dev/null
         check "gpt2: the same text with and without the cache, $how" cmp with without

@@ -18,10 +18,15 @@ typedef struct run {
     corpus text;
     gpt2 *g;
     tern_optim *opt;
+    tern_scaler *scaler; /* for f16; else NULL */
     tern_schedule schedule;
     int64_t step;
     double best; /* validation loss */
 } run;
+
+static tern_dtype dtype(void) {
+    return strcmp(set.dtype, "bf16") == 0 ? TERN_BF16 : strcmp(set.dtype, "f16") == 0 ? TERN_F16 : TERN_F32;
+}
 
 enum { LAYERS, HEADS, WIDTH, CONTEXT, VOCABULARY, DROPOUT, BATCH, ACCUMULATE, LORA, LORA_ALPHA, LR, BEST, ATTRIBUTES };
 static const char *const attributes[ATTRIBUTES] = {"layers",     "heads",      "width", "context",
@@ -56,8 +61,13 @@ static bool save(run *r) {
                                   set.lr,
                                   r->best};
     for (int i = 0; i < ATTRIBUTES; i++) u[i].number = v[i];
-    const tern_checkpoint point = {
-        .model = &r->g->m, .optim = r->opt, .schedule = &r->schedule, .step = r->step, .user = u, .n_user = ATTRIBUTES};
+    const tern_checkpoint point = {.model = &r->g->m,
+                                   .optim = r->opt,
+                                   .scaler = r->scaler,
+                                   .schedule = &r->schedule,
+                                   .step = r->step,
+                                   .user = u,
+                                   .n_user = ATTRIBUTES};
     return tern_tokenizer_save(r->tokens, beside(set.out, "vocab.json", vocab, sizeof vocab),
                                beside(set.out, "merges.txt", merges, sizeof merges)) &&
            tern_checkpoint_save(set.out, &point);
@@ -141,10 +151,9 @@ static bool network_new(run *r) {
                               c.vocabulary, tern_tokenizer_size(r->tokens));
     r->g = gpt2_new(c);
     if (!r->g || (set.weights && !gpt2_load_weights(r->g, set.weights))) return false;
-    const tern_dtype dtype = strcmp(set.dtype, "bf16") == 0 ? TERN_BF16 : TERN_F32;
     if (set.context > c.context) set.context = c.context;
     if (set.adapter ? !adapters_load(r->g) : set.lora && !adapters_new(r->g)) return false;
-    return tern_module_cast(&r->g->m, dtype) && tern_module_to(&r->g->m, set.device);
+    return tern_module_to(&r->g->m, set.device);
 }
 
 static bool optimizer_new(run *r) {
@@ -154,6 +163,7 @@ static bool optimizer_new(run *r) {
         tern_adamw_new(&r->g->m, set.lr,
                        (tern_adamw_opts){.beta2 = 0.95, .weight_decay = set.weight_decay > 0 ? set.weight_decay : -1});
     if (!r->opt) return false;
+    if (dtype() == TERN_F16 && !(r->scaler = tern_scaler_new((tern_scaler_opts){0}))) return false;
     r->schedule = (tern_schedule){.kind = TERN_SCHEDULE_COSINE,
                                   .lr = set.lr,
                                   .min_lr = set.lr / 10,
@@ -166,8 +176,11 @@ static bool optimizer_new(run *r) {
 
 static bool load(run *r) {
     const int64_t total = r->schedule.total;
-    tern_checkpoint c = {
-        .model = &r->g->m, .optim = r->opt, .schedule = r->opt ? &r->schedule : NULL, .no_random = !r->opt};
+    tern_checkpoint c = {.model = &r->g->m,
+                         .optim = r->opt,
+                         .scaler = r->scaler,
+                         .schedule = r->opt ? &r->schedule : NULL,
+                         .no_random = !r->opt};
     if (!r->opt) c.not_strict = true; /* to write with: the optimizer's part is left alone */
     if (!tern_checkpoint_load(set.resume, &c)) return false;
     r->step = c.step;
@@ -184,11 +197,15 @@ static double seconds(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* The weights are f32; their products, and what else can be, are computed in --dtype. */
 static tern_tensor *loss_of(gpt2 *g, tern_tensor *x, tern_tensor *y) {
+    const int cast = tern_autocast_push((tern_device_type)set.device.type, dtype());
     tern_tensor *logits = gpt2_forward(g, x, NULL);
     const int64_t n = tern_numel(y);
-    return tern_cross_entropy(tern_reshape(logits, TERN_SHAPE(n, g->config.vocabulary)), tern_reshape(y, TERN_SHAPE(n)),
-                              (tern_cross_entropy_opts){0});
+    tern_tensor *loss = tern_cross_entropy(tern_reshape(logits, TERN_SHAPE(n, g->config.vocabulary)),
+                                           tern_reshape(y, TERN_SHAPE(n)), (tern_cross_entropy_opts){0});
+    tern_autocast_pop(cast);
+    return loss;
 }
 
 /* The mean loss over the validation text, of a hundred pieces at most; NaN after an error. */
@@ -211,6 +228,14 @@ static double validate(run *r) {
     return tern_ok() && n > 0 ? sum / (double)n : (double)NAN;
 }
 
+/* Clips the gradients and takes the step; with a scaler, unless they overflowed. */
+static bool update(run *r) {
+    tern_scaler *s = r->scaler;
+    if (s && !tern_scaler_unscale(s, r->opt)) return false;
+    if (!tern_optim_clip_norm(r->opt, 1)) return false;
+    return s ? tern_scaler_step(s, r->opt) && tern_scaler_update(s) : tern_optim_step(r->opt);
+}
+
 /* One step; the loss of its passes' mean in *loss, if that is not NULL (reading it waits for the device). */
 static bool train_step(run *r, double *loss) {
     const int scope = tern_scope_push();
@@ -220,10 +245,10 @@ static bool train_step(run *r, double *loss) {
         tern_tensor *x, *y;
         ok = corpus_batch(&r->text, set.batch, set.context, set.device, &x, &y);
         tern_tensor *l = ok ? tern_mul_scalar(loss_of(r->g, x, y), 1 / (double)set.accumulate) : NULL;
-        ok = l && tern_backward(l);
+        ok = l && tern_backward(r->scaler ? tern_scaler_scale(r->scaler, l) : l);
         sum = ok && sum ? tern_add(sum, tern_detach(l)) : ok ? tern_detach(l) : NULL;
     }
-    ok = ok && tern_schedule_apply(&r->schedule, r->opt) && tern_optim_clip_norm(r->opt, 1) && tern_optim_step(r->opt);
+    ok = ok && tern_schedule_apply(&r->schedule, r->opt) && update(r);
     if (ok && loss) *loss = tern_item(sum);
     tern_scope_pop(scope);
     return ok && tern_ok();
@@ -232,9 +257,14 @@ static bool train_step(run *r, double *loss) {
 static void report(const run *r, double loss, double val, double per_second) {
     const double flops = gpt2_flops_per_token(r->g, set.context) * per_second;
     printf("step %5" PRId64 " of %" PRId64
-           "  loss %.4f  validation %.4f (%.4f a byte)  lr %.2e  %.0f tokens/s, %.2f TFLOP/s\n",
+           "  loss %.4f  validation %.4f (%.4f a byte)  lr %.2e  %.0f tokens/s, %.2f TFLOP/s",
            r->step, set.steps, loss, val, val / r->text.bytes_per_token, tern_optim_lr(r->opt), per_second,
            flops * 1e-12);
+    if (set.peak > 0) printf(", MFU %.1f %%", 100 * flops * 1e-12 / set.peak);
+    if (r->scaler)
+        printf("  scale %g, %" PRId64 " steps skipped", tern_scaler_value(r->scaler),
+               tern_scaler_tell(r->scaler).skipped);
+    printf("\n");
     fflush(stdout);
 }
 
@@ -278,7 +308,7 @@ static bool prepare(run *r) {
     ok = r->tokens && (set.generate || corpus_new(&r->text, r->tokens, text, bytes));
     free(text);
     ok = ok && network_new(r) && (set.generate || optimizer_new(r)) && (!set.resume || load(r));
-    return ok;
+    return ok && (!set.generate || tern_module_cast(&r->g->m, dtype()));
 }
 
 static bool write_logits(run *r) {
@@ -332,6 +362,7 @@ int main(int argc, char **argv) {
     tern_seed((uint64_t)set.seed);
     if (!tern_set_threads((int)set.threads) || !work(&r)) code = EXIT_FAILED;
     tern_optim_free(r.opt);
+    tern_scaler_free(r.scaler);
     tern_module_free(r.g ? &r.g->m : NULL);
     tern_tokenizer_free(r.tokens);
     corpus_free(&r.text);
