@@ -1,6 +1,6 @@
 /* How the CUDA backend turns views into plans for the library of matrix products: without copies where a stride is 1,
- * the batch as few dimensions as can be. Whether the plans give the right products, the sweep over the simulation
- * tells.
+ * the batch as few dimensions as can be; and for how long it keeps what the library chose for a plan. Whether the plans
+ * give the right products, the sweep over the simulation tells.
  */
 #include "common.h"
 
@@ -101,4 +101,63 @@ TERN_TEST(cuda_matmul_plan, alignment_and_tf32) {
 TERN_TEST(cuda_matmul_plan, setting) {
     CHECK(!tern_allow_tf32_get() && !tern_allow_tf32(true) && tern_allow_tf32_get());
     CHECK(tern_allow_tf32(false) && !tern_allow_tf32_get());
+}
+
+/* ---- the ways that are kept (matmul_library.c), with a library that marks each with its plan ------------------------
+ */
+
+static int chosen, run_wrongly, ran;
+
+static bool usable(void) { return true; }
+static bool choose(const terni_matmul_plan *p, const terni_matmul_data *data, size_t workspace, terni_matmul_way *way) {
+    (void)data, (void)workspace;
+    way->algorithm[0] = (uint64_t)p->m;
+    way->algorithm[1] = (uint64_t)p->n;
+    way->algorithm[2] = (uint64_t)p->k;
+    way->possible = true;
+    chosen++;
+    return true;
+}
+static bool run(terni_cuda_device *d, const terni_matmul_plan *p, const terni_matmul_way *way,
+                const terni_matmul_data *data, void *workspace) {
+    (void)d, (void)data, (void)workspace;
+    ran++;
+    run_wrongly += way->algorithm[0] != (uint64_t)p->m || way->algorithm[1] != (uint64_t)p->n ||
+                   way->algorithm[2] != (uint64_t)p->k || !way->possible;
+    return true;
+}
+const terni_matmul_library terni_cuda_matmul_library = {usable, choose, run};
+
+/* What these products have no use for. */
+bool terni_cuda_own_kernels(void) { return false; }
+void *terni_cuda_scratch(terni_cuda_device *d, size_t bytes) { return (void)d, (void)bytes, NULL; }
+void terni_cuda_scratch_free(terni_cuda_device *d, void *p) { (void)d, (void)p; }
+bool terni_cuda_copy(const terni_call *c) { return (void)c, false; }
+bool terni_cuda_add(const terni_call *c) { return (void)c, false; }
+bool terni_cuda_relu(const terni_call *c) { return (void)c, false; }
+bool terni_cuda_gelu_tanh(const terni_call *c) { return (void)c, false; }
+
+static void multiply(int64_t m, int64_t n, int64_t k) {
+    const terni_view a = VIEW(LIST(m, k), NULL), b = VIEW(LIST(k, n), NULL), y = VIEW(LIST(m, n), NULL);
+    const terni_view *const in[3] = {&a, &b, NULL}, *const out = &y;
+    const terni_call c = {in, &out, 3, 1, NULL, 0};
+    terni_cuda_device d;
+    memset(&d, 0, sizeof d);
+    CHECK(terni_cuda_matmul_by_library(&d, &c) == TERNI_MATMUL_DONE);
+}
+
+TERN_TEST(cuda_matmul_plan, ways_are_kept_and_made_again) {
+    enum { KEPT = 1024, SHAPES = 3000 };
+    for (int i = 0; i < SHAPES; i++) {
+        multiply(2 + i % 50, 3 + i / 50, 5);
+        multiply(2 + i % 50, 3 + i / 50, 5);
+        multiply(1, 1, 1); /* in use all the time */
+    }
+    CHECK(chosen == SHAPES + 1, "%d ways were chosen for %d shapes", chosen, SHAPES + 1);
+    for (int i = SHAPES - 1; i >= SHAPES - 8; i--) multiply(2 + i % 50, 3 + i / 50, 5);
+    CHECK(chosen == SHAPES + 1, "the newest were chosen again");
+    const int before = chosen;
+    for (int i = 0; i < SHAPES; i++) multiply(2 + i % 50, 3 + i / 50, 5);
+    CHECK(chosen - before >= SHAPES - KEPT, "%d of %d were chosen again", chosen - before, SHAPES);
+    CHECK(run_wrongly == 0 && ran == 4 * SHAPES + 8, "%d of %d runs had another plan's way", run_wrongly, ran);
 }

@@ -146,3 +146,10 @@ TERN_TEST(matmul_sizes, threads_change_no_bit) {
         }
     tern_set_threads(0);
 }
+
+/* More shapes than a library's ways are kept for, each twice, so that some come back after they had to go. */
+TERN_TEST(matmul_sizes, more_shapes_than_are_kept) {
+    enum { MOST = 11 };
+    for (int i = 0; i < 2 * MOST * MOST * MOST; i++)
+        product(1 + i % MOST, 1 + i / MOST % MOST, 1 + i / (MOST * MOST) % MOST, PLAIN, PLAIN, TERN_F32);
+}
