@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "checkpoint_format.h"
 #include "h5.h"
@@ -55,9 +56,19 @@ typedef struct buffer {
     void *data; /* for terni_mfree, once the file is closed */
 } buffer;
 
+/* Asks for large pages: the first touch of small ones costs more than the rest of the work. */
+static void *large(void *p, size_t size) {
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = 1u << 21, from = ((uintptr_t)p + page - 1) / page * page,
+                    to = ((uintptr_t)p + size) / page * page;
+    if (p && to > from) (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+#endif
+    return p;
+}
+
 static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *udata) {
     (void)op, (void)udata;
-    return terni_malloc(size);
+    return large(terni_malloc(size), size);
 }
 static void *image_memcpy(void *dst, const void *src, size_t size, H5FD_file_image_op_t op, void *udata) {
     (void)op, (void)udata;
@@ -65,7 +76,7 @@ static void *image_memcpy(void *dst, const void *src, size_t size, H5FD_file_ima
 }
 static void *image_realloc(void *p, size_t size, H5FD_file_image_op_t op, void *udata) {
     (void)op, (void)udata;
-    return terni_resize(p, size);
+    return large(terni_resize(p, size), size);
 }
 static herr_t image_free(void *p, H5FD_file_image_op_t op, void *udata) {
     buffer *b = udata;

@@ -3,25 +3,32 @@
 #include <string.h>
 
 #include "fit_internal.h"
+#include "tern/autocast.h"
 
 tern_device terni_fit_device(tern_module *model) {
     tern_named e;
     return tern_module_each(model, 0, &e) ? tern_device_of(e.tensor) : tern_cpu();
 }
 
-tern_tensor *terni_fit_forward(const tern_evaluate_opts *o, tern_module *model, tern_tensor *x) {
-    return o->forward ? o->forward(model, x, o->user) : tern_forward(model, x);
-}
-
-tern_tensor *terni_fit_loss(const tern_evaluate_opts *o, tern_tensor *pred, tern_tensor *target) {
-    tern_tensor *loss = !pred          ? NULL
-                        : o->loss      ? o->loss(pred, target, o->user)
+static tern_tensor *loss_of(const tern_evaluate_opts *o, tern_tensor *pred, tern_tensor *target) {
+    tern_tensor *loss = o->loss        ? o->loss(pred, target, o->user)
                         : o->criterion ? tern_loss_forward(o->criterion, pred, target)
                                        : tern_cross_entropy(pred, target, (tern_cross_entropy_opts){0});
     if (loss && tern_numel(loss) != 1)
         return terni_null(TERN_ERR_SHAPE, "fit: the loss has %lld elements; its mean is expected",
                           (long long)tern_numel(loss));
     return loss ? tern_reshape(loss, tern_shape_scalar()) : NULL;
+}
+
+bool terni_fit_forward(const tern_evaluate_opts *o, tern_module *model, tern_tensor *x, tern_tensor *target,
+                       tern_tensor **y, tern_tensor **loss) {
+    if (!x || (loss && !target)) return false;
+    const bool casts = o->autocast != TERN_F32;
+    const int height = casts ? tern_autocast_push((tern_device_type)tern_device_of(x).type, o->autocast) : 0;
+    *y = o->forward ? o->forward(model, x, o->user) : tern_forward(model, x);
+    if (loss) *loss = *y ? loss_of(o, *y, target) : NULL;
+    if (casts) tern_autocast_pop(height);
+    return *y && (!loss || *loss) && tern_ok();
 }
 
 /* ---- passes ------------------------------------------------------------------------------------------------------ */
@@ -51,13 +58,12 @@ static bool keep_output(pass *p, tern_tensor *y) {
 }
 
 static bool one_batch(pass *p, const tern_batch *b, bool predicts) {
-    tern_tensor *y = terni_fit_forward(p->o, p->model, tern_to(b->x, p->device));
-    if (!y) return false;
+    tern_tensor *x = tern_to(b->x, p->device), *target = predicts ? NULL : tern_to(b->y, p->device);
+    tern_tensor *y, *loss;
+    if (!terni_fit_forward(p->o, p->model, x, target, &y, p->wants_loss ? &loss : NULL)) return false;
     if (predicts) return keep_output(p, y);
-    tern_tensor *target = tern_to(b->y, p->device);
     if (p->wants_loss) {
-        tern_tensor *loss = terni_fit_loss(p->o, y, target);
-        loss = loss ? tern_mul_scalar(tern_cast(loss, TERN_F64), (double)b->n) : NULL;
+        loss = tern_mul_scalar(tern_cast(loss, TERN_F64), (double)b->n);
         if (!loss) return false;
         if (p->sum) loss = tern_add(p->sum, loss);
         tern_release(p->sum);

@@ -45,6 +45,8 @@ static bool check(tern_fit_opts *o) {
             "class_weight is for the loss that is taken without criterion and loss; tern_cross_entropy_new "
             "takes weights");
     if (o->class_weight && o->n_class_weight < 1) return wrong("class_weight without n_class_weight");
+    if (o->autocast != TERN_F32 && o->autocast != TERN_BF16 && o->autocast != TERN_F16)
+        return wrong("autocast to bf16 or f16 is expected");
     if (o->schedule && o->schedule->kind == TERN_SCHEDULE_PLATEAU)
         return wrong("a plateau goes by a number of the history: tern_reduce_on_plateau_new");
     return check_arrays(o);
@@ -148,6 +150,7 @@ static tern_evaluate_opts evaluation(const terni_fit *f) {
                                 .loss = f->o.loss,
                                 .forward = f->o.forward,
                                 .user = f->o.user,
+                                .autocast = f->o.autocast,
                                 .metrics = f->o.metrics,
                                 .n_metrics = f->o.n_metrics};
 }
@@ -161,9 +164,12 @@ static int64_t group_size(const terni_fit *f, int64_t b) {
 static bool step(terni_fit *f) {
     tern_optim *o = f->run.optim;
     if (f->run.schedule && !f->o.schedule_by_epoch && !tern_schedule_apply(f->run.schedule, o)) return false;
+    const bool clips = f->o.clip_norm > 0 || f->o.clip_value > 0;
+    tern_scaler *scaler = f->o.scaler;
+    if (scaler && clips && !tern_scaler_unscale(scaler, o)) return false;
     if (f->o.clip_norm > 0 && !tern_optim_clip_norm(o, f->o.clip_norm)) return false;
     if (f->o.clip_value > 0 && !tern_optim_clip_value(o, f->o.clip_value)) return false;
-    if (!tern_optim_step(o)) return false;
+    if (!(scaler ? tern_scaler_step(scaler, o) && tern_scaler_update(scaler) : tern_optim_step(o))) return false;
     f->run.step++;
     return true;
 }
@@ -186,8 +192,10 @@ static bool train_batch(terni_fit *f, const tern_batch *b, bool *stepped) {
     f->run.batch = b->index;
     if (!CALL(f, on_batch_begin)) return false;
     tern_tensor *x = tern_to(b->x, f->device), *target = tern_to(b->y, f->device);
-    tern_tensor *y = terni_fit_forward(&e, f->run.model, x), *loss = terni_fit_loss(&e, y, target);
-    if (!loss || !tern_backward(group > 1 ? tern_mul_scalar(loss, 1.0 / (double)group) : loss)) return false;
+    tern_tensor *y, *loss;
+    if (!terni_fit_forward(&e, f->run.model, x, target, &y, &loss)) return false;
+    tern_tensor *part = group > 1 ? tern_mul_scalar(loss, 1.0 / (double)group) : loss;
+    if (!tern_backward(f->o.scaler ? tern_scaler_scale(f->o.scaler, part) : part)) return false;
     if (!add_loss(f, loss, b->n)) return false;
     for (int i = 0; i < f->o.n_metrics && !f->o.no_train_metrics; i++)
         if (!tern_metric_update(f->o.metrics[i], y, target, NULL)) return false;

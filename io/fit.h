@@ -70,9 +70,9 @@ typedef struct tern_fit_run {
     struct terni_fit *own; /* private */
 } tern_fit_run;
 
-/* All that it takes to go on from here (tern_fit_opts.resume): model, optimizer, schedule, the loader's position, the
- * random stream, the callbacks' numbers, the history (its last 900 kB), the loss so far; training metrics of the epoch
- * under way are not in it. For on_pause. Owner: run, until the next call. NULL on errors. */
+/* All that it takes to go on from here (tern_fit_opts.resume): model, optimizer, scaler, schedule, the loader's
+ * position, the random stream, the callbacks' numbers, the history (its last 900 kB), the loss so far; training metrics
+ * of the epoch under way are not in it. For on_pause. Owner: run, until the next call. NULL on errors. */
 TERN_API const tern_checkpoint *tern_fit_checkpoint(tern_fit_run *run);
 
 /* Functions that a run calls, each or NULL; a program's own callback is this struct filled in, or at the head of a
@@ -116,6 +116,8 @@ typedef struct tern_fit_opts {
                            what is left (without a length: divided by accumulate all the same) */
     double clip_norm;   /* tern_optim_clip_norm, tern_optim_clip_value; 0: neither */
     double clip_value;
+    tern_dtype autocast;     /* TERN_BF16 or TERN_F16: forward and loss run under tern_autocast_push; none if zero */
+    tern_scaler *scaler;     /* scales the loss, for f16; or NULL */
     tern_schedule *schedule; /* applied before each step; or NULL. Not a plateau: see tern_reduce_on_plateau_new */
     bool schedule_by_epoch;  /* before each epoch, by its number */
 
@@ -158,6 +160,7 @@ typedef struct tern_evaluate_opts {
     tern_tensor *(*loss)(tern_tensor *pred, tern_tensor *target, void *user);
     tern_tensor *(*forward)(tern_module *model, tern_tensor *x, void *user);
     void *user;
+    tern_dtype autocast; /* as for tern_fit */
     tern_loader *loader; /* one epoch of it, from where it stands; or a dataset, in order */
     tern_dataset *data;
     int64_t batch; /* 32 if zero */

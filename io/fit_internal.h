@@ -21,9 +21,9 @@ typedef struct terni_fit {
     char *names, *text; /* of user; the history */
 } terni_fit;
 
-/* The model's output and the loss, for fit and evaluate alike. */
-tern_tensor *terni_fit_forward(const tern_evaluate_opts *o, tern_module *model, tern_tensor *x);
-tern_tensor *terni_fit_loss(const tern_evaluate_opts *o, tern_tensor *pred, tern_tensor *target);
+/* The model's output and, unless it is NULL, the loss against target, for fit and evaluate alike. */
+bool terni_fit_forward(const tern_evaluate_opts *o, tern_module *model, tern_tensor *x, tern_tensor *target,
+                       tern_tensor **y, tern_tensor **loss);
 /* One epoch of l: the metrics, after a reset, and the mean loss (or NULL). */
 bool terni_fit_evaluate(tern_module *model, const tern_evaluate_opts *o, tern_loader *l, double *loss);
 /* Where the model's first parameter or buffer is. */

@@ -41,6 +41,7 @@ static bool frame(terni_fit *f) {
                                       .optim = f->run.optim,
                                       .loader = f->loader,
                                       .schedule = f->run.schedule,
+                                      .scaler = f->o.scaler,
                                       .epoch = f->run.epoch,
                                       .step = f->run.step,
                                       .user = f->user,

@@ -161,16 +161,15 @@ char *terni_h5_get_text(hid_t at, const char *name) {
  * --------------------------------------------------------------------------------------------------------------------
  */
 
-/* Chunks of up to 1 MB, cut along the first dimensions; fletcher32 needs chunks, and scalars and empty sets cannot have
- * them. */
+/* Chunks of up to 1 MB, cut along the first dimensions, as even as may be: the last one stands in the file as a whole
+ * too. fletcher32 needs chunks, and scalars and empty sets cannot have them. */
 static bool set_layout(hid_t plist, const hsize_t *dims, int ndim, size_t size) {
     hsize_t chunk[TERN_MAX_DIMS];
     hsize_t rest = (1u << 20) / size;
     for (int i = ndim - 1; i >= 0; i--) {
-        chunk[i] = dims[i] < rest ? dims[i] : rest;
-        if (chunk[i] < 1) chunk[i] = 1;
+        const hsize_t most = rest < 1 ? 1 : rest, parts = (dims[i] + most - 1) / most;
+        chunk[i] = (dims[i] + parts - 1) / parts;
         rest /= chunk[i];
-        if (rest < 1) rest = 1;
     }
     return H5Pset_chunk(plist, ndim, chunk) >= 0 && H5Pset_fletcher32(plist) >= 0;
 }

@@ -1,6 +1,7 @@
 /* tern_fit: the run of a loop written by hand, bit for bit; stopped anywhere and resumed, the straight run, bit for
  * bit; callbacks, histories, evaluation; errors from every side. */
 #include "common.h"
+#include "tern/autocast.h"
 #include "tern/callbacks.h"
 #include "tern/layers.h"
 
@@ -365,6 +366,62 @@ TERN_TEST(fit, sigterm_leaves_a_checkpoint) {
     CHECK(system(command) == 0);
 }
 
+/* Autocast and a loss scaler: the same as by hand, and the scaler goes through checkpoints. */
+TERN_TEST(fit, mixed_precision) {
+    for (int f16 = 0; f16 <= 1; f16++) {
+        check_case("%s", f16 ? "f16" : "bf16");
+        const tern_dtype dtype = f16 ? TERN_F16 : TERN_BF16;
+        const tern_scaler_opts so = {.scale = 0x1p30, .interval = 3}; /* too much for f16 at first */
+        setup a, b;
+        REQUIRE(start(&a, 5));
+        tern_scaler *s = tern_scaler_new(so), *t = tern_scaler_new(so), *u = tern_scaler_new(so);
+        char folder[300];
+        snprintf(folder, sizeof folder, "%s", test_path(f16 ? "f16" : "bf16"));
+        tern_callback *save = tern_save_new(folder, (tern_save_opts){0});
+        const tern_fit_opts o = {.data = a.train,
+                                 .batch = 60,
+                                 .epochs = 2,
+                                 .autocast = dtype,
+                                 .clip_norm = 0.5,
+                                 .scaler = f16 ? s : NULL,
+                                 .in_order = true,
+                                 .callbacks = &save,
+                                 .n_callbacks = 1};
+        CHECK(tern_fit(a.net, a.opt, o));
+        REQUIRE(start(&b, 5));
+        tern_loader *l = tern_loader_new(b.train, (tern_loader_opts){.batch = 60});
+        for (int k = 0; k < 14; k++) {
+            tern_batch x;
+            if (!tern_loader_next(l, &x)) continue;
+            const int scope = tern_scope_push(), cast = tern_autocast_push(TERN_CPU, dtype);
+            tern_tensor *loss = tern_cross_entropy(tern_forward(b.net, x.x), x.y, (tern_cross_entropy_opts){0});
+            tern_autocast_pop(cast);
+            tern_backward(f16 ? tern_scaler_scale(t, loss) : loss);
+            if (f16) tern_scaler_unscale(t, b.opt);
+            tern_optim_clip_norm(b.opt, 0.5);
+            if (f16)
+                CHECK(tern_scaler_step(t, b.opt) && tern_scaler_update(t));
+            else
+                tern_optim_step(b.opt);
+            tern_scope_pop(scope);
+        }
+        CHECK(same_bits(a.net, b.net));
+        if (f16) {
+            CHECK(tern_scaler_tell(s).skipped > 0 && tern_scaler_value(s) == tern_scaler_value(t));
+            tern_checkpoint c = {.model = b.net, .optim = b.opt, .scaler = u};
+            CHECK(tern_checkpoint_load_newest(folder, NULL, &c, NULL, 0));
+            CHECK(tern_scaler_value(u) == tern_scaler_value(s) &&
+                  tern_scaler_tell(u).skipped == tern_scaler_tell(s).skipped);
+        }
+        tern_scaler *all[] = {s, t, u};
+        for (int i = 0; i < 3; i++) tern_scaler_free(all[i]);
+        tern_callback_free(save);
+        tern_loader_free(l);
+        stop(&a);
+        stop(&b);
+    }
+}
+
 /* ---- ready-made callbacks ---------------------------------------------------------------------------------------- */
 
 /* The loss that is asked for, whatever the model says; its gradient is 1. */
@@ -610,6 +667,7 @@ TERN_TEST(fit, what_makes_no_sense) {
          TERN_ERR_ARGUMENT,
          "the history has no auc; it has loss lr"},
         {{.data = s.train, .callbacks = &q, .n_callbacks = 1}, TERN_ERR_ARGUMENT, "quiet failed"},
+        {{.data = s.train, .autocast = TERN_I64}, TERN_ERR_ARGUMENT, "autocast"},
         {{.data = s.train, .device = "toaster"}, TERN_ERR_ARGUMENT, "toaster"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
