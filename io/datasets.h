@@ -46,10 +46,15 @@ typedef struct tern_tokens_opts {
  * file that is no whole number of tokens or too short for one sample. For tern_dataset_free. */
 TERN_API tern_dataset *tern_tokens_dataset_new(const char *path, tern_tokens_opts opts);
 
-/* Two arrays [N, ...] in memory as x and y: of two .npy files; of one .npz, by their names; of one HDF5 file, by their
- * paths in it ("train/x"). Errors as tern_npy_load's and tern_dataset_tensors_new's. For tern_dataset_free. */
+/* Two arrays [N, ...] in memory as x and y: of two .npy files, or of one .npz by their names. Errors as tern_npy_load's
+ * and tern_dataset_tensors_new's. For tern_dataset_free. */
 TERN_API tern_dataset *tern_npy_dataset_new(const char *x, const char *y);
 TERN_API tern_dataset *tern_npz_dataset_new(const char *path, const char *x, const char *y);
+/* The same of one HDF5 file, by their paths in it ("train/x"). A process of its own reads it, as the HDF5 library
+ * crashes on some damaged files. Integers of 8 and 16 bits with sign, and of 16 without, become i32; of 32 without sign
+ * i64; f16 becomes f32; h5py's bool is bool. Datasets whose elements are in other files are refused. Errors:
+ * TERN_ERR_IO; TERN_ERR_FORMAT, naming the dataset, also for types that Tern has not. */
+TERN_API tern_dataset *tern_h5_dataset_new(const char *path, const char *x, const char *y);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,9 @@
 /* Datasets from files: folders of images, CIFAR's binary files, tokens, arrays. */
 #include "common.h"
 #include "tern/archive.h"
+#include "tern/checkpoint.h"
 #include "tern/datasets.h"
+#include "tern/layers.h"
 #include "tern/picture.h"
 
 #include <sys/stat.h>
@@ -249,4 +251,54 @@ TERN_TEST(io_readers, arrays_of_numpy) {
     CHECK(tern_npy_save(py, tern_zeros(TERN_SHAPE(4), (tern_options){0})));
     EXPECT_ERROR(tern_npy_dataset_new(px, py), TERN_ERR_SHAPE, "x has 3 samples, y 4");
     EXPECT_ERROR(tern_npy_dataset_new(NULL, py), TERN_ERR_ARGUMENT, "x is NULL");
+}
+
+/* ---- HDF5 -------------------------------------------------------------------------------------------------------- */
+
+/* A checkpoint is an HDF5 file: /model/weight [3, 2] and /model/bias [3], which become x and y. */
+static size_t make_h5(const char *path, unsigned char *out, size_t room) {
+    tern_module *m = tern_linear_new(2, 3, (tern_linear_opts){0});
+    CHECK(tern_checkpoint_save(path, &(tern_checkpoint){.model = m}));
+    tern_module_free(m);
+    FILE *f = fopen(path, "rb");
+    const size_t n = f ? fread(out, 1, room, f) : 0;
+    if (f) fclose(f);
+    CHECK(n > 1000 && n < room, "%zu bytes", n);
+    return n;
+}
+
+TERN_TEST(io_readers, arrays_of_hdf5) {
+    static unsigned char whole[1 << 16], bad[1 << 16];
+    char path[600];
+    snprintf(path, sizeof path, "%s", test_path("m.h5"));
+    const size_t n = make_h5(path, whole, sizeof whole);
+    tern_dataset *d = tern_h5_dataset_new(path, "model/weight", "/model/bias");
+    REQUIRE(d && d->length == 3 && tern_shape_equal(d->x_shape, TERN_SHAPE(2)) && d->y_dtype == TERN_F32);
+    float x[2], y;
+    CHECK(d->get(d, 2, x, &y) && x[0] != 0 && fabsf(x[0]) < 0.8f && y != 0);
+    tern_dataset_free(d);
+    EXPECT_ERROR(tern_h5_dataset_new(path, "model/weight", "model/none"), TERN_ERR_FORMAT,
+                 "model/none: has no dataset");
+    EXPECT_ERROR(tern_h5_dataset_new(path, "model", "model/bias"), TERN_ERR_FORMAT, "model: has no dataset");
+    EXPECT_ERROR(tern_h5_dataset_new("/nonexistent", "x", "y"), TERN_ERR_IO, "No such file");
+    EXPECT_ERROR(tern_h5_dataset_new("/", "x", "y"), TERN_ERR_IO, "not a file");
+    EXPECT_ERROR(tern_h5_dataset_new(path, NULL, "y"), TERN_ERR_ARGUMENT, "x is NULL");
+    int errors = 0;
+    for (size_t cut = 0; cut < n; cut += 1 + n / 60) {
+        tern_dataset_free(tern_h5_dataset_new(write_file("cut.h5", whole, cut), "model/weight", "model/bias"));
+        errors += !tern_ok();
+        CHECK(tern_ok() || (tern_error_code() == TERN_ERR_FORMAT && strstr(tern_error_message(), "cut.h5")), "%s",
+              tern_error_message());
+        tern_error_clear();
+    }
+    CHECK(errors > 40, "%d errors", errors);
+    for (int i = 0; i < 120; i++) { /* where there is something: a checkpoint has much empty space */
+        memcpy(bad, whole, n);
+        size_t at = (size_t)test_uniform(0, (double)n);
+        while (!bad[at]) at = (at + 1) % n;
+        bad[at] = (unsigned char)(bad[at] ^ (1 << i % 8));
+        tern_dataset_free(tern_h5_dataset_new(write_file("bad.h5", bad, n), "model/weight", "model/bias"));
+        CHECK(tern_ok() || tern_error_code() == TERN_ERR_FORMAT, "%s", tern_error_message());
+        tern_error_clear();
+    }
 }

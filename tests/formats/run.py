@@ -3,8 +3,8 @@
 
     tests/formats/run.py --build BUILD
 
-safetensors, NumPy (npy, npz), DLPack by torch.utils.dlpack, pictures by Pillow, event files by TensorBoard's reader, byte-pair
-encoding by Hugging Face's tokenizers (on its own random text, and on what TERN_DATA has). What is not installed is named as
+safetensors, NumPy (npy, npz), DLPack by torch.utils.dlpack, pictures by Pillow, event files by TensorBoard's reader, HDF5
+datasets by h5py, byte-pair encoding by Hugging Face's tokenizers (on its own random text, and on what TERN_DATA has). What is not installed is named as
 skipped; NumPy is needed. Ends with 1 on a difference."""
 import argparse
 import ctypes as C
@@ -310,6 +310,40 @@ def tokenizer(t, folder):
         t.tokenizer_free(k)
 
 
+def batch_of(t, d):
+    """All samples of a dataset as two arrays."""
+    d, b = address(d), t.struct("tern_batch")()
+    loader = address(t.loader_new(d, {"batch": 1000}))
+    t.loader_next(loader, C.byref(b))
+    x, y = t.numpy(api.Tensor(b.x)), t.numpy(api.Tensor(b.y))
+    t.loader_free(loader)
+    t.dataset_free(d)
+    return x, y
+
+
+def hdf5(t, folder):
+    """Datasets of files that h5py wrote, in all types and ways of packing that Tern takes."""
+    try:
+        import h5py
+    except ImportError:
+        print("skipped: h5py is not installed")
+        return
+    r, path = np.random.default_rng(3), os.path.join(folder, "a.h5")
+    ways = {"plain": {}, "gzip": {"compression": "gzip"}, "shuffle": {"compression": "gzip", "shuffle": True},
+            "chunks": {"chunks": (3, 2, 2), "fletcher32": True}}
+    became = {"u1": "u1", "i1": "i4", ">i2": "i4", "u2": "i4", "i4": "i4", ">u4": "i8", "i8": "i8", "f2": "f4", "f4": "f4",
+              ">f8": "f8", "?": "?"}
+    for i, (dtype, want) in enumerate(became.items()):
+        way = list(ways)[i % len(ways)]
+        x, y = r.integers(0, 120, (10, 4, 3)).astype(dtype), np.arange(10)
+        with h5py.File(path, "w") as f:
+            f.create_dataset("train/x", data=x, **ways[way])
+            f["y"] = y
+        got = batch_of(t, t.h5_dataset_new(path, "train/x", "y"))
+        check(f"h5py's {dtype}, {way}", got[0], x.astype(want))
+        check(f"h5py's classes beside {dtype}", got[1], y)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--build", required=True, help="build folder with libtern.so")
@@ -322,6 +356,7 @@ def main():
         pictures(t, folder)
         tensorboard(t, folder)
         tokenizer(t, folder)
+        hdf5(t, folder)
     t.scope_pop(0)
     print(f"{len(failures)} differences")
     for f in failures:
