@@ -141,6 +141,27 @@ TERN_TEST(io_loader_parts, samplers_and_transforms_whatever_the_workers) {
     tern_transform_free(t);
 }
 
+/* Every sample has draws of its own, in every batch and epoch. */
+TERN_TEST(io_loader_parts, no_two_samples_are_changed_alike) {
+    int64_t same[N] = {0};
+    pictures d = make(false);
+    tern_dataset *ones = tern_dataset_subset_new(&d.d, same, N); /* the first one, fifty times */
+    tern_transform *t = tern_color_jitter_new((tern_color_jitter_opts){.brightness = 0.5});
+    tern_loader *l = tern_loader_new(ones, (tern_loader_opts){.batch = BATCH, .workers = 2, .transform = t});
+    float seen[2 * N];
+    int n = 0;
+    tern_batch b;
+    for (int e = 0; l && e < 2; e++)
+        while (tern_loader_next(l, &b))
+            for (int64_t i = 0; i < b.n; i++) seen[n++] = ((float *)tern_data(b.x))[108 * i + 5];
+    REQUIRE(n == 2 * N);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < i; k++) CHECK(seen[i] != seen[k], "samples %d and %d", k, i);
+    tern_loader_free(l);
+    tern_transform_free(t);
+    tern_dataset_free(ones);
+}
+
 TERN_TEST(io_loader_parts, errors_name_the_sample) {
     for (int workers = 0; workers <= 2; workers++)
         for (int streamed = 0; streamed < 2; streamed++) {

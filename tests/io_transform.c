@@ -8,7 +8,7 @@ enum { C = 3, H = 5, W = 7 };
 static tern_tensor *image(void) {
     double v[C * H * W];
     for (int i = 0; i < C * H * W; i++) v[i] = ((i * 37 + 11) % 101) / 100.0;
-    return test_tensor(v, TERN_SHAPE(C, H, W), TERN_F32);
+    return tern_from_doubles(v, TERN_SHAPE(C, H, W), (tern_options){0}); /* on the CPU, wherever the tests run */
 }
 
 static tern_tensor *apply_free(tern_transform *t, tern_random *r, tern_tensor *x) {
@@ -152,8 +152,8 @@ TERN_TEST(io_transform, values_lists_and_errors) {
     tern_tensor *x = image();
     tern_random r = {1, 0};
     const double mean[3] = {0.1, 0.2, 0.3}, std[3] = {0.5, 2, 4};
-    tern_tensor *want = tern_div(tern_sub(x, test_tensor(mean, TERN_SHAPE(3, 1, 1), TERN_F32)),
-                                 test_tensor(std, TERN_SHAPE(3, 1, 1), TERN_F32));
+    tern_tensor *want = tern_div(tern_sub(x, tern_from_doubles(mean, TERN_SHAPE(3, 1, 1), (tern_options){0})),
+                                 tern_from_doubles(std, TERN_SHAPE(3, 1, 1), (tern_options){0}));
     CHECK_SAME(apply_free(tern_normalize_new(mean, std, 3), &r, x), want, ((tolerance){0, 0}));
     tern_transform *t =
         tern_transforms_new((tern_transform *[]){tern_random_flip_new(1, false), tern_center_crop_new(5, 3),
@@ -190,6 +190,7 @@ TERN_TEST(io_transform, values_lists_and_errors) {
 /* On batches: the same numbers give what the samples' transforms give. */
 TERN_TEST(io_transform, batches_are_as_samples) {
     tern_tensor *one = image(), *x = tern_stack((tern_tensor *[]){one, tern_mul_scalar(one, 2), tern_neg(one)}, 3, 0);
+    tern_tensor *there = tern_to(x, test_device());
     const double mean[3] = {0.1, 0.2, 0.3}, std[3] = {0.5, 2, 4};
     const tern_random_crop_opts pad = {.pad = 2, .fill = 9};
     tern_transform *t[5] = {tern_random_flip_new(0.5, false), tern_random_flip_new(0.5, true),
@@ -198,10 +199,10 @@ TERN_TEST(io_transform, batches_are_as_samples) {
         for (int k = 0; k < 5; k++) {
             check_case("kind %d, seed %d", k, (int)seed);
             tern_random r = {seed, 0}, q = {seed, 0};
-            tern_tensor *y = k < 2    ? tern_batch_flip(x, &r, 0.5, k == 1)
-                             : k == 2 ? tern_batch_crop(x, &r, 6, 4, pad)
-                             : k == 3 ? tern_batch_cutout(x, &r, 4)
-                                      : tern_batch_normalize(x, mean, std, 3);
+            tern_tensor *y = k < 2    ? tern_batch_flip(there, &r, 0.5, k == 1)
+                             : k == 2 ? tern_batch_crop(there, &r, 6, 4, pad)
+                             : k == 3 ? tern_batch_cutout(there, &r, 4)
+                                      : tern_batch_normalize(there, mean, std, 3);
             tern_tensor *part[3];
             for (int i = 0; i < 3; i++) part[i] = tern_transform_apply(t[k], &q, tern_select(x, 0, i));
             CHECK_SAME(y, tern_stack(part, 3, 0), ((tolerance){0, 1e-7}));
