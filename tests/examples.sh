@@ -4,6 +4,7 @@
 # BUILD is a build folder. full (the default is short) kills 200 times instead of 10 and trains on MNIST, if TERN_DATA
 # names the folder that holds mnist/. What the machine does not allow is skipped, and said.
 set -u
+here=$(cd "$(dirname "$0")" && pwd) || exit 2
 build=$(cd "$1" && pwd) || exit 2
 mode=${2:-short}
 digits=$build/examples/digits
@@ -451,6 +452,11 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
     check 'gpt2: and a checkpoint' grep -q 'SIGTERM after step' out
     check 'gpt2: which is whole' "$gpt2" --generate --resume t.h5 --length 1 >out 2>err </dev/null
 }
+
+# ---- pictures -----------------------------------------------------------------------------------------------------
+
+# shellcheck source=tests/examples_images.sh
+. "$here/examples_images.sh"
 
 # ---- the bar --------------------------------------------------------------------------------------------------------
 

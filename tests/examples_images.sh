@@ -1,0 +1,45 @@
+# shellcheck shell=sh
+# The example programs that make pictures, from outside; tests/examples.sh sources this and has its functions.
+
+# png_is FILE WIDTH HEIGHT: the size that the file's header says.
+png_is() {
+    # shellcheck disable=SC2046
+    set -- "$2 $3" $(od -An -tu1 -j16 -N8 "$1")
+    [ "$1" = "$(($2 * 16777216 + $3 * 65536 + $4 * 256 + $5)) $(($6 * 16777216 + $7 * 65536 + $8 * 256 + $9))" ]
+}
+
+# goes_on NAME OPTIONS...: a run in one piece, one that is stopped after an epoch and one that SIGTERM stops in the middle
+# end alike, bit for bit.
+goes_on() {
+    name=$1
+    program=$build/examples/$1
+    shift
+    rm -f a.h5 b.h5 c.h5
+    check "$name: trains" sh -c '"$0" "$@" >out 2>err </dev/null' "$program" "$@" --out a.h5
+    expect 0 'Stopped after epoch 1' "$program" "$@" --out b.h5 --stop-after 1
+    check "$name: goes on" sh -c '"$0" "$@" >out 2>err </dev/null' "$program" --resume b.h5 --out b.h5
+    check "$name: 1 epoch and the others are all, bit for bit" cmp a.h5 b.h5
+    "$program" "$@" --out c.h5 >out 2>err </dev/null &
+    pid=$!
+    while kill -0 $pid 2>/dev/null && ! grep -q '^epoch  *1/' out; do sleep 0.01; done
+    kill -TERM $pid
+    wait $pid
+    check "$name: SIGTERM ends it with code 1" [ $? = 1 ]
+    check "$name: and a checkpoint" grep -q 'SIGTERM after epoch' out
+    check "$name: goes on from there" sh -c '"$0" "$@" >out 2>err </dev/null' "$program" --resume c.h5 --out c.h5
+    check "$name: the same numbers" cmp a.h5 c.h5
+    expect 2 'contradicts' "$program" --resume a.h5 --lr 0.5
+    expect 2 'is "x"' "$program" --epochs x
+    expect 2 'did you mean --epochs' "$program" --epoch 3
+    expect 2 'nodevice' "$program" --device nodevice
+    expect 1 'absent' "$program" --resume absent
+    head -c 3000 a.h5 >cut.h5
+    expect 1 'cut.h5' "$program" --resume cut.h5
+    expect 1 'cannot be written' "$program" --out /proc/none/x.h5
+    expect 0 'usage' "$program" --help
+}
+
+goes_on vae --epochs 8 --latent 4
+expect 0 '^vae.png' "$build/examples/vae" --epochs 1 --batch 256
+check 'vae: a picture of 10 x 9 digits' png_is vae.png 342 308
+expect 1 'nodata' "$build/examples/vae" --data nodata
