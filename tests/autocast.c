@@ -353,3 +353,43 @@ TERN_TEST(autocast, digits_are_learned_as_well_in_bf16) {
     const double f32 = digits_accuracy(TERN_F32), bf16 = digits_accuracy(TERN_BF16);
     CHECK(f32 > 90 && bf16 > f32 - 1, "f32 %.2f %%, bf16 %.2f %%", f32, bf16);
 }
+
+/* ---- memory that runs out ---------------------------------------------------------------------------------------- */
+
+static bool everything(void) {
+    const int scope = tern_scope_push();
+    const int cast = tern_autocast_push(here(), TERN_BF16), inner = tern_autocast_suspend();
+    tern_autocast_pop(inner);
+    tern_tensor *x = test_random(TERN_SHAPE(3, 3), -1, 1, TERN_F32), *w = parameter(TERN_SHAPE(3, 3));
+    tern_tensor *both[2] = {tern_matmul(x, w), x};
+    tern_tensor *y = tern_recompute(layer, &both[0], 1, w);
+    both[0] = y;
+    y = tern_rnn_cell(tern_cat(both, 2, 0), NULL, (tern_tensor *const[]){w, w, NULL, NULL}, 4, false);
+    y = tern_mse_loss(y, tern_zeros_like(y), TERN_REDUCE_MEAN);
+    const bool good = y && tern_backward(y) && tern_grad_get(w);
+    tern_autocast_pop(cast);
+    tern_scope_pop(scope);
+    return good;
+}
+
+TERN_TEST(autocast, every_allocation_fails) {
+    REQUIRE(everything(), "%s", tern_error_message());
+    const int64_t device = tern_memory_device(tern_cpu()).live, host = tern_memory_host().live;
+    for (int64_t n = 1;; n++) {
+        check_case("allocation %" PRId64 " fails", n);
+        tern_memory_fail_at(n);
+        const bool good = everything();
+        const int64_t requests = tern_memory_requests();
+        tern_memory_fail_at(0);
+        CHECK(good == tern_ok());
+        tern_error_clear();
+        CHECK(tern_memory_device(tern_cpu()).live == device && tern_memory_host().live == host);
+        CHECK(tern_autocast_get(here()) == TERN_F32 && tern_grad_mode_get());
+        if (requests < n) {
+            CHECK(good);
+            break;
+        }
+        CHECK(!good);
+        if (check_failures() > 10) break;
+    }
+}
