@@ -373,6 +373,7 @@ static bool everything(void) {
 }
 
 TERN_TEST(autocast, every_allocation_fails) {
+    if (test_device().type != TERN_CPU) return; /* a device's allocator tries again */
     REQUIRE(everything(), "%s", tern_error_message());
     const int64_t device = tern_memory_device(tern_cpu()).live, host = tern_memory_host().live;
     for (int64_t n = 1;; n++) {

@@ -2,6 +2,7 @@
  * buffers afterwards, against what PyTorch gave (reference/nn_layers.py), in f64 and f32, on TERN_TEST_DEVICE. A
  * constructor of nn's headers without a row is a failure. */
 #include "common.h"
+#include "tern/autocast.h"
 #include "tern/archive.h"
 #include "tern/criteria.h"
 #include "tern/layers.h"
@@ -301,8 +302,10 @@ static bool make_seeds(const reference *r, stream *s, tern_tensor **y, int n_y, 
     return CHECK(strcmp(text, r->outputs) == 0, "outputs %s, %s expected", text, r->outputs);
 }
 
-static void run_case(const reference *r, const row *c, tern_dtype dtype) {
-    check_case("%s, %s, %s", r->name, r->training ? "training" : "evaluation", tern_dtype_name(dtype));
+/* low: what autocast has; TERN_F32 for none. */
+static void run_case(const reference *r, const row *c, tern_dtype dtype, tern_dtype low) {
+    check_case("%s, %s, %s, autocast %s", r->name, r->training ? "training" : "evaluation", tern_dtype_name(dtype),
+               tern_dtype_name(low));
     const int scope = tern_scope_push();
     tern_module *m = c->make();
     REQUIRE(m != NULL, "%s", tern_error_message());
@@ -313,11 +316,14 @@ static void run_case(const reference *r, const row *c, tern_dtype dtype) {
     fill_state(m, &s, state, sizeof state);
     tern_tensor *x[MAX_IN] = {NULL}, *y[MAX_OUT] = {NULL}, *seed[MAX_OUT] = {NULL};
     if (CHECK(strcmp(state, r->state) == 0, "state %s, %s expected", state, r->state)) {
-        const int n_y = c->call(m, x, make_inputs(r, &s, dtype, x), y);
+        const int n = make_inputs(r, &s, dtype, x);
+        const int cast = tern_autocast_push((tern_device_type)test_device().type, low);
+        const int n_y = c->call(m, x, n, y);
+        tern_autocast_pop(cast);
         if (make_seeds(r, &s, y, n_y, seed)) {
             tern_backward_opts opts = {.allow_unused = true};
             CHECK(tern_backwards(y, seed, n_y, opts));
-            compare_all(r, m, x, y, n_y, dtype == TERN_F64 ? 1e-12 : 1e-5);
+            compare_all(r, m, x, y, n_y, low != TERN_F32 ? 0.05 : dtype == TERN_F64 ? 1e-12 : 1e-5);
         }
     }
     CHECK_OK();
@@ -335,8 +341,16 @@ TERN_TEST(nn_table, as_pytorch) {
     for (int i = 0; i < REFERENCES; i++) {
         const row *c = row_of(references[i].name);
         if (!CHECK(c != NULL, "%s has no row", references[i].name)) continue;
-        run_case(&references[i], c, TERN_F64);
-        run_case(&references[i], c, TERN_F32);
+        run_case(&references[i], c, TERN_F64, TERN_F32);
+        run_case(&references[i], c, TERN_F32, TERN_F32);
+    }
+}
+
+/* What layers make of bf16 and f32 side by side goes together, and is near. */
+TERN_TEST(nn_table, under_autocast) {
+    for (int i = 0; i < REFERENCES; i++) {
+        const row *c = row_of(references[i].name);
+        if (c) run_case(&references[i], c, TERN_F32, TERN_BF16);
     }
 }
 
