@@ -259,6 +259,63 @@ TERN_TEST(fit, straight_and_resumed_agree_bit_for_bit, .timeout = 600) {
     }
 }
 
+/* ---- on a GPU, where TERN_TEST_DEVICE names one ------------------------------------------------------------------ */
+
+/* Two epochs on a device, interrupted at a step and resumed unless that is 0. */
+static bool run_on(tern_device d, int64_t interrupt_at, const char *folder, tern_history *h) {
+    setup s;
+    char device[32];
+    tern_fit_end end = TERN_FIT_INTERRUPTED;
+    tern_metric *m[2] = {tern_accuracy_new((tern_metric_opts){0}), tern_roc_auc_new((tern_metric_opts){0})};
+    for (int i = 0; i < 2 && end == TERN_FIT_INTERRUPTED; i++) {
+        probe p = probe_make();
+        tern_callback *save = tern_save_new(folder, (tern_save_opts){.every_steps = 1});
+        if (!start(&s, i ? 50 : 5)) return false;
+        p.interrupt_at = i ? 0 : interrupt_at;
+        CHECK(tern_fit(s.net, s.opt,
+                       (tern_fit_opts){.data = s.train,
+                                       .batch = 60,
+                                       .epochs = 2,
+                                       .validation = s.train,
+                                       .metrics = m,
+                                       .n_metrics = 2,
+                                       .no_train_metrics = true,
+                                       .resume = folder,
+                                       .history = h,
+                                       .callbacks = (tern_callback *[]){&p.c, save},
+                                       .n_callbacks = 2,
+                                       .end = &end,
+                                       .device = tern_device_name(d, device, sizeof device),
+                                       .interrupt = &p.flag}));
+        tern_callback_free(save);
+        if (end == TERN_FIT_DONE) {
+            tern_tensor *y = tern_predict(s.net, (tern_evaluate_opts){.data = s.train});
+            CHECK_SHAPE(y, s.train->length, 10);
+            CHECK(tern_device_equal(tern_device_of(y), tern_cpu()));
+        }
+        stop(&s);
+    }
+    for (int i = 0; i < 2; i++) tern_metric_free(m[i]);
+    return CHECK(end == TERN_FIT_DONE);
+}
+
+TERN_TEST(fit, on_the_test_device) {
+    tern_history *h[3];
+    static const char *const folders[] = {"cpu", "straight", "resumed"};
+    for (int i = 0; i < 3; i++) {
+        h[i] = tern_history_new();
+        REQUIRE(run_on(i ? test_device() : tern_cpu(), i == 2 ? 8 : 0, test_path(folders[i]), h[i]));
+    }
+    for (int i = 0; i < tern_history_names(h[0]); i++)
+        for (int64_t e = 0; e < 2; e++) {
+            const char *n = tern_history_name(h[0], i);
+            const double v = tern_history_get(h[1], n, e);
+            CHECK_NUMBER(v, tern_history_get(h[0], n, e), 1e-3);
+            CHECK(v == tern_history_get(h[2], n, e), "%s", n);
+        }
+    for (int i = 0; i < 3; i++) tern_history_free(h[i]);
+}
+
 /* ---- SIGTERM ----------------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t terminated;
