@@ -50,8 +50,51 @@ static void load(void) {
     CHECK_OK();
 }
 
+/* Samples one after another, which workers read in turn and change. */
+typedef struct counting {
+    tern_dataset d;
+    int64_t at;
+} counting;
+
+static bool count_on(tern_dataset *d, void *x, void *y, bool *end) {
+    counting *c = (counting *)d;
+    *end = c->at == 100;
+    for (int k = 0; k < 12 && !*end; k++) ((float *)x)[k] = (float)c->at;
+    if (!*end) *(int64_t *)y = c->at++;
+    return true;
+}
+
+static bool from_the_start(tern_dataset *d, uint64_t seed, int64_t epoch) {
+    (void)seed;
+    ((counting *)d)->at = epoch;
+    return true;
+}
+
+static void load_stream(void) {
+    counting c = {
+        .d = {.x_shape = TERN_SHAPE(3, 2, 2), .y_dtype = TERN_I64, .next = count_on, .restart = from_the_start}};
+    tern_transform *t = tern_random_flip_new(0.5, false);
+    tern_loader *l = tern_loader_new(&c.d, (tern_loader_opts){.batch = 7, .workers = 3, .transform = t});
+    tern_batch b;
+    for (int e = 0; l && e < 4; e++) {
+        int64_t seen = 0;
+        const int s = tern_scope_push();
+        while (tern_loader_next(l, &b)) {
+            seen += b.n;
+            CHECK(tern_loader_batches(l) <= 15);
+        }
+        tern_scope_pop(s);
+        CHECK(seen == 100 - e, "%" PRId64 " samples in epoch %d", seen, e);
+    }
+    CHECK(l != NULL);
+    tern_loader_free(l);
+    tern_transform_free(t);
+    CHECK_OK();
+}
+
 static void body(void) {
     load();
+    load_stream();
     pthread_t t[4];
     int id[4] = {0, 1, 2, 3};
     shared_weight = tern_randn(TERN_SHAPE(20, 5), 0, 1, (tern_options){0});
