@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "stream.h"
 
 enum { GRAIN = 32768, BLOCK = 512, TILE = 32 };
 
@@ -64,6 +65,7 @@ static const terni_run_fn convert[TERN_DTYPE_COUNT][TERN_DTYPE_COUNT] = {
 
 typedef struct pair {
     int from, to;
+    bool stream; /* the result is too large for the caches */
 } pair;
 
 /* f16 or bf16 to anything but itself, through a block of f32. */
@@ -91,13 +93,21 @@ static void f32_to_half(int64_t n, char *const *q, const int64_t *s, const void 
     }
 }
 
+static void move_run(size_t bytes, char *const *q, const pair *p) {
+    if (!p->stream || bytes < TERNI_STREAM_RUN) {
+        memcpy(q[0], q[1], bytes);
+        return;
+    }
+    terni_stream(q[0], q[1], bytes);
+    terni_stream_end();
+}
+
 #define MOVE(name, T)                                                                \
     static void name(int64_t n, char *const *q, const int64_t *s, const void *arg) { \
-        (void)arg;                                                                   \
         T *out = (T *)(void *)q[0];                                                  \
         const T *in = (const T *)(const void *)q[1];                                 \
         if (s[0] == 1 && s[1] == 1)                                                  \
-            memcpy(out, in, (size_t)n * sizeof(T));                                  \
+            move_run((size_t)n * sizeof(T), q, arg);                                 \
         else                                                                         \
             for (int64_t k = 0; k < n; k++) out[k * s[0]] = in[k * s[1]];            \
     }
@@ -165,7 +175,8 @@ bool terni_cpu_copy(const terni_call *c) {
     const terni_view *x = c->in[0], *y = c->out[0];
     const terni_view *const v[2] = {y, x};
     if (transposed_copy(x, y)) return true;
-    const pair p = {x->dtype, y->dtype};
+    const bool large = terni_cpu_count(y) * (int64_t)terni_cpu_size(y->dtype) >= TERNI_STREAM_BYTES;
+    const pair p = {x->dtype, y->dtype, large};
     terni_run_fn fn;
     if (p.from == p.to)
         fn = mover(p.from);

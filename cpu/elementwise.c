@@ -45,6 +45,7 @@ VECTOR_2(atan2)
 
 #include "internal.h"
 #include "special.h"
+#include "stream.h"
 #include "vmath.h"
 
 enum { GRAIN = 16384, BLOCK = 512 };
@@ -197,7 +198,7 @@ typedef struct work {
     body_fn body;
     const void *arg;
     int n_in, in, out; /* dtypes */
-    bool half_in, half_out;
+    bool half_in, half_out, stream;
 } work;
 
 #define STRIDED(T, to, ts, from, fs) \
@@ -220,13 +221,17 @@ static void load(const work *w, int64_t n, char *to, const char *from, int64_t s
 }
 
 static void store(const work *w, int64_t n, char *to, int64_t s, const char *from) {
+    alignas(64) uint16_t half[BLOCK];
+    const bool stream = w->stream && s == 1;
     if (w->half_out)
-        terni_cpu_to_half(w->out, (const float *)(const void *)from, (uint16_t *)(void *)to, s, n);
-    else
+        terni_cpu_to_half(w->out, (const float *)(const void *)from, stream ? half : (uint16_t *)(void *)to, s, n);
+    else if (!stream)
         spread(terni_cpu_size(w->out), n, to, s, from, 1);
+    if (stream) terni_stream(to, w->half_out ? (const void *)half : from, (size_t)n * terni_cpu_size(w->out));
 }
 
-/* What is not contiguous, or is f16 or bf16, goes through blocks that are contiguous f32, f64, ... */
+/* What is not contiguous, is f16 or bf16, or is not to stay in the caches, goes through blocks that are contiguous f32,
+ * f64, ... */
 static void run_blocks(int64_t n, char *const *p, const int64_t *s, const work *w) {
     alignas(64) char buf[TERNI_LOOP_VIEWS][BLOCK * sizeof(double)];
     const int64_t in_size = (int64_t)terni_cpu_size(w->in), out_size = (int64_t)terni_cpu_size(w->out);
@@ -241,15 +246,17 @@ static void run_blocks(int64_t n, char *const *p, const int64_t *s, const work *
             if (q[i] != from && s[i] != 0) load(w, m, buf[i], from, s[i]);
         }
         char *to = p[0] + at * s[0] * out_size;
-        q[0] = s[0] == 1 && !w->half_out ? to : buf[0];
+        q[0] = s[0] == 1 && !w->half_out && !w->stream ? to : buf[0];
         w->body(m, q, w->arg);
         if (q[0] != to) store(w, m, to, s[0], buf[0]);
     }
+    if (w->stream) terni_stream_end();
 }
 
 static void run(int64_t n, char *const *p, const int64_t *s, const void *arg) {
-    const work *w = arg;
-    bool plain = s[0] == 1 && !w->half_in;
+    work here = *(const work *)arg, *w = &here;
+    w->stream = w->stream && n >= BLOCK;
+    bool plain = s[0] == 1 && !w->half_in && !w->stream;
     for (int i = 1; i <= w->n_in; i++) plain = plain && s[i] == 1;
     if (plain)
         w->body(n, p, w->arg);
@@ -281,9 +288,18 @@ static body_fn body_of(const runs *r, int dtype) {
 static const char *const names[TERN_DTYPE_COUNT] = {
     [TERN_I64] = "i64", [TERN_I32] = "i32", [TERN_U8] = "u8", [TERN_BOOL] = "bool"};
 
+/* Large, and no input: lines that are read stay to be written. */
+static bool streams(const terni_call *c) {
+    const terni_view *y = c->out[0];
+    if (terni_cpu_count(y) * (int64_t)terni_cpu_size(y->dtype) < TERNI_STREAM_BYTES) return false;
+    for (int i = 0; i < c->n_in; i++)
+        if (c->in[i]->data == y->data) return false;
+    return true;
+}
+
 static bool launch(const terni_call *c, const char *name, const runs *r, const void *arg) {
     const int in = c->in[0]->dtype, out = c->out[0]->dtype;
-    const work w = {body_of(r, in), arg, c->n_in, in, out, terni_cpu_is_half(in), terni_cpu_is_half(out)};
+    const work w = {body_of(r, in), arg, c->n_in, in, out, terni_cpu_is_half(in), terni_cpu_is_half(out), streams(c)};
     if (!w.body) return terni_cpu_fail(TERN_ERR_DTYPE, "%s: not for %s", name, names[in]);
     const terni_view *v[TERNI_LOOP_VIEWS] = {c->out[0]};
     for (int i = 0; i < c->n_in; i++) v[1 + i] = c->in[i];

@@ -2,8 +2,11 @@
 #ifndef TERNI_VMATH_H
 #define TERNI_VMATH_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "simd.h"
 
 /* e^x within 1.1 units in the last place, subnormal results included; exact at 0, infinities and NaN.
  * x = n ln 2 + r with |r| <= ln 2 / 2; 2^n in two factors, so that neither over- nor underflows early. */
@@ -49,6 +52,56 @@ static inline float terni_exp_normal_f32(float x) {
     bits <<= 23;
     memcpy(&scale, &bits, sizeof scale);
     return (p + 1.0f) * scale;
+}
+
+/* Lane by lane a > b ? a : b. */
+static inline terni_vf terni_greater_f32(terni_vf a, terni_vf b) {
+#if TERNI_VEC_BYTES == 64
+    return (terni_vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif TERNI_VEC_BYTES == 32
+    return (terni_vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (terni_vf)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    for (int l = 0; l < TERNI_LANES_F32; l++) a[l] = a[l] > b[l] ? a[l] : b[l];
+    return a;
+#endif
+}
+static inline terni_vd terni_greater_f64(terni_vd a, terni_vd b) {
+#if TERNI_VEC_BYTES == 64
+    return (terni_vd)_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif TERNI_VEC_BYTES == 32
+    return (terni_vd)_mm256_max_pd((__m256d)a, (__m256d)b);
+#elif defined(__SSE2__)
+    return (terni_vd)_mm_max_pd((__m128d)a, (__m128d)b);
+#else
+    for (int l = 0; l < TERNI_LANES_F64; l++) a[l] = a[l] > b[l] ? a[l] : b[l];
+    return a;
+#endif
+}
+
+/* e^x times 2^24, which keeps what is subnormal apart, for x <= 0: a row's exponentials are divided by their sum.
+ * Within 1.1 units; 0 from -104 on; NaN stays. */
+#define TERNI_DOWN_F32 0x1p24f
+static inline terni_vf terni_exp_down_f32(terni_vf x) {
+    typedef uint32_t bits __attribute__((vector_size(TERNI_VEC_BYTES)));
+    const terni_vf c = terni_greater_f32(-104.0f - (terni_vf){0}, x);
+    const terni_vf shifted = c * 0x1.715476p+0f + (0x1.8p23f + 127.0f + 24.0f); /* rounds; ends in an exponent */
+    const terni_vf n = shifted - (0x1.8p23f + 127.0f + 24.0f);
+    terni_vf r = c - n * 0x1.62e4p-1f;
+    r -= n * 0x1.7f7d1cp-20f;
+    terni_vf p = 0x1.6d113cp-10f * r + 0x1.120ba2p-7f;
+    p = p * r + 0x1.55551ap-5f;
+    p = p * r + 0x1.5554dcp-3f;
+    p = p * r + 0x1p-1f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    return p * (terni_vf)((bits)shifted << 23);
+}
+#define TERNI_DOWN_F64 1.0
+static inline terni_vd terni_exp_down_f64(terni_vd x) {
+    for (int l = 0; l < TERNI_LANES_F64; l++) x[l] = exp(x[l]);
+    return x;
 }
 
 #endif
