@@ -35,6 +35,25 @@ typedef struct tern_onnx_opts {
  * module's forward records; TERN_ERR_IO. */
 TERN_API bool tern_onnx_export(const char *path, tern_module *m, tern_tensor *const *x, int n, tern_onnx_opts opts);
 
+/* A model as a module that runs its nodes. Its float initializers of one dimension or more are parameters, under their
+ * names as far as a module's names allow (of "/", ":" and what is empty there is "_"; the parts between dots are
+ * children); running statistics and the other numbers of floats are buffers. Inputs and outputs are the graph's, in its
+ * order. All that a node needs is checked here: an op, an attribute or an opset that is not known is an error that
+ * names the node, its type and the attribute. Sizes are checked against the file before anything is allocated. To be
+ * freed by tern_module_free. NULL on errors: TERN_ERR_IO, TERN_ERR_FORMAT (no such model, a damaged one),
+ * TERN_ERR_UNSUPPORTED (ops, attributes, dtypes, opset below 6 or above 28, control flow, functions, external data). */
+TERN_API tern_module *tern_onnx_load(const char *path);
+/* Runs such a module: x[0 .. n_x) as the graph's inputs (initializers among them are left out), y[0 .. n_y) as its
+ * first outputs. tern_forward does it for one input and one output. Dropout and batch normalisation work as in
+ * evaluation. Gradients: of all inputs and parameters, where the ops have them. False after an error, which names the
+ * node. Errors: TERN_ERR_ARGUMENT for another number of inputs, or a module that is no such model; those of the ops. */
+TERN_API bool tern_onnx_run(tern_module *m, tern_tensor *const *x, int n_x, tern_tensor **y, int n_y);
+/* How many the graph has, and their names; 0 and NULL for what is no such module (no error). Owner of the name: m. */
+TERN_API int tern_onnx_inputs(const tern_module *m);
+TERN_API int tern_onnx_outputs(const tern_module *m);
+TERN_API const char *tern_onnx_input_name(const tern_module *m, int i);
+TERN_API const char *tern_onnx_output_name(const tern_module *m, int i);
+
 #ifdef __cplusplus
 }
 #endif

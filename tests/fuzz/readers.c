@@ -25,6 +25,8 @@ static void read_picture(const char *path) {
     tern_release(tern_picture_load(path, (tern_picture_opts){.max_pixels = 1 << 20}));
 }
 
+static void read_onnx(const char *path) { tern_module_free(tern_onnx_load(path)); }
+
 /* What the other file is where a reader takes two. */
 static char folder[64];
 static const char *beside(const char *name, const char *text) {
@@ -80,7 +82,8 @@ static const struct {
                {"checkpoint", read_checkpoint},
                {"csv", read_csv},
                {"cifar", read_cifar},
-               {"tokens", read_tokens}};
+               {"tokens", read_tokens},
+               {"onnx", read_onnx}};
 static void (*reader)(const char *path);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

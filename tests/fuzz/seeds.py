@@ -45,6 +45,27 @@ JPEG = bytes.fromhex(  # 8 x 8, grey
     "e3e4e5e6e7e8e9eaf1f2f3f4f5f6f7f8f9faffda0008010100003f00c3afffd9")
 
 
+def pb(*fields):
+    """A protocol buffer of (number, value): whole numbers, bytes and texts, all short."""
+    def varint(n):
+        return bytes([n]) if n < 128 else bytes([128 | n & 127]) + varint(n >> 7)
+    out = b""
+    for number, v in fields:
+        if isinstance(v, int):
+            out += varint(number << 3) + varint(v)
+        else:
+            v = v.encode() if isinstance(v, str) else v
+            out += varint(number << 3 | 2) + varint(len(v)) + v
+    return out
+
+
+def onnx(*nodes, weights=()):
+    tensor_type = pb((1, pb((1, 1), (2, pb((1, pb((1, 2))))))))
+    info = [(11, pb((1, "x"), (2, tensor_type))), (12, pb((1, "y")))]
+    graph = [(1, pb(*n)) for n in nodes] + [(2, "g")] + [(5, pb(*w)) for w in weights] + info
+    return pb((1, 8), (7, pb(*graph)), (8, pb((2, 18))))
+
+
 def files():
     f32 = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
     i64 = {"dtype": "I64", "shape": [], "data_offsets": [24, 32]}
@@ -63,6 +84,13 @@ def files():
         "csv": [b'a,"b ""c""",d\n1,2.5,x\r\n-3,NA,"y\nz"\n', b"\xef\xbb\xbfa\n1\n\n2"],
         "cifar": [bytes(range(10)) + bytes(3063)],
         "tokens": [bytes(3) + struct.pack("<20H", *range(20))],
+        "onnx": [onnx([(1, "x"), (2, "y"), (3, "n"), (4, "Relu")]),
+                 onnx([(1, "x"), (1, "a.w"), (1, "a.b"), (2, "y"), (4, "Gemm"), (5, pb((1, "transB"), (3, 1), (20, 2)))],
+                      weights=[[(1, 1), (1, 2), (2, 1), (8, "a.w"), (9, bytes(8))], [(1, b"\1"), (2, 1), (4, bytes(4)), (8, "a.b")]]),
+                 onnx([(2, "s"), (4, "Constant"), (5, pb((1, "value_ints"), (8, 1), (8, 2), (20, 7)))],
+                      [(1, "x"), (1, "s"), (2, "r"), (4, "Reshape")],
+                      [(1, "x"), (1, "r"), (1, "r"), (2, "y"), (4, "LSTM"), (5, pb((1, "activations"), (9, "Tanh"), (20, 8)))]),
+                 onnx([(2, "y"), (4, "Constant"), (5, pb((1, "value"), (5, pb((1, 2), (2, 7), (7, 1), (7, 2))), (20, 4)))])],
         "checkpoint": [b"\x89HDF\r\n\x1a\n" + bytes(24)],
     }
 
