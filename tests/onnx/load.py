@@ -73,8 +73,9 @@ def packaged():
     from onnx.backend.test.case.node import collect_testcases
     try:
         cases = collect_testcases(None)
-    except TypeError:
-        cases = collect_testcases()
+    except AttributeError as e:  # onnx 1.12 makes them with names that NumPy has no more
+        print(f"skipped: the cases of onnx {onnx.__version__}: {str(e).splitlines()[0]}")
+        return
     for c in cases:
         yield c.name, c.model, c.data_sets
 
@@ -147,8 +148,10 @@ def operator_cases(t, args, score, folder):
 
 def exported(t, args, score):
     """What tests/onnx/export.py left in a folder: in again."""
-    from export import saved
-    for path in sorted(glob.glob(os.path.join(args.exported, "*.onnx"))) if args.exported else []:
+    if not args.exported:
+        return
+    from export import saved  # needs onnxruntime
+    for path in sorted(glob.glob(os.path.join(args.exported, "*.onnx"))):
         stem = path[:-5]
         if args.only in stem:
             score.add(os.path.basename(stem), lambda: on_model(t, path, saved(stem, "in"), saved(stem, "out")))
