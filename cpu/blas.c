@@ -1,4 +1,5 @@
-/* OpenBLAS, for its LAPACK (lapack.c), on one thread; matrix products are Tern's own (gemm.c). Debian 12's OpenBLAS
+/* OpenBLAS, on one thread: for its LAPACK (lapack.c), and for the larger products of matmul.c where the environment's
+ * TERN_CPU_GEMM is "openblas"; "own", gemm.c, is the default. Debian 12's OpenBLAS
  * 0.3.21 mistakes newer processors for a Prescott and is then five times too slow (OpenBLAS issue 4267); it reads
  * OPENBLAS_CORETYPE while it is loaded, so that is set, from the instruction sets that the processor really has, before
  * this file opens it. Where there is none, tern_info says so. */
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "blas.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char description[400];
@@ -63,6 +64,49 @@ static void open_blas(void) {
                     : "its own choice");
 }
 
+/* ---- matrix products
+ * -------------------------------------------------------------------------------------------------------------- */
+
+enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 }; /* of CBLAS */
+
+static bool multiplies;
+static void (*sgemm)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
+                     const float *b, int ldb, float beta, float *c, int ldc);
+static void (*dgemm)(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a, int lda,
+                     const double *b, int ldb, double beta, double *c, int ldc);
+
+bool terni_cpu_blas_choice(char *reason, size_t size) {
+    const char *want = getenv("TERN_CPU_GEMM");
+    if (!want || !*want || strcmp(want, "own") == 0) return true;
+    if (strcmp(want, "openblas") != 0) {
+        snprintf(reason, size, "TERN_CPU_GEMM is \"%.20s\"; expected own or openblas", want);
+        return false;
+    }
+    pthread_once(&once, open_blas);
+    multiplies = opened && symbol(opened, "cblas_sgemm", &sgemm, sizeof sgemm) &&
+                 symbol(opened, "cblas_dgemm", &dgemm, sizeof dgemm);
+    if (!multiplies)
+        snprintf(reason, size, "TERN_CPU_GEMM is openblas, and no cblas_sgemm is found in libopenblas.so.0 (%s)",
+                 description);
+    return multiplies;
+}
+
+bool terni_cpu_blas_multiplies(void) { return multiplies; }
+
+/* The bias goes into c first, and the product is added to it. */
+#define MULTIPLY(T, gemm)                                                                                             \
+    for (int64_t i = 0; g->bias && i < g->m; i++) memcpy((T *)g->c + i * g->ldc, g->bias, (size_t)g->n * sizeof(T));  \
+    gemm(ROW_MAJOR, g->ta ? TRANSPOSED : PLAIN, g->tb ? TRANSPOSED : PLAIN, (int)g->m, (int)g->n, (int)g->k, 1, g->a, \
+         (int)g->lda, g->b, (int)g->ldb, (T)(g->bias || g->add), g->c, (int)g->ldc)
+
+void terni_cpu_blas_multiply(int dtype, const terni_gemm *g) {
+    if (dtype == TERN_F64) {
+        MULTIPLY(double, dgemm);
+    } else {
+        MULTIPLY(float, sgemm);
+    }
+}
+
 void *terni_cpu_blas_symbol(const char *name) {
     pthread_once(&once, open_blas);
     return opened ? dlsym(opened, name) : NULL;
@@ -70,5 +114,6 @@ void *terni_cpu_blas_symbol(const char *name) {
 
 void terni_cpu_blas_info(char *text, size_t size) {
     pthread_once(&once, open_blas);
-    snprintf(text, size, "%s\n", description);
+    snprintf(text, size, "%s\n  matrix products: %s\n", description,
+             multiplies ? "large ones by OpenBLAS (TERN_CPU_GEMM)" : "Tern's own");
 }

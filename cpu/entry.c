@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "blas.h"
 
 const terni_host *terni_cpu_host;
 
@@ -76,7 +76,6 @@ static const terni_backend table = {
 
 TERN_API const terni_backend *terni_backend_entry(const terni_host *host, char *reason, size_t size);
 const terni_backend *terni_backend_entry(const terni_host *host, char *reason, size_t size) {
-    (void)reason, (void)size;
     terni_cpu_host = host;
-    return &table;
+    return terni_cpu_blas_choice(reason, size) ? &table : NULL;
 }

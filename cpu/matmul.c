@@ -1,7 +1,8 @@
 /* matmul: hands each matrix of the batch to gemm, in parts on several threads where that pays. */
+#include <limits.h>
 #include <string.h>
 
-#include "gemm.h"
+#include "blas.h"
 
 /* A matrix of one of the operands, as gemm takes it. */
 typedef struct operand {
@@ -14,7 +15,7 @@ typedef struct operand {
 typedef struct division {
     const terni_gemm *g;
     int dtype, parts;
-    bool by_rows;
+    bool by_rows, blas;
     char *room; /* room_bytes for each part, or NULL */
     size_t room_bytes;
 } division;
@@ -30,8 +31,10 @@ static int64_t border(const division *s, int64_t part) {
     return at < s->g->n ? at : s->g->n;
 }
 
-static void run_gemm(int dtype, const terni_gemm *g) {
-    if (dtype == TERN_F64)
+static void run_gemm(const division *s, const terni_gemm *g) {
+    if (s->blas)
+        terni_cpu_blas_multiply(s->dtype, g);
+    else if (s->dtype == TERN_F64)
         terni_cpu_gemm_run_f64(g);
     else
         terni_cpu_gemm_run_f32(g);
@@ -54,7 +57,7 @@ static void some_parts(void *arg, int64_t first, int64_t last) {
             g.c = (char *)g.c + begin * size;
             if (g.bias) g.bias = (const char *)g.bias + begin * size;
         }
-        run_gemm(s->dtype, &g);
+        run_gemm(s, &g);
     }
 }
 
@@ -69,23 +72,30 @@ static void turn_column(terni_gemm *g) {
     g->ldc = was.m;
 }
 
+/* Few rows, and what its 32-bit integers do not count, stay Tern's. */
+static bool by_blas(const terni_gemm *g) {
+    if (!terni_cpu_blas_multiplies() || g->path != TERNI_GEMM_TILES || g->m < 1 || g->n < 1 || g->k < 1) return false;
+    return g->m <= INT_MAX && g->n <= INT_MAX && g->k <= INT_MAX && g->lda <= INT_MAX && g->ldb <= INT_MAX &&
+           g->ldc <= INT_MAX;
+}
+
 /* Many threads: only where called for one product at a time. */
 static bool multiply(int dtype, const terni_gemm *product, bool threads) {
     terni_gemm g = *product;
     turn_column(&g);
     g.path = terni_cpu_gemm_path(dtype, &g);
-    division s = {.g = &g, .dtype = dtype, .by_rows = g.path == TERNI_GEMM_TILES && g.m >= g.n};
+    division s = {.g = &g, .dtype = dtype, .blas = by_blas(&g), .by_rows = g.path == TERNI_GEMM_TILES && g.m >= g.n};
     const int64_t work = g.path == TERNI_GEMM_TILES ? g.m * g.n * g.k / PART_WORK : g.n * g.k / PART_READ;
     const int64_t most = s.by_rows ? g.m / 4 : g.n / COLUMNS, all = threads ? terni_cpu_threads() : 1;
     int64_t parts = work < most ? work : most;
     if (parts > all) parts = all;
     s.parts = parts > 1 ? (int)parts : 1;
-    s.room_bytes = (terni_cpu_gemm_room(dtype, &g) + 63) / 64 * 64;
+    s.room_bytes = s.blas ? 0 : (terni_cpu_gemm_room(dtype, &g) + 63) / 64 * 64;
     const size_t bytes = threads ? s.room_bytes * (size_t)s.parts : 0;
     if (bytes && !(s.room = terni_cpu_host->alloc(bytes))) return false;
     if (s.parts == 1) {
         g.room = s.room;
-        run_gemm(dtype, &g);
+        run_gemm(&s, &g);
     } else {
         terni_cpu_parallel(s.parts, 1, some_parts, &s);
     }
