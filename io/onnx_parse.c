@@ -60,7 +60,7 @@ typedef struct tensor_message {
 
 /* A field of numbers, packed or single: kind 0 varints, 5 floats, 1 doubles. */
 static bool typed(tensor_message *m, const terni_pb_field *f, int kind) {
-    tern_dtype d;
+    tern_dtype d = TERN_F32;
     if (!terni_om_dtype(m->type, &d)) return false;
     const int width = kind == 5 ? 4 : kind == 1 ? 8 : (int)tern_dtype_size(d);
     terni_cursor c = f->data;
@@ -99,7 +99,7 @@ static bool dims(tensor_message *m, const terni_pb_field *f) {
 }
 
 static tern_tensor *made(tensor_message *m) {
-    tern_dtype d;
+    tern_dtype d = TERN_F32;
     if (!terni_om_dtype(m->type, &d)) return NULL;
     int64_t n = 1;
     for (int i = 0; i < m->shape.ndim; i++)
