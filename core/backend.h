@@ -110,6 +110,7 @@ typedef struct terni_runtime {
     bool (*stream_use)(int device, void *stream);  /* by the calling thread; NULL: the device's own */
     bool (*stream_wait)(int device, void *stream);
     bool (*stream_done)(int device, void *stream, bool *done);
+    bool (*stream_native)(int device, void *stream, void **native); /* as the device's driver calls it */
     bool (*stream_after)(int device, void *stream, void *event);
     bool (*event_new)(int device, void **event);
     void (*event_free)(int device, void *event);

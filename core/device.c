@@ -151,6 +151,15 @@ bool tern_stream_done(tern_device device, tern_stream *s) {
     return !r || (r->stream_done(device.index, s ? s->queue : NULL, &done) && done);
 }
 
+bool tern_stream_native(tern_device device, tern_stream *s, void **native) {
+    TERNI_NAMED("stream_native");
+    const terni_runtime *r;
+    if (!terni_given(native, "stream_native", "native")) return false;
+    *native = NULL;
+    if (!runtime_of(device, &r) || (s && !same("stream_native", s->device, device))) return false;
+    return !r || r->stream_native(device.index, s ? s->queue : NULL, native);
+}
+
 bool tern_stream_after(tern_device device, tern_stream *s, tern_event *e) {
     TERNI_NAMED("stream_after");
     const terni_runtime *r;

@@ -72,6 +72,13 @@ static bool stream_done(int device, void *stream, bool *done) {
     return q && answer(terni_cuda_driver->stream_query(q->stream), done, __LINE__);
 }
 
+/* In a capture too: what is launched there by others is captured like the rest. */
+static bool stream_native(int device, void *stream, void **native) {
+    const terni_cuda_device *d = terni_cuda_use(device);
+    if (d) *native = stream ? ((terni_cuda_queue *)stream)->stream : d->stream;
+    return d != NULL;
+}
+
 static bool stream_after(int device, void *stream, void *event) {
     terni_cuda_queue *q = queue_of(device, stream);
     return q && TERNI_CUDA_OK(terni_cuda_driver->stream_after(q->stream, event));
@@ -245,6 +252,7 @@ const terni_runtime terni_cuda_runtime = {
     .stream_new = stream_new,
     .stream_free = stream_free,
     .stream_use = stream_use,
+    .stream_native = stream_native,
     .stream_wait = stream_wait,
     .stream_done = stream_done,
     .stream_after = stream_after,

@@ -84,6 +84,23 @@ TERN_TEST(device, streams_and_events) {
     tern_event_free(NULL);
 }
 
+TERN_TEST(device, streams_as_the_driver_calls_them) {
+    const bool gpu = on_gpu();
+    const tern_device d = test_device();
+    void *own = &own, *other = NULL, *chosen = NULL;
+    tern_stream *s = tern_stream_new(d);
+    REQUIRE(s && tern_stream_native(d, NULL, &own) && tern_stream_native(d, s, &other), "%s", tern_error_message());
+    CHECK(gpu ? own != other : !own && !other);
+    CHECK(tern_stream_use(d, s) && tern_stream_native(d, NULL, &chosen) && chosen == other,
+          "NULL is the thread's current one");
+    CHECK(tern_stream_use(d, NULL) && tern_stream_native(d, NULL, &chosen) && chosen == own);
+    EXPECT_ERROR(tern_stream_native(d, s, NULL), TERN_ERR_ARGUMENT, "stream_native");
+    EXPECT_ERROR(tern_stream_native(tern_cuda(40), NULL, &own), TERN_ERR_DEVICE, "cuda:40");
+    CHECK(own == NULL);
+    if (gpu) EXPECT_ERROR(tern_stream_native(tern_cpu(), s, &own), TERN_ERR_DEVICE, "the stream or event is of cuda:0");
+    tern_stream_free(s);
+}
+
 TERN_TEST(device, a_stream_in_use_outlives_its_freeing) {
     on_gpu();
     const tern_device d = test_device();

@@ -402,6 +402,22 @@ else
     skip 'MNIST itself: TERN_DATA does not name a folder with mnist/'
 fi
 
+# ---- custom_op ------------------------------------------------------------------------------------------------------
+
+custom_op=$build/examples/custom_op
+if [ -x "$custom_op" ]; then
+    expect 0 'error within the data 0[.]0' "$custom_op" --out a.h5
+    check 'custom_op: the gradients' grep -q 'and their gradients agree' out
+    expect 0 'Stopped after step 7' "$custom_op" --steps 20 --stop-after 7 --out b.h5
+    expect 0 'error within' "$custom_op" --steps 20 --resume b.h5 --out b.h5
+    expect 0 'error within' "$custom_op" --steps 20 --out c.h5
+    check 'custom_op: 7 steps and 13 are 20, bit for bit' cmp b.h5 c.h5
+    expect 2 'expected one of' "$custom_op" --activation sine
+    expect 1 'No such file' "$custom_op" --resume nothing.h5
+else
+    fail 'there is no custom_op'
+fi
+
 # ---- gpt2 -----------------------------------------------------------------------------------------------------------
 
 gpt2=$build/examples/gpt2
