@@ -68,8 +68,8 @@ TERN_API bool tern_stream_done(tern_device device, tern_stream *stream);
  * event that was never recorded has passed. */
 TERN_API bool tern_stream_after(tern_device device, tern_stream *stream, tern_event *event);
 /* *native becomes the stream as the device's own library calls it, for a program's own kernels on tern_data: on CUDA a
- * cudaStream_t, with the device made the calling thread's current one; in a captured graph such kernels are captured like
- * the library's. NULL on the CPU, where nothing is queued. It stays the stream's, and is not to be destroyed.
+ * cudaStream_t, with the device made the calling thread's current one; in a captured graph such kernels are captured
+ * like the library's. NULL on the CPU, where nothing is queued. It stays the stream's, and is not to be destroyed.
  * Errors: TERN_ERR_DEVICE. */
 TERN_API bool tern_stream_native(tern_device device, tern_stream *stream, void **native);
 /* Work that the library does not see (a program's own kernels on tern_data) uses t on stream: t's memory is not handed
