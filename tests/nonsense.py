@@ -19,7 +19,7 @@ LEFT_OUT = {
     "changes what the sweep stands on": {
         "tern_scope_push", "tern_scope_pop", "tern_scope_return", "tern_keep", "tern_release", "tern_give", "tern_assign",
         "tern_error_clear", "tern_memory_fail_at", "tern_memory_guard", "tern_set_threads", "tern_grad_mode", "tern_seed",
-        "tern_random_set", "tern_require_grad", "tern_inference_mode", "tern_anomaly_mode", "tern_hook_add",
+        "tern_random_set", "tern_require_grad", "tern_inference_mode", "tern_anomaly_mode", "tern_nan_watch", "tern_deterministic", "tern_hook_add",
         "tern_hook_remove", "tern_memory_reset_peak", "tern_data"},
 }
 HEADERS = {"base.h", "tensor.h", "random.h", "autograd.h", "conv.h", "index.h", "linalg.h", "loss.h", "norm.h", "pointwise.h",
