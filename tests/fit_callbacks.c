@@ -178,7 +178,7 @@ TERN_TEST(fit_callbacks, checkpoints) {
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
 
 TERN_TEST(fit_callbacks, class_weights) {
-    setup a, b;
+    setup a = {0}, b = {0};
     double w[10];
     REQUIRE(start(&a, 2) && start(&b, 2));
     CHECK(tern_class_weights(a.train, w, 10));
