@@ -177,7 +177,7 @@ tern_loader *tern_loader_new(tern_dataset *d, tern_loader_opts opts) {
     l->x_bytes = sample_bytes(d->x_shape, d->x_dtype);
     l->y_bytes = sample_bytes(d->y_shape, d->y_dtype);
     l->x_shape = d->x_shape;
-    l->x_dtype = opts.transform ? TERN_F32 : d->x_dtype;
+    l->x_dtype = terni_loader_changes(l, d->x_dtype) ? TERN_F32 : d->x_dtype;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->made, NULL);
     pthread_cond_init(&l->room, NULL);

@@ -14,6 +14,11 @@ void terni_made_free(terni_made *m) {
     *m = (terni_made){0};
 }
 
+bool terni_loader_changes(const tern_loader *l, tern_dtype dtype) {
+    const tern_transform *t = l->o.transform;
+    return t && (t->sample || dtype == TERN_U8);
+}
+
 int64_t terni_loader_batch_size(const tern_loader *l, int64_t b) {
     if (l->streamed) return l->o.batch;
     const int64_t rest = l->samples - b * l->o.batch;
@@ -52,7 +57,7 @@ static tern_random random_of(const tern_loader *l, int64_t b, int64_t i, bool ba
 /* ---- samples of one shape ---------------------------------------------------------------------------------------- */
 
 static bool fill(tern_loader *l, int64_t b, const terni_raw *raw, tern_batch *out) {
-    const tern_transform *t = l->o.transform;
+    const tern_transform *t = terni_loader_changes(l, l->d->x_dtype) ? l->o.transform : NULL;
     size_t row = tern_dtype_size(l->x_dtype);
     for (int i = 0; i < l->x_shape.ndim; i++) row *= (size_t)l->x_shape.dim[i];
     out->x = empty_batch(l, out->n, l->x_shape, l->x_dtype);
@@ -85,7 +90,7 @@ static bool sample_tensors(tern_loader *l, int64_t b, int64_t i, const terni_raw
         *y = *x ? tern_empty(l->d->y_shape, (tern_options){.dtype = l->d->y_dtype}) : NULL;
         if (!*y || !fetch(l, b, i, raw, tern_data(*x), tern_data(*y))) return false;
     }
-    if (!l->o.transform || !l->o.transform->sample) return true;
+    if (!terni_loader_changes(l, tern_dtype_of(*x))) return true;
     tern_random r = random_of(l, b, i, false);
     *x = terni_transform_tensor(l->o.transform, &r, *x);
     return *x != NULL;

@@ -63,6 +63,8 @@ void terni_loader_raw_free(terni_raw *raw);
 /* Brings the stream to a position. */
 bool terni_loader_rewind(tern_loader *l, tern_loader_state s);
 void terni_made_free(terni_made *m);
+/* The transform has something to do with single samples of this dtype. */
+bool terni_loader_changes(const tern_loader *l, tern_dtype dtype);
 int64_t terni_loader_batch_size(const tern_loader *l, int64_t b);
 
 #endif

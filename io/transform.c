@@ -60,7 +60,7 @@ bool terni_transform_run(const tern_transform *t, tern_random *r, tern_shape sha
     }
     const bool ok = !t->sample || t->sample(t, r, shape, in, out);
     terni_mfree(pixels);
-    return ok || !tern_ok() || terni_fail(TERN_ERR_ARGUMENT, "transform: it failed, and gave no reason");
+    return ok || (tern_ok() && terni_fail(TERN_ERR_ARGUMENT, "transform: it failed, and gave no reason"));
 }
 
 tern_tensor *terni_transform_tensor(const tern_transform *t, tern_random *r, tern_tensor *x) {

@@ -70,7 +70,7 @@ static void saturation(float *x, tern_shape s, float f) {
 static void turn(float *red, float *green, float *blue, float by) {
     const float r = *red, g = *green, b = *blue;
     const float most = fmaxf(r, fmaxf(g, b)), least = fminf(r, fminf(g, b)), d = most - least;
-    if (!(d > 0)) return; /* grey has no hue */
+    if (!(d > 0) || !isfinite(r + g + b)) return; /* grey has no hue */
     float h = most == r ? (g - b) / d : most == g ? 2 + (b - r) / d : 4 + (r - g) / d;
     h = h / 6 + by;
     h = (h - floorf(h)) * 6;

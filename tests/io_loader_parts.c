@@ -198,6 +198,73 @@ TERN_TEST(io_loader_parts, errors_name_the_sample) {
     tern_loader_free(l);
 }
 
+typedef struct picky { /* cannot take the picture that begins with this pixel */
+    tern_transform t;
+    int pixel;
+    bool silent;
+} picky;
+
+static bool picky_sample(const tern_transform *t, tern_random *r, tern_shape shape, const float *in, float *out) {
+    const picky *p = (const picky *)t;
+    const int64_t n = shape.dim[0] * shape.dim[1] * shape.dim[2];
+    (void)r;
+    if ((int)(in[0] * 255 + 0.5f) == p->pixel)
+        return p->silent ? false : tern_error_set(TERN_ERR_FORMAT, "it is too dark");
+    memcpy(out, in, (size_t)n * sizeof *out);
+    return true;
+}
+
+/* Alone and as one of a list: the batch does not come, and the error says which sample it was. */
+TERN_TEST(io_loader_parts, transforms_that_fail) {
+    for (int k = 0; k < 12; k++) {
+        const int workers = k % 3;
+        check_case("%d workers, %d", workers, k / 3);
+        pictures d = make(false);
+        picky p = {{.sample = picky_sample}, 20, k / 3 % 2};
+        tern_transform *list =
+            k >= 6 ? tern_transforms_new((tern_transform *[]){&p.t, tern_random_flip_new(0, false)}, 2) : NULL;
+        tern_loader *l = tern_loader_new(
+            &d.d, (tern_loader_opts){.batch = BATCH, .workers = workers, .transform = list ? list : &p.t});
+        tern_batch b;
+        CHECK(tern_loader_next(l, &b) && tern_loader_next(l, &b));
+        CHECK(!tern_loader_next(l, &b));
+        const tern_code code = p.silent ? TERN_ERR_ARGUMENT : TERN_ERR_FORMAT;
+        EXPECT_PENDING(code, p.silent ? "sample 20 (cats/20.png): transform: it failed, and gave no reason"
+                                      : "sample 20 (cats/20.png): it is too dark");
+        CHECK(tern_loader_tell(l).batch == 2);
+        tern_loader_free(l);
+        tern_transform_free(list);
+    }
+}
+
+static bool wide_get(tern_dataset *d, int64_t i, void *x, void *y) {
+    if (d->x_dtype == TERN_F64)
+        *(double *)x = (double)i / 3;
+    else
+        *(int64_t *)x = i;
+    *(int64_t *)y = i % 5;
+    return true;
+}
+static bool times_two(const tern_transform *t, tern_random *r, int classes, tern_tensor **x, tern_tensor **y) {
+    (void)t, (void)r, (void)classes, (void)y;
+    *x = tern_mul_scalar(*x, 2);
+    return *x != NULL;
+}
+
+/* A transform of batches alone takes them in the dataset's dtype. */
+TERN_TEST(io_loader_parts, batches_of_other_dtypes) {
+    for (int k = 0; k < 2; k++) {
+        tern_dataset d = {.length = N, .x_dtype = k ? TERN_I64 : TERN_F64, .y_dtype = TERN_I64, .get = wide_get};
+        tern_transform twice = {.batch = times_two};
+        tern_loader *l = tern_loader_new(&d, (tern_loader_opts){.batch = BATCH, .transform = &twice});
+        tern_batch b;
+        REQUIRE(tern_loader_next(l, &b) && tern_dtype_of(b.x) == d.x_dtype);
+        for (int i = 0; i < BATCH; i++)
+            CHECK(k ? ((int64_t *)tern_data(b.x))[i] == 2 * i : ((double *)tern_data(b.x))[i] == 2 * ((double)i / 3));
+        tern_loader_free(l);
+    }
+}
+
 typedef struct lines { /* sample i has i % 4 + 1 numbers i */
     tern_dataset d;
 } lines;

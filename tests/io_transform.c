@@ -188,6 +188,18 @@ TERN_TEST(io_transform, values_lists_and_errors) {
 }
 
 /* On batches: the same numbers give what the samples' transforms give. */
+/* Pixels that are no numbers stay; no colour is looked up for them. */
+TERN_TEST(io_transform, hue_of_nan) {
+    float x[6] = {NAN, INFINITY, 0.25f, 0.5f, 0.75f, 0.125f};
+    tern_transform *t = tern_color_jitter_new((tern_color_jitter_opts){.hue = 0.5});
+    tern_random r = {1, 0};
+    tern_tensor *y = tern_transform_apply(t, &r, tern_from(x, TERN_SHAPE(3, 1, 2), (tern_options){0}));
+    REQUIRE(y);
+    const float *v = tern_data(y);
+    CHECK(isnan(v[0]) && isinf(v[1]) && v[2] == 0.25f && v[3] == 0.5f && v[4] == 0.75f && v[5] == 0.125f);
+    tern_transform_free(t);
+}
+
 TERN_TEST(io_transform, batches_are_as_samples) {
     tern_tensor *one = image(), *x = tern_stack((tern_tensor *[]){one, tern_mul_scalar(one, 2), tern_neg(one)}, 3, 0);
     tern_tensor *there = tern_to(x, test_device());
