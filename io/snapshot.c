@@ -124,20 +124,28 @@ static bool place(terni_snapshot *s, int at, terni_snapshot_group group, const c
             tern_shape_equal(tern_shape_get(it->tensor), tern_shape_get(t)) &&
             tern_dtype_of(it->tensor) == tern_dtype_of(t) && (!pinned(t) || tern_is_pinned(it->tensor)))
             return true;
+    }
+    terni_snapshot_item fresh = {.group = group, .name = terni_strdup(name)};
+    const tern_shape shape = tern_shape_get(t);
+    const tern_dtype dtype = tern_dtype_of(t);
+    if (mode == TERNI_SNAPSHOT_OWN)
+        fresh.tensor = tern_keep(t);
+    else
+        fresh.tensor =
+            tern_keep(pinned(t) ? tern_empty_pinned(shape, dtype) : tern_empty(shape, (tern_options){.dtype = dtype}));
+    if (!fresh.name || !fresh.tensor) { /* what was there stays, whole, for the next time */
+        terni_mfree(fresh.name);
+        tern_release(fresh.tensor);
+        return false;
+    }
+    if (at < s->n_items) {
         tern_release(it->tensor);
         terni_mfree(it->name);
     } else {
         s->n_items = at + 1;
     }
-    *it = (terni_snapshot_item){.group = group, .name = terni_strdup(name)};
-    const tern_shape shape = tern_shape_get(t);
-    const tern_dtype dtype = tern_dtype_of(t);
-    if (mode == TERNI_SNAPSHOT_OWN)
-        it->tensor = tern_keep(t);
-    else
-        it->tensor =
-            tern_keep(pinned(t) ? tern_empty_pinned(shape, dtype) : tern_empty(shape, (tern_options){.dtype = dtype}));
-    return it->name && it->tensor;
+    *it = fresh;
+    return true;
 }
 
 static bool put(terni_snapshot *s, int *at, terni_snapshot_group group, const char *name, tern_tensor *t,

@@ -298,6 +298,33 @@ TERN_TEST(io_checkpointer, out_of_memory) {
     run_stop(&b);
 }
 
+/* After a snapshot for which there was no memory the next one is whole. */
+TERN_TEST(io_checkpointer, again_after_out_of_memory) {
+    char folder[300];
+    snprintf(folder, sizeof folder, "%s", test_path("again"));
+    run a, b;
+    REQUIRE(run_start(&a, 5) && run_start(&b, 5));
+    int bad = 0;
+    for (int n = 1; n < 60; n++) {
+        tern_checkpointer *w = tern_checkpointer_new(folder, NULL, (tern_checkpointer_opts){0});
+        REQUIRE(w);
+        a.c.step = 2 * n;
+        tern_memory_fail_at(n);
+        bad += !tern_checkpointer_save(w, &a.c, false);
+        tern_memory_fail_at(0);
+        tern_error_clear();
+        a.c.step++;
+        set_all(&a, n);
+        CHECK(tern_checkpointer_save(w, &a.c, false));
+        CHECK(tern_checkpointer_free(w));
+        CHECK(tern_checkpoint_load_newest(folder, NULL, &b.c, NULL, 0) && b.c.step == 2 * n + 1);
+        check_all(&b, n);
+    }
+    CHECK(bad > 10, "%d failed", bad);
+    run_stop(&a);
+    run_stop(&b);
+}
+
 /* ---- killed at random moments ------------------------------------------------------------------------------------ */
 
 /* Saves as fast as it can until it is killed; tells through shared memory what it knows to be on the disk. */
