@@ -120,8 +120,9 @@ tern_tensor *terni_metric_like(const terni_metric *m, tern_tensor *pred, tern_te
     return tern_reshape(pred, t);
 }
 
-/* i64 targets other than those to be ignored: bool. */
+/* Integer targets other than those to be ignored: bool. */
 static tern_tensor *counted(const terni_metric *m, tern_tensor *target) {
+    target = tern_cast(target, TERN_I64);
     tern_tensor *ok = tern_ne(target, tern_full_like(target, ALWAYS_IGNORED));
     if (m->o.ignore_index == ALWAYS_IGNORED) return ok;
     return tern_logical_and(ok, tern_ne(target, tern_full_like(target, (double)m->o.ignore_index)));
@@ -139,7 +140,7 @@ tern_tensor *terni_metric_weights(const terni_metric *m, tern_tensor *target, te
             for (; s.ndim < shape.ndim; s.ndim++) s.dim[s.ndim] = 1;
         w = tern_expand(tern_cast(tern_reshape(weight, s), TERN_F64), shape);
     }
-    if (dtype != TERN_I64 && dtype != TERN_I32) return w;
+    if (tern_dtype_is_float(dtype)) return w;
     return tern_mul(w, tern_cast(counted(m, target), TERN_F64));
 }
 
@@ -170,6 +171,11 @@ bool terni_metric_add(terni_metric *m, int i, tern_tensor *t) {
 /* ---- means over targets ------------------------------------------------------------------------------------------ */
 
 enum { ACCURACY, TOP_K, LOG_LOSS, PERPLEXITY, MSE, MAE };
+
+/* x, or 0 where the weight is 0: what counts for nothing may be NaN. */
+static tern_tensor *where_counted(tern_tensor *w, tern_tensor *x) {
+    return tern_where(tern_ne(w, tern_zeros_like(w)), x, tern_zeros_like(x));
+}
 
 static tern_tensor *total(tern_tensor *x) { return tern_sum(x, NULL, 0, false); }
 
@@ -267,7 +273,7 @@ static bool mean_update(tern_metric *metric, tern_tensor *pred, tern_tensor *tar
     terni_metric *m = (terni_metric *)metric;
     tern_tensor *v = value(m, pred, target), *w = v ? terni_metric_weights(m, target, weight) : NULL;
     if (!v || !w) return false;
-    tern_tensor *sum = total(tern_mul(v, w)), *count = total(w);
+    tern_tensor *sum = total(tern_mul(where_counted(w, v), w)), *count = total(w);
     return sum && count && terni_metric_add(m, 0, sum) && terni_metric_add(m, 1, count);
 }
 
@@ -308,8 +314,8 @@ static bool r2_update(tern_metric *metric, tern_tensor *pred, tern_tensor *targe
     if (tern_numel(target) == 0) return true;
     const int64_t rows = tern_ndim(target) ? tern_size(target, 0) : 1;
     const tern_shape table = TERN_SHAPE(rows, tern_numel(target) / rows);
-    tern_tensor *y = tern_reshape(tern_cast(target, TERN_F64), table);
-    e = tern_reshape(e, table);
+    tern_tensor *y = tern_reshape(where_counted(w, tern_cast(target, TERN_F64)), table);
+    e = tern_reshape(where_counted(w, e), table);
     w = tern_reshape(w, table);
     const int down[] = {0};
     tern_tensor *n = tern_sum(w, down, 1, false);

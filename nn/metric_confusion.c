@@ -54,7 +54,7 @@ static double mean(const terni_metric *m, const double *t) {
         const double hit = t[c * n + c], v = m->kind == CONFUSION ? 0 : score(m->kind, hit, is, called);
         hits += hit;
         all += is;
-        if (m->o.mean == TERN_METRIC_BINARY && c == 1) return v;
+        if (m->kind != CONFUSION && m->o.mean == TERN_METRIC_BINARY && c == 1) return v;
         const double w = m->o.mean == TERN_METRIC_WEIGHTED ? is : is > 0 || called > 0 ? 1 : 0;
         sum += w * v;
         weights += w;

@@ -123,6 +123,35 @@ TERN_TEST(metric, ignored_targets_and_images) {
     }
 }
 
+/* Masks of bytes have ignored targets too; and what a prediction says of an ignored target does not matter, even if it
+ * is no number. */
+TERN_TEST(metric, ignored_bytes_and_nan) {
+    const double scores[] = {1, 2, 0, 3, 0, 0}, marks[] = {1, 255, 0}, near[] = {1, 255, 2};
+    tern_tensor *p = test_tensor(scores, TERN_SHAPE(3, 2), TERN_F32), *t = test_tensor(marks, TERN_SHAPE(3), TERN_U8);
+    static tern_metric *(*const all[])(tern_metric_opts) = {tern_accuracy_new, tern_iou_new, tern_confusion_new};
+    for (int i = 0; i < 3; i++) {
+        check_case("metric %d", i);
+        tern_metric *m = all[i]((tern_metric_opts){.has_ignore_index = true, .ignore_index = 255});
+        CHECK(tern_metric_update(m, p, t, NULL) && tern_metric_compute(m) == 1);
+        tern_metric_free(m);
+    }
+    static tern_metric *(*const means[])(tern_metric_opts) = {tern_log_loss_new, tern_perplexity_new, tern_mse_new,
+                                                              tern_mae_new, tern_r2_new};
+    for (int i = 0; i < 5; i++) {
+        check_case("mean %d", i);
+        tern_metric *m = means[i]((tern_metric_opts){.has_ignore_index = true, .ignore_index = 255});
+        const double wild[] = {0, 1, (double)-INFINITY, 1, 0, 1}, one[] = {1, (double)NAN, 2};
+        const double classes[] = {1, 255, 1};
+        tern_tensor *x =
+            i < 2 ? test_tensor(wild, TERN_SHAPE(3, 2), TERN_F64) : test_tensor(one, TERN_SHAPE(3), TERN_F64);
+        tern_tensor *y = test_tensor(i < 2 ? classes : near, TERN_SHAPE(3), TERN_I64);
+        CHECK(tern_metric_update(m, x, y, NULL));
+        const double want[] = {log(1 + exp(-1)), 1 + exp(-1), 0, 0, 1};
+        CHECK_NUMBER(tern_metric_compute(m), want[i], 1e-12);
+        tern_metric_free(m);
+    }
+}
+
 /* An update made in inference mode, and one made outside, add up; nothing is recorded. */
 TERN_TEST(metric, modes) {
     tern_metric *m = tern_mse_new((tern_metric_opts){.name = "error"});
