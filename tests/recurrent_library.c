@@ -7,6 +7,7 @@
 #include "common.h"
 #include "tern/graph.h"
 #include "tern/linalg.h"
+#include "tern/trace.h"
 
 /* What the simulation of the library tells of itself; NULL elsewhere. */
 static int (*sim_number(const char *name))(void) {
@@ -260,6 +261,28 @@ TERN_TEST(recurrent_library, captured) {
         }
         tern_scope_pop(scope);
         CHECK(tern_graph_free(graph), "%s", tern_error_message());
+    }
+}
+
+/* A trace lists the same ops wherever a layer runs: those that its header names. */
+TERN_TEST(recurrent_library, traced) {
+    for (int f = 0; f < FAMILIES; f++) {
+        tern_tensor *in[INPUTS], *hn, *cn;
+        const int weights = inputs_of(&settings[1], (family)f, TERN_F32, test_device(), false, in);
+        tern_tracer *trace = tern_tracer_begin();
+        REQUIRE(trace && tern_tracer_follow(trace, in[0]) && layer(&settings[1], (family)f, in, weights, &hn, &cn) &&
+                    tern_tracer_end(trace),
+                "%s", tern_error_message());
+        tern_traced op;
+        int loops = 0;
+        for (int64_t i = 0; tern_tracer_at(trace, i, &op); i++) {
+            int64_t kind, back;
+            if (strcmp(op.op, "recurrence") != 0) continue;
+            CHECK(tern_traced_ints(&op, "kind", &kind, 1) == 1 && tern_traced_ints(&op, "back", &back, 1) == 1);
+            CHECK(back == loops++ % 2);
+        }
+        CHECK(loops == 4, "%s: %d loops are listed", names[f], loops); /* two layers both ways */
+        tern_tracer_free(trace);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "ops/normalise.h"
 #include "ops/rnn_step.h"
+#include "trace_fields.h"
 
 enum { X, H0, C0, FIRST = TERNI_RNN_FORWARD_FIRST, BEFORE = TERNI_RNN_BACKWARD_FIRST - FIRST };
 _Static_assert(FIRST + 8 == TERNI_RNN_INPUTS, "two directions");
@@ -104,7 +105,7 @@ bool terni_rnn_layer(int kind, int dirs, tern_tensor *x, tern_dtype dtype, const
     const terni_backend *b = terni_backend_of(x->device);
     *done = false;
     if (!b) return false;
-    if (!b->op[TERNI_OP_rnn_layer]) return true;
+    if (!b->op[TERNI_OP_rnn_layer] || terni_tracing()) return true; /* traces list the loop over the steps */
     tern_tensor *in[TERNI_RNN_INPUTS] = {tern_cast(x, dtype)};
     in[H0] = first->h ? tern_slice(first->h, 0, at, at + dirs, 1) : NULL;
     in[C0] = first->c ? tern_slice(first->c, 0, at, at + dirs, 1) : NULL;
