@@ -42,7 +42,7 @@ tern_tensor *tern_cast(tern_tensor *t, tern_dtype dtype) {
     if (terni_dtype(t) == dtype) return t;
     tern_tensor *y;
     const cast_opts o = {dtype};
-    if ((terni_recording() && terni_wants(t) && tern_dtype_is_float(dtype)) || terni_tracing())
+    if ((terni_recording() && terni_wants(t) && tern_dtype_is_float(dtype)) || terni_listening())
         return tern_apply(&cast_function, &t, 1, &o, &y) ? y : NULL;
     return terni_as(t, dtype);
 }
