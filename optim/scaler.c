@@ -120,10 +120,12 @@ bool tern_scaler_step(tern_scaler *s, tern_optim *o) {
     return true;
 }
 
-/* As _amp_update_scale_: a scale that would be infinite stays. */
+/* As _amp_update_scale_: a scale that would be infinite stays. Here one that would lose digits, and at last be 0, stays
+ * too: it could not grow again. */
 static void adapt(tern_scaler *s, bool found) {
     if (found) {
-        s->scale = narrow(s->scale * s->backoff);
+        const double backed = narrow(s->scale * s->backoff);
+        if (backed >= (double)FLT_MIN) s->scale = backed;
         s->tracker = 0;
     } else if (++s->tracker >= s->interval) {
         const double grown = narrow(s->scale * s->growth);

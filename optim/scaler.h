@@ -1,6 +1,6 @@
 /* Loss scaling for f16: gradients too small for it are made larger by a scale on the loss, which grows while all of
  * them are finite, and backs off, skipping the step, when one is not. Scales, steps and skips are those of PyTorch's
- * GradScaler. bf16 needs none.
+ * GradScaler, but that the scale never falls below 2^-126. bf16 needs none.
  *
  *     tern_scaler *s = tern_scaler_new((tern_scaler_opts){0});
  *     ...

@@ -189,6 +189,22 @@ TERN_TEST(scaler, two_optimizers) {
     tern_module_free(a), tern_module_free(b);
 }
 
+/* A scale of 0 would never grow again, nor could a checkpoint with it be read. */
+TERN_TEST(scaler, recovers_from_any_number_of_skips) {
+    tern_module *m = problem();
+    tern_optim *o = tern_sgd_new(m, 1e-9, (tern_sgd_opts){0});
+    tern_scaler *s = tern_scaler_new((tern_scaler_opts){.scale = 1e-36, .interval = 1});
+    for (int i = 0; i < 60; i++) step(m, o, s, 3, 0);
+    CHECK(tern_scaler_tell(s).skipped == 60 && tern_scaler_value(s) >= 0x1p-126, "%g", tern_scaler_value(s));
+    const double least = tern_scaler_value(s);
+    CHECK(tern_scaler_seek(s, tern_scaler_tell(s)), "%s", tern_error_message());
+    step(m, o, s, 0, 0);
+    CHECK(tern_optim_steps(o) == 1 && tern_scaler_value(s) == 2 * least);
+    tern_scaler_free(s);
+    tern_optim_free(o);
+    tern_module_free(m);
+}
+
 TERN_TEST(scaler, grows_no_further_than_f32_and_can_be_off) {
     tern_module *m = problem();
     tern_optim *o = tern_sgd_new(m, 1e-9, (tern_sgd_opts){0});
