@@ -42,7 +42,7 @@ static bool check_nodes(terni_om *m) {
             if (!allowed(n->rule->attributes, n->attr[k].name))
                 return terni_fail(TERN_ERR_UNSUPPORTED, "onnx_load: node %s, %s: the attribute %s is not supported",
                                   shown(n->name), n->op, n->attr[k].name);
-        if (n->n_in < n->rule->least || n->n_in > n->rule->most || n->n_out > TERNI_OM_OUT)
+        if (n->n_in < n->rule->least || n->n_in > n->rule->most || n->n_out < 1 || n->n_out > TERNI_OM_OUT)
             return terni_fail(TERN_ERR_FORMAT, "onnx_load: node %s, %s: %d inputs and %d outputs", shown(n->name),
                               n->op, n->n_in, n->n_out);
         for (int k = 0; k < n->rule->least; k++)

@@ -14,9 +14,11 @@ typedef struct terni_om_attr {
     int64_t i;
     double f;
     char *s;        /* a string; strings, one after the other, each closed by a 0 */
+    size_t s_bytes; /* of strings, their zeros too */
     int64_t *ints;  /* n of them */
     double *floats; /* n of them */
     int64_t n;
+    int list;       /* the field that n counts: 7 floats, 8 ints, 9 strings; 0: none came */
     tern_tensor *t; /* kept */
 } terni_om_attr;
 

@@ -58,7 +58,11 @@ int terni_om_ints(const terni_om_run *r, const char *name, int i, int64_t *v, in
         return -1;
     }
     if (a) {
-        if (n) memcpy(v, a->ints ? a->ints : (int64_t[]){0}, a->ints ? (size_t)n * sizeof *v : 0);
+        if (n && !a->ints) {
+            terni_om_bad(r, "the attribute %s has no whole numbers", name);
+            return -1;
+        }
+        if (n) memcpy(v, a->ints, (size_t)n * sizeof *v);
         return (int)n;
     }
     t = tern_cast(t, TERN_I64);

@@ -186,15 +186,15 @@ static bool put_number(terni_om_attr *a, const terni_pb_field *f, bool whole) {
     return true;
 }
 
-/* Strings one after the other; n counts them, i their bytes. */
+/* Strings one after the other; n counts them. */
 static bool put_string(terni_om_attr *a, terni_cursor c) {
-    const size_t n = (size_t)(c.end - c.at), before = (size_t)a->i;
+    const size_t n = (size_t)(c.end - c.at), before = a->s_bytes;
     char *s = terni_resize(a->s, before + n + 2);
     if (!s) return false;
     memcpy(s + before, c.at, n);
     s[before + n] = s[before + n + 1] = 0;
     a->s = s;
-    a->i = (int64_t)(before + n + 1);
+    a->s_bytes = before + n + 1;
     a->n++;
     return true;
 }
@@ -215,9 +215,11 @@ static bool attribute(terni_om_attr *a, terni_cursor c) {
             ok = (a->s = text_of(f.data)) != NULL;
         else if (f.number == 5 && f.kind == 2 && !a->t)
             ok = (a->t = terni_om_tensor(f.data, NULL)) != NULL;
-        else if (f.number == 7 && (f.kind == 2 || f.kind == 5) && !a->ints)
+        else if (f.number >= 7 && f.number <= 9 && a->list != 0 && a->list != f.number)
+            return damaged("an attribute"); /* n is of one list */
+        else if (f.number == 7 && (f.kind == 2 || f.kind == 5))
             ok = put_number(a, &f, false);
-        else if (f.number == 8 && (f.kind == 2 || f.kind == 0) && !a->floats)
+        else if (f.number == 8 && (f.kind == 2 || f.kind == 0))
             ok = put_number(a, &f, true);
         else if (f.number == 9 && f.kind == 2)
             ok = put_string(a, f.data);
@@ -228,6 +230,7 @@ static bool attribute(terni_om_attr *a, terni_cursor c) {
         else
             return terni_fail(TERN_ERR_UNSUPPORTED, "onnx_load: the attribute %s is of a kind that is not known (%d)",
                               a->name ? a->name : "?", f.number);
+        if (f.number >= 7 && f.number <= 9) a->list = f.number;
     }
     if (ok && !a->name) return damaged("an attribute");
     return ok;

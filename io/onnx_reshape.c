@@ -258,9 +258,9 @@ static bool constant(terni_om_run *r) {
     if (a->t) return out(r, tern_clone(a->t));
     if (strcmp(a->name, "value_float") == 0) return out(r, tern_scalar(a->f, real));
     if (strcmp(a->name, "value_int") == 0) return out(r, tern_from(&a->i, tern_shape_scalar(), whole));
-    if (strcmp(a->name, "value_ints") == 0)
+    if (strcmp(a->name, "value_ints") == 0 && (a->ints || !a->n))
         return out(r, tern_from(a->ints ? a->ints : &a->i, TERN_SHAPE(a->n), whole));
-    if (strcmp(a->name, "value_floats") == 0)
+    if (strcmp(a->name, "value_floats") == 0 && (a->floats || !a->n))
         return out(r, tern_from_doubles(a->floats ? a->floats : &a->f, TERN_SHAPE(a->n), real));
     return terni_om_refuse(r, "the attribute %s has no tensor", a->name);
 }

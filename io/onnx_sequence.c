@@ -29,7 +29,7 @@ static bool activations(terni_om_run *r, kind k, int64_t directions, bool *relu)
     const terni_om_attr *a = terni_om_has(r, "activations");
     *relu = false;
     if (!a || a->n == 0) return true;
-    if (a->n != counts[k] * directions || !a->s) return terni_om_bad(r, "%lld activations", (long long)a->n);
+    if (a->n != counts[k] * directions || a->list != 9) return terni_om_bad(r, "%lld activations", (long long)a->n);
     const char *s = a->s, *first = a->s;
     for (int64_t i = 0; i < a->n; i++, s += strlen(s) + 1) {
         if (k == RNN && strcasecmp(s, "Relu") == 0 && strcasecmp(first, "Relu") == 0) {

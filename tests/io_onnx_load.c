@@ -96,20 +96,28 @@ static void put_number(bytes *b, int field, unsigned v) {
 typedef struct model {
     const char *op, *domain, *attribute, *input, *output;
     unsigned opset, type, dims;
+    const void *value; /* the attribute's fields, instead of i = 1 */
+    size_t value_size;
+    bool no_output;
 } model;
 
 static void write_model(model m) {
     bytes node = {.n = 0}, attribute = {.n = 0}, graph = {.n = 0}, info = {.n = 0}, opset = {.n = 0}, all = {.n = 0},
           tensor = {.n = 0};
     put_text(&node, 1, m.input ? m.input : "x");
-    put_text(&node, 2, m.output ? m.output : "y");
+    if (!m.no_output) put_text(&node, 2, m.output ? m.output : "y");
     put_text(&node, 3, "first");
     put_text(&node, 4, m.op ? m.op : "Relu");
     if (m.domain) put_text(&node, 7, m.domain);
     if (m.attribute) {
         put_text(&attribute, 1, m.attribute);
-        put_number(&attribute, 3, 1);
-        put_number(&attribute, 20, 2);
+        if (m.value) {
+            memcpy(attribute.p + attribute.n, m.value, m.value_size);
+            attribute.n += m.value_size;
+        } else {
+            put_number(&attribute, 3, 1);
+            put_number(&attribute, 20, 2);
+        }
         put(&node, 5, attribute.p, attribute.n);
     }
     put(&graph, 1, node.p, node.n);
@@ -165,6 +173,30 @@ TERN_TEST(io_onnx_load, says_what_it_refuses) {
     tern_error_clear();
     CHECK(!tern_onnx_load(NULL) && tern_error_code() == TERN_ERR_ARGUMENT);
     tern_error_clear();
+    unlink(path);
+}
+
+/* Attributes that hold something else than their node reads, or several things; a node that makes nothing. */
+TERN_TEST(io_onnx_load, attributes_of_other_kinds) {
+    unsigned char strings[115] = {3 << 3, 0xCE, 255, 255, 255,        255, 255,
+                                  255,    255,  255, 1,   9 << 3 | 2, 100}; /* i: -50 */
+    static const unsigned char both[] = {7 << 3 | 5, 0, 0, 128, 63, 8 << 3, 1}, reals[] = {7 << 3 | 5, 0, 0, 128, 63};
+    memset(strings + 13, 'a', 100);
+    write_model((model){.op = "Squeeze", .attribute = "axes", .value = strings, .value_size = 113});
+    for (int i = 0; i < 2; i++) {
+        tern_module *m = tern_onnx_load(path);
+        REQUIRE(m != NULL, "%s", tern_error_message());
+        CHECK(!tern_forward(m, tern_ones(TERN_SHAPE(1), (tern_options){0})));
+        EXPECT_PENDING(TERN_ERR_FORMAT, "node first, Squeeze: the attribute axes has no whole numbers");
+        tern_module_free(m);
+        write_model((model){.op = "Squeeze", .attribute = "axes", .value = reals, .value_size = sizeof reals});
+    }
+    write_model((model){.op = "Squeeze", .attribute = "axes", .value = both, .value_size = sizeof both});
+    CHECK(!tern_onnx_load(path));
+    EXPECT_PENDING(TERN_ERR_FORMAT, "an attribute is damaged");
+    write_model((model){.op = "Split", .no_output = true});
+    CHECK(!tern_onnx_load(path));
+    EXPECT_PENDING(TERN_ERR_FORMAT, "1 inputs and 0 outputs");
     unlink(path);
 }
 
