@@ -59,11 +59,12 @@ bool tern_apply(const tern_function *f, tern_tensor *const *in, int n, const voi
     const int scope = tern_scope_push();
     const bool was = tern_grad_mode(false);
     const int cast = terni_autocast_off();
-    if (terni_listening()) terni_trace_enter();
+    const bool heard = terni_listening(); /* forward may switch it */
+    if (heard) terni_trace_enter();
     bool ok = f->forward((tern_ctx *)node, in, n, out) && tern_ok() && outputs_made(f, out);
     terni_autocast_on(cast);
     tern_grad_mode(was);
-    if (terni_listening()) terni_trace_leave();
+    if (heard) terni_trace_leave();
     if (ok && record) ok = finish(node, in, n, out, scope);
     for (int o = 0; o < f->n_out; o++) {
         if (!ok) out[o] = NULL;

@@ -150,8 +150,8 @@ void terni_trace_enter(void) {
     if (terni_self.trace) terni_self.trace->depth++;
 }
 void terni_trace_leave(void) {
-    if (terni_self.inside) terni_self.inside--; /* 0: the watch began in between */
-    if (terni_self.trace) terni_self.trace->depth--;
+    terni_self.inside--;
+    if (terni_self.trace && terni_self.trace->depth) terni_self.trace->depth--; /* 0: it began in between */
 }
 
 bool terni_trace_kernel(const char *name, const terni_view *const *in, int n, const terni_view *const *out, int n_out) {

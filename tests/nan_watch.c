@@ -111,3 +111,33 @@ TERN_TEST(nan_watch, is_per_thread_and_goes_with_traces_and_anomaly_mode) {
     EXPECT_ERROR(tern_log(vector(-1, 1)), TERN_ERR_ARGUMENT, "log made NaN"); /* the trace's end leaves it on */
     tern_nan_watch(TERN_WATCH_OFF);
 }
+
+/* A forward that switches the watch, or begins a trace, for what comes after it. */
+typedef struct switches {
+    bool watch;
+    tern_tracer *trace;
+} switches;
+static switches inside;
+static bool switching(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
+    (void)ctx, (void)n;
+    if (inside.watch) (void)tern_nan_watch(TERN_WATCH_OFF);
+    if (!inside.watch) inside.trace = tern_tracer_begin();
+    out[0] = tern_add_scalar(in[0], 1);
+    return out[0] != NULL;
+}
+TERN_TEST(nan_watch, switched_inside_of_a_function) {
+    static const tern_function f = {"switching", 1, 0, switching, NULL, NULL};
+    tern_tensor *x = vector(-1, 1), *y = NULL;
+    for (int k = 0; k < 2; k++) {
+        inside.watch = k == 0;
+        tern_nan_watch(TERN_WATCH_NAN);
+        CHECK(tern_apply(&f, &x, 1, NULL, &y) && CHECK_OK());
+        tern_nan_watch(TERN_WATCH_NAN);
+        EXPECT_ERROR(tern_log(x), TERN_ERR_ARGUMENT, "log made NaN");
+        tern_nan_watch(TERN_WATCH_OFF);
+    }
+    tern_traced op;
+    CHECK(tern_tracer_follow(inside.trace, x) && tern_exp(x) && tern_tracer_end(inside.trace) && CHECK_OK());
+    CHECK(tern_tracer_at(inside.trace, 0, &op) && strcmp(op.op, "exp") == 0);
+    tern_tracer_free(inside.trace);
+}
