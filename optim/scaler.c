@@ -100,6 +100,12 @@ bool tern_scaler_unscale(tern_scaler *s, tern_optim *o) {
     return t != NULL;
 }
 
+static bool any_gradient(const tern_optim *o) {
+    for (int i = 0; i < o->n_params; i++)
+        if (!o->groups[o->params[i].group].frozen && tern_grad_get(o->params[i].tensor)) return true;
+    return false;
+}
+
 bool tern_scaler_step(tern_scaler *s, tern_optim *o) {
     TERNI_NAMED("scaler_step");
     if (!terni_given(s, "scaler_step", "s") || !terni_given(o, "scaler_step", "o")) return false;
@@ -111,6 +117,8 @@ bool tern_scaler_step(tern_scaler *s, tern_optim *o) {
     if (!t) return false;
     if (t->stepped)
         return terni_fail(TERN_ERR_ARGUMENT, "scaler_step: a second time for this optimizer since the last update");
+    if (!o->unscale && any_gradient(o))
+        return terni_fail(TERN_ERR_ARGUMENT, "scaler_step: gradients came or were dropped since they were unscaled");
     t->found = !isfinite(tern_item(t->factor));
     if (!tern_ok()) return false;
     t->stepped = true;

@@ -189,6 +189,20 @@ TERN_TEST(scaler, two_optimizers) {
     tern_module_free(a), tern_module_free(b);
 }
 
+TERN_TEST(scaler, gradients_after_unscaling_are_refused) {
+    tern_module *m = problem();
+    tern_optim *o = tern_sgd_new(m, 1, (tern_sgd_opts){0});
+    tern_scaler *s = tern_scaler_new((tern_scaler_opts){0});
+    CHECK(tern_backward(tern_scaler_scale(s, loss_of(m, 0))) && tern_scaler_unscale(s, o));
+    tern_optim_zero_grad(o);
+    CHECK(tern_backward(tern_scaler_scale(s, loss_of(m, 0))));
+    EXPECT_ERROR(tern_scaler_step(s, o), TERN_ERR_ARGUMENT, "since they were unscaled");
+    CHECK(tern_optim_steps(o) == 0 && tern_scaler_update(s) && tern_scaler_step(s, o) && tern_optim_steps(o) == 1);
+    tern_scaler_free(s);
+    tern_optim_free(o);
+    tern_module_free(m);
+}
+
 /* A scale of 0 would never grow again, nor could a checkpoint with it be read. */
 TERN_TEST(scaler, recovers_from_any_number_of_skips) {
     tern_module *m = problem();
