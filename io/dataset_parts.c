@@ -261,5 +261,5 @@ bool tern_dataset_labels(tern_dataset *d, int64_t *label) {
     bool ok = x != NULL;
     for (int64_t i = 0; ok && i < d->length; i++) ok = d->get(d, i, x, &label[i]);
     terni_mfree(x);
-    return ok || !tern_ok() || terni_fail(TERN_ERR_IO, "dataset_labels: a sample gave no reason");
+    return ok || (tern_ok() && terni_fail(TERN_ERR_IO, "dataset_labels: a sample gave no reason"));
 }

@@ -45,6 +45,13 @@ static herr_t no_other_file(const char *a, const char *b, const char *c, const c
     return -1;
 }
 
+/* h5py's bool: FALSE is 0, TRUE is 1. */
+static bool is_bool(hid_t type) {
+    unsigned char v[2] = {2, 2};
+    if (H5Tget_class(type) != H5T_ENUM || H5Tget_size(type) != 1 || H5Tget_nmembers(type) != 2) return false;
+    return H5Tget_member_value(type, 0, &v[0]) >= 0 && H5Tget_member_value(type, 1, &v[1]) >= 0 && v[0] < 2 && v[1] < 2;
+}
+
 /* The type that the elements get in memory, and their dtype; negative if Tern has none for them. */
 static hid_t memory_type(hid_t type, tern_dtype *dtype) {
     const size_t size = H5Tget_size(type);
@@ -54,7 +61,7 @@ static hid_t memory_type(hid_t type, tern_dtype *dtype) {
         *dtype = size == 8 ? TERN_F64 : TERN_F32;
         return *dtype == TERN_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
     }
-    if (class == H5T_ENUM && size == 1 && H5Tget_nmembers(type) == 2) { /* as h5py writes bool */
+    if (is_bool(type)) {
         *dtype = TERN_BOOL;
         return H5T_NATIVE_UINT8;
     }
@@ -92,6 +99,8 @@ static const char *read_set(hid_t set, int64_t most, found *f, void **data) {
     if (*data == MAP_FAILED) return "there is no memory for it";
     if (f->bytes > 0 && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, *data) < 0)
         return "its elements cannot be read: it is damaged, or packed by a filter that is not installed";
+    for (int64_t i = 0; f->dtype == TERN_BOOL && i < f->bytes; i++)
+        if (((unsigned char *)*data)[i] > 1) return "an element is neither false nor true";
     return NULL;
 }
 

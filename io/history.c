@@ -153,21 +153,26 @@ static bool read_line(tern_history *h, char *const *names, int n, const char **a
 }
 
 bool terni_history_read(tern_history *h, const char *s) {
-    enum { MOST = 512 };
-    char *copy = terni_strdup(s), *names[MOST];
-    int n = 0;
+    char *copy = terni_strdup(s), **names = NULL;
+    int n = 0, cap = 0;
     if (!copy) return false;
     char *end = strchr(copy, '\n'), *save = NULL;
     bool ok = end && strncmp(copy, "epoch", 5) == 0;
     if (!ok) bad("no line of names");
     if (end) *end = 0;
     for (char *p = ok ? strtok_r(copy, ",", &save) : NULL; p && (p = strtok_r(NULL, ",", &save));) {
-        if (n == MOST) ok = bad("more than 512 names");
-        if (!ok) break;
+        if (n == cap) {
+            char **more = terni_resize(names, 2 * ((size_t)cap + 8) * sizeof *more);
+            ok = more != NULL;
+            if (!ok) break;
+            names = more;
+            cap = 2 * (cap + 8);
+        }
         names[n++] = p;
     }
     const char *at = end ? s + (end - copy) + 1 : "";
     while (ok && *at) ok = read_line(h, names, n, &at);
+    terni_mfree(names);
     terni_mfree(copy);
     return ok;
 }

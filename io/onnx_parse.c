@@ -357,6 +357,9 @@ static bool info(terni_om *m, terni_cursor c, bool input) {
         if ((v = value_of(m, text_of(f.data))) < 0) return false;
     }
     if (v < 0) return damaged("an input or output without a name");
+    const int *list = input ? m->inputs : m->outputs;
+    for (int64_t i = 0; i < (input ? m->n_inputs : m->n_outputs); i++)
+        if (list[i] == v) return damaged("a graph with two inputs or outputs of one name");
     int *slot = input ? more((void **)&m->inputs, &m->n_inputs, &m->cap_inputs, sizeof *slot)
                       : more((void **)&m->outputs, &m->n_outputs, &m->cap_outputs, sizeof *slot);
     if (slot) *slot = v;

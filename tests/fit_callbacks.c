@@ -175,6 +175,42 @@ TERN_TEST(fit_callbacks, checkpoints) {
     stop(&s);
 }
 
+static bool many_names(tern_callback *c, tern_fit_run *run) {
+    char name[40];
+    bool ok = true;
+    (void)c;
+    for (int i = 0; ok && i < 600; i++) {
+        snprintf(name, sizeof name, "layer%d", i);
+        ok = tern_history_set(run->history, name, run->epoch, i);
+    }
+    return ok;
+}
+
+/* A history of however many names comes back. */
+TERN_TEST(fit_callbacks, many_names_are_resumed) {
+    char folder[300];
+    snprintf(folder, sizeof folder, "%s", test_path("names"));
+    tern_callback names = {.name = "names", .on_epoch_end = many_names};
+    tern_callback *c[] = {&names, tern_save_new(folder, (tern_save_opts){0})};
+    tern_history *h = tern_history_new();
+    for (int k = 1; k <= 2; k++) {
+        setup s;
+        REQUIRE(start(&s, 1));
+        CHECK(tern_fit(s.net, s.opt,
+                       (tern_fit_opts){.data = s.train,
+                                       .batch = 180,
+                                       .epochs = k,
+                                       .callbacks = c,
+                                       .n_callbacks = 2,
+                                       .resume = folder,
+                                       .history = k == 2 ? h : NULL}));
+        stop(&s);
+    }
+    CHECK(tern_history_get(h, "layer599", 0) == 599 && tern_history_epochs(h) == 2);
+    tern_history_free(h);
+    tern_callback_free(c[1]);
+}
+
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
 
 TERN_TEST(fit_callbacks, class_weights) {

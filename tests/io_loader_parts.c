@@ -181,6 +181,10 @@ TERN_TEST(io_loader_parts, errors_name_the_sample) {
             tern_loader_free(l);
         }
     pictures d = make(false);
+    int64_t label[N];
+    d.bad = 20;
+    EXPECT_ERROR(tern_dataset_labels(&d.d, label), TERN_ERR_FORMAT, "it is torn");
+    d.bad = -1;
     tern_transform *t = tern_center_crop_new(9, 9);
     EXPECT_ERROR(tern_loader_new(&d.d, (tern_loader_opts){.transform = t}), TERN_ERR_SHAPE,
                  "9 x 9 of an image of 6 x 6");
