@@ -191,6 +191,7 @@ static bool train_batch(terni_fit *f, const tern_batch *b, bool *stepped) {
     const int64_t group = group_size(f, b->index);
     f->run.batch = b->index;
     if (!CALL(f, on_batch_begin)) return false;
+    if (b->index % f->o.accumulate == 0) tern_optim_zero_grad(f->run.optim); /* what was there before is not ours */
     tern_tensor *x = tern_to(b->x, f->device), *target = tern_to(b->y, f->device);
     tern_tensor *y, *loss;
     if (!terni_fit_forward(&e, f->run.model, x, target, &y, &loss)) return false;

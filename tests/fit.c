@@ -259,6 +259,25 @@ TERN_TEST(fit, straight_and_resumed_agree_bit_for_bit, .timeout = 600) {
     }
 }
 
+/* Gradients that were there before, and an optimizer that keeps them, change nothing. */
+TERN_TEST(fit, gradients_of_others) {
+    setup s[3];
+    for (int k = 0; k < 3; k++) {
+        REQUIRE(start(&s[k], 5));
+        if (k == 1) tern_optim_keep_grad(s[k].opt, true);
+        if (k == 2) {
+            tern_tensor *x = tern_ones(TERN_SHAPE(2, 1, 8, 8), (tern_options){0});
+            tern_module_train(s[k].net, false);
+            CHECK(tern_backward(tern_sum(tern_forward(s[k].net, x), NULL, 0, false)));
+            tern_module_train(s[k].net, true);
+        }
+        tern_seed(6);
+        CHECK(tern_fit(s[k].net, s[k].opt, (tern_fit_opts){.data = s[k].train, .batch = 60, .accumulate = 2}));
+        CHECK(same_bits(s[0].net, s[k].net), "%d", k);
+    }
+    for (int k = 0; k < 3; k++) stop(&s[k]);
+}
+
 /* ---- on a GPU, where TERN_TEST_DEVICE names one ------------------------------------------------------------------ */
 
 /* Two epochs on a device, interrupted at a step and resumed unless that is 0. */
