@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fit_internal.h"
+#include "plain_locale.h"
 
 enum { MOST_EPOCHS = 1 << 24 };
 
@@ -114,6 +115,7 @@ static bool append(text *t, const char *s) {
 char *terni_history_text(const tern_history *h, int64_t first, int base, int digits) {
     text t = {0};
     char number[48];
+    const terni_plain plain = terni_plain_begin();
     bool ok = append(&t, "epoch");
     for (int i = 0; ok && i < tern_history_names(h); i++) ok = append(&t, ",") && append(&t, h->columns[i].name);
     ok = ok && append(&t, "\n");
@@ -127,6 +129,7 @@ char *terni_history_text(const tern_history *h, int64_t first, int base, int dig
         }
         ok = ok && append(&t, "\n");
     }
+    terni_plain_end(plain);
     if (ok) return t.s;
     terni_mfree(t.s);
     return NULL;
@@ -171,7 +174,9 @@ bool terni_history_read(tern_history *h, const char *s) {
         names[n++] = p;
     }
     const char *at = end ? s + (end - copy) + 1 : "";
+    const terni_plain plain = terni_plain_begin();
     while (ok && *at) ok = read_line(h, names, n, &at);
+    terni_plain_end(plain);
     terni_mfree(names);
     terni_mfree(copy);
     return ok;

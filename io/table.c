@@ -1,11 +1,11 @@
 /* Tables: what their columns hold, and datasets made of them. */
 #include "tern/table.h"
 
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "plain_locale.h"
 #include "table_internal.h"
 
 void tern_table_free(tern_table *t) {
@@ -64,13 +64,9 @@ bool terni_number(const char *s, double *out) {
     char *stop;
     *out = strtod(s, &stop);
     if (stop == end) return true;
-    const locale_t c = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0); /* the program's has another decimal point */
-    const locale_t was = c ? uselocale(c) : (locale_t)0;
+    const terni_plain plain = terni_plain_begin(); /* the program's has another decimal point */
     *out = strtod(s, &stop);
-    if (c) {
-        uselocale(was);
-        freelocale(c);
-    }
+    terni_plain_end(plain);
     return stop == end;
 }
 
