@@ -469,6 +469,11 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
     check 'gpt2: which is whole' "$gpt2" --generate --resume t.h5 --length 1 >out 2>err </dev/null
 }
 
+# ---- those that share common/trainer.c -------------------------------------------------------------------------------
+
+# shellcheck source=tests/examples_steps.sh
+. "$here/examples_steps.sh"
+
 # ---- pictures -----------------------------------------------------------------------------------------------------
 
 # shellcheck source=tests/examples_images.sh

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "../common/interrupt.h"
+#include "../common/text_file.h"
 #include "generate.h"
 #include "settings.h"
 #include "text.h"

@@ -11,8 +11,6 @@ typedef struct corpus {
     double bytes_per_token; /* of the validation part */
 } corpus;
 
-/* The text of a file, or of Tern's own headers if path is NULL, for free(); NULL after an error. */
-char *text_read(const char *path, size_t *bytes);
 /* Encodes text. false after an error. For corpus_free. */
 bool corpus_new(corpus *c, const tern_tokenizer *k, const char *text, size_t bytes);
 void corpus_free(corpus *c);
