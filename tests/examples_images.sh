@@ -43,3 +43,12 @@ goes_on vae --epochs 8 --latent 4
 expect 0 '^vae.png' "$build/examples/vae" --epochs 1 --batch 256
 check 'vae: a picture of 10 x 9 digits' png_is vae.png 342 308
 expect 1 'nodata' "$build/examples/vae" --data nodata
+
+goes_on segmentation --epochs 4 --samples 64 --width 4
+expect 0 '^IoU 0\.[0-9]*$' "$build/examples/segmentation" --epochs 1 --samples 32 --width 4
+check 'segmentation: a picture of 10 x 3 scenes' png_is segmentation.png 662 200
+
+goes_on gan --epochs 4 --latent 8
+expect 0 '^gan.png' "$build/examples/gan" --epochs 1 --batch 256
+check 'gan: a picture of 12 x 8 digits' png_is gan.png 410 274
+expect 1 'nodata' "$build/examples/gan" --data nodata
