@@ -223,7 +223,11 @@ int tern_autocast_push(tern_device_type type, tern_dtype dtype) {
     return push(&s);
 }
 
-int tern_autocast_suspend(void) { return push(&none); }
+/* Where there is none, its height says so: every step of an optimizer comes here. */
+int tern_autocast_suspend(void) {
+    if (terni_self.autocast) return push(&none);
+    return terni_self.casts ? terni_self.casts->n : 0;
+}
 
 void tern_autocast_pop(int height) {
     struct terni_casts *c = terni_self.casts;

@@ -276,7 +276,7 @@ TERN_TEST(recurrent_library, traced) {
         tern_traced op;
         int loops = 0;
         for (int64_t i = 0; tern_tracer_at(trace, i, &op); i++) {
-            int64_t kind, back;
+            int64_t kind = 0, back = 0;
             if (strcmp(op.op, "recurrence") != 0) continue;
             CHECK(tern_traced_ints(&op, "kind", &kind, 1) == 1 && tern_traced_ints(&op, "back", &back, 1) == 1);
             CHECK(back == loops++ % 2);
