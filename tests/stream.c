@@ -1,5 +1,5 @@
-/* Results that are too large for the caches go past them: every element must be the one that the same op gives for half
- * of the rows, whose result is small enough to stay. */
+/* On the CPU results that are too large for the caches go past them: every element must be the one that the same op
+ * gives for half of the rows, whose result is small enough to stay. */
 #include "common.h"
 
 enum { ROWS = 4202, WIDE = 1001 }; /* 16.8 MB of f32; no row but the first begins at a cache line */
@@ -7,7 +7,7 @@ enum { ROWS = 4202, WIDE = 1001 }; /* 16.8 MB of f32; no row but the first begin
 typedef tern_tensor *(*op)(tern_tensor *x);
 
 static tern_tensor *affine(tern_tensor *x) {
-    const tern_options o = {tern_dtype_of(x), test_device()};
+    const tern_options o = {tern_dtype_of(x), tern_cpu()};
     return tern_layer_norm(x, 1, tern_full(TERN_SHAPE(WIDE), 1.5, o), tern_full(TERN_SHAPE(WIDE), 0.25, o), 0);
 }
 static tern_tensor *softmax(tern_tensor *x) { return tern_softmax(x, -1); }
@@ -16,7 +16,7 @@ static tern_tensor *add(tern_tensor *x) { return tern_add(x, x); }
 static tern_tensor *copy(tern_tensor *x) { return tern_clone(x); }
 static tern_tensor *columns(tern_tensor *x) { return tern_exp(tern_narrow(x, 1, 1, WIDE - 2)); }
 static tern_tensor *entropy(tern_tensor *x) {
-    tern_tensor *class = tern_zeros(TERN_SHAPE(tern_size(x, 0)), (tern_options){TERN_I64, test_device()});
+    tern_tensor *class = tern_zeros(TERN_SHAPE(tern_size(x, 0)), (tern_options){TERN_I64, tern_cpu()});
     return tern_cross_entropy(x, class, (tern_cross_entropy_opts){.reduction = TERN_REDUCE_NONE});
 }
 
@@ -42,7 +42,7 @@ static void both(op f, tern_tensor *from, tern_tensor **y, tern_tensor **g) {
 static void check_op(int i, tern_dtype dtype, int64_t rows) {
     check_case("%s, %s", ops[i].name, tern_dtype_name(dtype));
     const int s = tern_scope_push();
-    tern_tensor *x = tern_rand(TERN_SHAPE(rows, WIDE), -3, 3, (tern_options){dtype, test_device()});
+    tern_tensor *x = tern_rand(TERN_SHAPE(rows, WIDE), -3, 3, (tern_options){dtype, tern_cpu()});
     tern_tensor *y, *g;
     both(ops[i].f, x, &y, &g);
     for (int half = 0; half < 2; half++) {
