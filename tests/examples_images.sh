@@ -18,6 +18,7 @@ goes_on() {
     check "$name: trains" sh -c '"$0" "$@" >out 2>err </dev/null' "$program" "$@" --out a.h5
     expect 0 'Stopped after epoch 1' "$program" "$@" --out b.h5 --stop-after 1
     check "$name: goes on" sh -c '"$0" "$@" >out 2>err </dev/null' "$program" --resume b.h5 --out b.h5
+    check "$name: curves of all epochs" sh -c 'grep -q "<svg" "$0" && grep -q "<polyline\|<path" "$0"' "$name.svg"
     check "$name: 1 epoch and the others are all, bit for bit" cmp a.h5 b.h5
     # The first checkpoint comes long before the first epoch's end, and the signal right after it.
     "$program" "$@" --out c.h5 --checkpoint-every 3 >out 2>err </dev/null &
@@ -37,6 +38,7 @@ goes_on() {
     head -c 3000 a.h5 >cut.h5
     expect 1 'cut.h5' "$program" --resume cut.h5
     expect 1 'cannot be written' "$program" --out /proc/none/x.h5
+    expect 1 '/proc/none' "$program" --resume a.h5 --plot /proc/none/x.svg
     expect 0 'usage' "$program" --help
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "interrupt.h"
+#include "plot.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -47,6 +48,7 @@ static void add_options(epochs *t, const option *extra, size_t n_extra) {
     for (size_t i = 0; i < n_extra; i++) add(t, extra[i]);
     if (t->image_help) add_text(t, "images", &t->images, "FILE", t->image_help);
     add_text(t, "out", &t->out, "FILE", "the checkpoint");
+    add_text(t, "plot", &t->plot, "FILE", "the curves by epochs, as SVG");
     add_text(t, "resume", &t->resume, "FILE", "go on from this checkpoint");
     add_count(t, "checkpoint-every", &t->checkpoint_every, 1, 1e9, false,
               "steps between checkpoints; an epoch if not given");
@@ -368,8 +370,20 @@ bool epochs_done(epochs *t) {
 
 void epochs_set(epochs *t, int i, double value) { t->curve[t->epoch * t->n_values + i] = value; }
 
+/* The values of the epochs so far, also of those before a resume. */
+static bool draw_curves(const epochs *t) {
+    static plot p;
+    p.title = t->name;
+    p.x_title = "epoch";
+    p.y_title = "";
+    for (int64_t e = 0; e < t->epoch; e++)
+        for (int i = 0; i < t->n_values; i++)
+            plot_add(&p, t->values[i], (double)(e + 1), t->curve[e * t->n_values + i]);
+    return plot_write(&p, t->plot);
+}
+
 bool epochs_end(epochs *t) {
-    if (!tern_ok()) return false;
+    if (!tern_ok() || !draw_curves(t)) return false;
     if (t->epoch >= t->epochs) return true;
     printf("%s after epoch %" PRId64 ", step %" PRId64 ": to go on, %s --resume %s\n",
            interrupt_seen() ? interrupt_name() : "Stopped", t->epoch, t->step, t->name, t->out);

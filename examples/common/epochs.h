@@ -76,7 +76,8 @@ bool epochs_update(epochs *t, tern_tensor *loss);
 bool epochs_done(epochs *t);
 /* The epoch's value i, which was not noted. */
 void epochs_set(epochs *t, int i, double value);
-/* True if all epochs are done; false, with no error, if the run was stopped, which is said. */
+/* Writes the curves to --plot. True if all epochs are done; false, with no error, if the run was stopped, which is
+ * said. */
 bool epochs_end(epochs *t);
 
 #endif
