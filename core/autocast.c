@@ -9,7 +9,7 @@
 typedef struct kept {
     tern_tensor *leaf, *low; /* references; leaf NULL: free */
     const terni_storage *storage;
-    uint32_t version, moves;
+    uint32_t version, moves, replays;
     uint32_t region; /* the recomputed function that it was made in */
 } kept;
 
@@ -43,8 +43,15 @@ static void forget(struct terni_casts *c) {
     c->used = c->size = 0;
     for (int i = 0; i < size; i++)
         if (table[i].leaf) drop(&table[i]);
-    terni_mfree(table);
+    terni_free(table, (size_t)size * sizeof *table);
 }
+
+/* Replays of graphs, which change parameters without a version: of any thread's, as any may share them. */
+static _Atomic(uint32_t) replays;
+
+static uint32_t replays_now(void) { return atomic_load_explicit(&replays, memory_order_relaxed); }
+
+void terni_autocast_replayed(void) { atomic_fetch_add_explicit(&replays, 1, memory_order_relaxed); }
 
 void terni_autocast_forget(void) {
     if (terni_self.casts) forget(terni_self.casts);
@@ -54,9 +61,8 @@ void terni_autocast_forget(void) {
 static bool grow(struct terni_casts *c) {
     if (2 * (c->used + 1) <= c->size) return true;
     const int size = c->size ? 2 * c->size : 64;
-    kept *table = terni_malloc((size_t)size * sizeof *table);
+    kept *table = terni_calloc((size_t)size * sizeof *table);
     if (!table) return false;
-    memset(table, 0, (size_t)size * sizeof *table);
     c->used = 0;
     for (int i = 0; i < c->size; i++) {
         kept *k = &c->table[i];
@@ -68,7 +74,7 @@ static bool grow(struct terni_casts *c) {
             c->used++;
         }
     }
-    terni_mfree(c->table);
+    terni_free(c->table, (size_t)c->size * sizeof *table);
     c->table = table;
     c->size = size;
     return true;
@@ -77,7 +83,8 @@ static bool grow(struct terni_casts *c) {
 static bool usable(const kept *k, tern_dtype to) {
     const tern_tensor *t = k->leaf;
     return terni_dtype(k->low) == to && k->storage == t->storage && k->version == t->storage->version &&
-           k->moves == t->moves && k->region == terni_self.region && (k->low->node || !terni_recording());
+           k->moves == t->moves && k->replays == replays_now() && k->region == terni_self.region &&
+           (k->low->node || !terni_recording());
 }
 
 /* The low form of a leaf; owned by the scope. */
@@ -85,6 +92,7 @@ static tern_tensor *low_of(struct terni_casts *c, tern_tensor *leaf, tern_dtype 
     if (!grow(c)) return NULL;
     kept *k = place_in(c->table, c->size, leaf);
     if (k->leaf && usable(k, to)) return terni_scope_add(tern_keep(k->low));
+    const uint32_t before = replays_now();
     tern_tensor *low = tern_cast(leaf, to);
     if (!low) return NULL;
     if (low->node) low->node->lasting = true;
@@ -96,6 +104,7 @@ static tern_tensor *low_of(struct terni_casts *c, tern_tensor *leaf, tern_dtype 
     k->storage = leaf->storage;
     k->version = leaf->storage->version;
     k->moves = leaf->moves;
+    k->replays = before;
     k->region = terni_self.region;
     return low;
 }
@@ -197,8 +206,10 @@ static int push(const terni_autocast_state *s) {
     }
     if (c->n == c->cap) {
         const int cap = c->cap ? 2 * c->cap : 16;
-        terni_autocast_state *stack = terni_resize(c->stack, (size_t)cap * sizeof *stack);
+        terni_autocast_state *stack = terni_alloc((size_t)cap * sizeof *stack);
         if (!stack) return c->n;
+        if (c->cap) memcpy(stack, c->stack, (size_t)c->cap * sizeof *stack);
+        terni_free(c->stack, (size_t)c->cap * sizeof *stack);
         c->stack = stack;
         c->cap = cap;
     }
@@ -248,7 +259,7 @@ void terni_autocast_thread_exit(void) {
     struct terni_casts *c = terni_self.casts;
     if (!c) return;
     forget(c);
-    terni_mfree(c->stack);
+    terni_free(c->stack, (size_t)c->cap * sizeof *c->stack);
     terni_free(c, sizeof *c);
     terni_self.casts = NULL;
     terni_self.autocast = false;

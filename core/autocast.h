@@ -28,8 +28,8 @@ extern "C" {
  * Errors: TERN_ERR_DTYPE, TERN_ERR_DEVICE, TERN_ERR_MEMORY; nothing is pushed then, and the pop does nothing.
  *
  * The low form of an f32 leaf that requires a gradient (a parameter) is made once and kept until the outermost pop, or
- * until the leaf is changed in place or assigned, or was first used without recording. What a program writes through
- * tern_data is not seen before the pop. */
+ * until the leaf is changed in place or assigned, a graph is replayed by any thread, or was first used without
+ * recording. What a program writes through tern_data is not seen before the pop. */
 TERN_API int tern_autocast_push(tern_device_type type, tern_dtype dtype);
 /* No autocast on any device until the pop. */
 TERN_API int tern_autocast_suspend(void);

@@ -54,7 +54,8 @@ static inline int terni_autocast_off(void) { return terni_self.autocast ? tern_a
 static inline void terni_autocast_on(int height) {
     if (height >= 0) tern_autocast_pop(height);
 }
-/* Parameters may change unseen: kept casts are of no use any more. */
+/* Parameters may change unseen: the thread's kept casts are of no use any more; those of no thread, after a replay. */
 void terni_autocast_forget(void);
+void terni_autocast_replayed(void);
 
 #endif

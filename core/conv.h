@@ -139,6 +139,20 @@ TERN_API tern_tensor *tern_adaptive_max_pool1d(tern_tensor *x, int64_t size, ter
 TERN_API tern_tensor *tern_adaptive_max_pool2d(tern_tensor *x, const int64_t size[2], tern_tensor **indices);
 TERN_API tern_tensor *tern_adaptive_max_pool3d(tern_tensor *x, const int64_t size[3], tern_tensor **indices);
 
+typedef struct tern_fractional_pool_opts {
+    int64_t size[3]; /* of the result; 0 beyond the first means "as the one before"; or else */
+    double ratio[3]; /* of the result's size to x's, within (0, 1), rounded down; 0 beyond the first: as the first */
+    tern_tensor *samples; /* [N, C, axes] within [0, 1); NULL: they are drawn */
+} tern_fractional_pool_opts;
+/* Maximum over windows whose distances are drawn for each plane, so that any size can come out: x [N, C, H, W], or
+ * without N -> [N, C, size]. kernel {kh, kw}, kw 0 means kh. A plane's samples are those of its width and height, or of
+ * its depth, height and width. indices as tern_max_pool2d_with_indices gives them, or NULL. Errors: TERN_ERR_ARGUMENT,
+ * TERN_ERR_SHAPE where the windows do not fit. Grad: x. Source: Graham, arXiv 1412.6071. */
+TERN_API tern_tensor *tern_fractional_max_pool2d(tern_tensor *x, const int64_t kernel[2],
+                                                 tern_fractional_pool_opts opts, tern_tensor **indices);
+TERN_API tern_tensor *tern_fractional_max_pool3d(tern_tensor *x, const int64_t kernel[3],
+                                                 tern_fractional_pool_opts opts, tern_tensor **indices);
+
 /* Puts x [N, C, H, W] back to where indices, like x, i64 or i32, say in planes of this size, zeros elsewhere. Of
  * equal indices the last one stays, and it alone passes a gradient. Errors: TERN_ERR_INDEX outside the plane. Grad: x.
  */

@@ -1,5 +1,5 @@
-/* The memory door and errors: the part of core's inside that nn, optim and io may use as well. Private to the library.
- */
+/* The memory door, errors and hashes: the part of core's inside that nn, optim and io may use as well. Private to the
+ * library. */
 #ifndef TERNI_DOOR_H
 #define TERNI_DOOR_H
 
@@ -39,9 +39,20 @@ bool terni_fail_at(tern_code code, const char *file, int line, const char *forma
 /* terni_fail(code, "matmul: ...", ...) records the error and gives false; terni_null does and gives NULL. */
 #define terni_fail(code, ...) terni_fail_at(code, __FILE__, __LINE__, __VA_ARGS__)
 #define terni_null(code, ...) (terni_fail_at(code, __FILE__, __LINE__, __VA_ARGS__) ? (void *)0 : (void *)0)
-/* The calling thread's errors no longer reach the handler: for workers whose errors another thread reports. */
-void terni_error_mute(bool mute);
+/* The calling thread's errors no longer reach the handler: for workers whose errors another thread reports, and for
+ * attempts. Returns what was so before. */
+bool terni_error_mute(bool mute);
 /* True if an op may go on: no error pending, and p, the argument `what` of op, is not NULL. */
 bool terni_given(const void *p, const char *op, const char *what);
+
+/* ---- hash tables ------------------------------------------------------------------------------------------------- */
+
+/* FNV-1a. */
+static inline uint64_t terni_hash(const void *bytes, size_t n) {
+    const unsigned char *b = (const unsigned char *)bytes;
+    uint64_t h = 14695981039346656037u;
+    for (size_t i = 0; i < n; i++) h = (h ^ b[i]) * 1099511628211u;
+    return h;
+}
 
 #endif

@@ -25,7 +25,11 @@ void tern_on_error(tern_error_handler h, void *user) {
     pthread_mutex_unlock(&lock);
 }
 
-void terni_error_mute(bool mute) { terni_self.muted = mute; }
+bool terni_error_mute(bool mute) {
+    const bool was = terni_self.muted;
+    terni_self.muted = mute;
+    return was;
+}
 
 static void record(tern_code code, const char *file, int line, const char *format, va_list args) {
     if (terni_self.error != TERN_OK) return;

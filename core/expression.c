@@ -1,6 +1,7 @@
 /* A recursive-descent evaluator of the C subset that rows of elementwise.def are written in: numbers in K(), names, + -
  * * /, comparisons, ?: and calls. Constants are folded in double; everything else becomes public ops. */
 #include "expression.h"
+#include "plain_locale.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -78,7 +79,7 @@ static value name_or_call(reader *r) {
     const size_t length = (size_t)(r->s - name);
     if (length == 1 && *name == 'K' && eat(r, "(")) {
         char *end;
-        const double c = strtod(r->s, &end);
+        const double c = terni_plain_number(r->s, &end);
         r->s = end;
         return eat(r, ")") ? constant(c) : fail(r);
     }

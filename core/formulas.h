@@ -1,5 +1,6 @@
 /* Formulas of structured kernels that every backend uses, C and CUDA alike: where an index of a padded array comes
- * from, what a pooling window covers, the lattice of ctc_loss. Private. */
+ * from, what a pooling window covers, the lattice of ctc_loss, pair_loss and the cells of recurrent layers at one
+ * element. The last are macros, for numbers of any type, as each backend has exponentials of its own. Private. */
 #ifndef TERNI_FORMULAS_H
 #define TERNI_FORMULAS_H
 
@@ -98,5 +99,48 @@ TERNI_FORMULA int64_t terni_ctc_class(const int64_t *target, int64_t blank, int6
 TERNI_FORMULA bool terni_ctc_skips(const int64_t *target, int64_t blank, int64_t s) {
     return s > 1 && s % 2 && target[s / 2] != target[s / 2 - 1] && target[s / 2] != blank;
 }
+
+/* ---- pair_loss: values, and slopes by x ---------------------------------------------------------------------------
+ * e is x - t; fall is exp(-|x|), tail log(1 + fall); Huber's m is the lesser of |e| and its parameter p. */
+
+#define TERNI_SIGMA(x, fall)           (((x) < 0 ? (fall) : 1) / (1 + (fall)))
+#define TERNI_SQUARE_VALUE(e)          ((e) * (e))
+#define TERNI_SQUARE_SLOPE(e)          (2 * (e))
+#define TERNI_ABS_VALUE(e)             ((e) < 0 ? -(e) : (e))
+#define TERNI_ABS_SLOPE(e)             ((e) > 0 ? 1 : ((e) < 0 ? -1 : (e)))
+#define TERNI_HUBER_VALUE(size, m)     ((m) * ((size) - (m) / 2))
+#define TERNI_HUBER_SLOPE(e, p)        ((e) > (p) ? (p) : ((e) < -(p) ? -(p) : (e)))
+#define TERNI_LOGITS_VALUE(x, t, tail) ((((x) > 0 ? (x) : 0) - (x) * (t)) + (tail))
+#define TERNI_LOGITS_SLOPE(x, t, fall) (TERNI_SIGMA(x, fall) - (t))
+
+/* ---- recurrent cells -----------------------------------------------------------------------------------------------
+ * The gates of an LSTM are i, f, u, o (u by tanh), those of a GRU r, z, u; g is the gradient of the new h. */
+
+#define TERNI_LSTM_STATE(i, f, u, c0) ((f) * (c0) + (i) * (u))
+#define TERNI_GRU_INNER(a, r, b)      ((a) + (r) * (b))
+#define TERNI_GRU_OUTPUT(z, u, h0)    ((u) + (z) * ((h0) - (u)))
+/* The gradient behind a sigmoid, or a tanh, of this value. */
+#define TERNI_SIGMA_BACK(g, s) ((g) * (s) * (1 - (s)))
+#define TERNI_TANH_BACK(g, t)  ((g) * (1 - (t) * (t)))
+/* gc: of the new state, whose tanh is t; to the gates before their functions, and to the old state. */
+#define TERNI_LSTM_BACK(T, g, gc, i, f, u, o, t, c0, gi, gf, gu, go, gc0) \
+    do {                                                                  \
+        const T state_ = (gc) + TERNI_TANH_BACK((g) * (o), t);            \
+        gi = TERNI_SIGMA_BACK(state_ * (u), i);                           \
+        gf = TERNI_SIGMA_BACK(state_ * (c0), f);                          \
+        gu = TERNI_TANH_BACK(state_ * (i), u);                            \
+        go = TERNI_SIGMA_BACK((g) * (t), o);                              \
+        gc0 = state_ * (f);                                               \
+    } while (0)
+/* b: the state's part of u's input, whose gradient is gb; gr, gz, gu to the gates before their functions. */
+#define TERNI_GRU_BACK(T, g, r, z, u, b, h0, gr, gz, gu, gb, gh0) \
+    do {                                                          \
+        const T new_ = TERNI_TANH_BACK((g) * (1 - (z)), u);       \
+        gr = TERNI_SIGMA_BACK(new_ * (b), r);                     \
+        gz = TERNI_SIGMA_BACK((g) * ((h0) - (u)), z);             \
+        gu = new_;                                                \
+        gb = new_ * (r);                                          \
+        gh0 = (g) * (z);                                          \
+    } while (0)
 
 #endif

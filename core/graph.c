@@ -214,7 +214,9 @@ bool tern_graph_replay(tern_graph *g) {
             return !tern_ok() ? false : terni_fail(TERN_ERR_ARGUMENT, "graph_replay: a hook failed without an error");
     put_cells(g);
     terni_autocast_forget();
-    return g->backend->graph_replay(g->work, g->cells, g->n_cells);
+    const bool ok = g->backend->graph_replay(g->work, g->cells, g->n_cells);
+    terni_autocast_replayed();
+    return ok;
 }
 
 bool tern_graph_free(tern_graph *g) {

@@ -31,6 +31,10 @@
  * refused as long as the capture lasts. tern_graph_capture_end ends the capture in any case, and after it all is as it
  * was, but for what the host did and for tensors that the capture made: their values are undefined.
  *
+ * A graph on an NVIDIA GPU keeps the plans of NVIDIA's libraries that it was captured with. There is room for 512 of
+ * convolutions, of attention and of recurrent layers each; where graphs that have not been freed hold all of them, what
+ * comes beyond goes to Tern's own kernels, with the same results but slower.
+ *
  * Thread rules: a capture and its graph belong to the thread that began it; it captures one graph at a time, and a
  * device is captured by one thread at a time. tern_graph_free may be called by any thread. */
 #ifndef TERN_GRAPH_H

@@ -76,14 +76,17 @@ typedef struct tern_rnn_opts {
     bool relu;              /* tern_rnn: relu in place of tanh */
     double dropout;         /* of each layer's output but the last's */
     const int64_t *lengths; /* of the N samples, 0 to T; NULL: all are T */
+    int64_t proj_size;      /* tern_lstm: P, of the projected states; 0: they are not projected */
 } tern_rnn_opts;
 /* x [T, N, I] -> y [T, N, D H], D directions. weights holds {w_ih [G H, in], w_hh [G H, H], b_ih [G H], b_hh} for each
  * layer and direction in it, biases may be NULL; G gates: 1; lstm 4, i f g o; gru 3, r z n, b_hn inside the product
  * with r. States are [layers D, N, H]; initial ones may be NULL (zeros); *hn, *cn get the final ones (or NULL). With
  * lengths y is 0 beyond them, final states are those at each sample's last step, and the reverse direction begins
  * there. f16 and bf16 are computed in f32; NVIDIA's library, which does layers without lengths, rounds states to x's
- * dtype at every step, and for f32 heeds tern_allow_tf32 (see tern_deterministic too). Errors: TERN_ERR_ARGUMENT
- * (lengths, counts). Grad: x, states, weights. */
+ * dtype at every step, and for f32 heeds tern_allow_tf32 (see tern_deterministic too). With proj_size, h is w_hr [P, H]
+ * times what it is without, so P stands for H in y, h0, *hn and w_hh [G H, P], and w_hr follows each b_hh in weights;
+ * such layers go step by step, on every device. Errors: TERN_ERR_ARGUMENT (lengths, counts). Grad: x, states, weights.
+ * Source of projections: Sak et al., arXiv 1402.1128. */
 TERN_API tern_tensor *tern_rnn(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights,
                                tern_rnn_opts opts, tern_tensor **hn);
 TERN_API tern_tensor *tern_gru(tern_tensor *x, tern_tensor *h0, tern_tensor *const *weights, int n_weights,

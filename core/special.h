@@ -1,5 +1,6 @@
 /* Special functions in double that math.h lacks, or has only with a global beside them: one text for every backend, C
- * and CUDA alike. f32 and below compute with these too and round once. Private.
+ * and CUDA alike. f32 and below compute with these too and round once,
+ * but where a function of float stands beside. Private.
  *
  * Sources: Abramowitz and Stegun 6.3, 6.4 and 23.2 (recurrence, reflection and asymptotic series of the polygamma
  * functions, Euler-Maclaurin for the Hurwitz zeta function); Wichura, Applied Statistics 37 (1988), algorithm AS 241
@@ -8,6 +9,7 @@
 #define TERNI_SPECIAL_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -122,36 +124,83 @@ TERNI_SPECIAL_FN double terni_erfinv(double y) {
 /* The normal distribution function. */
 TERNI_SPECIAL_FN double terni_ndtr(double x) { return 0.5 * (erfc)(x * -0.70710678118654752440); }
 
-/* The same within 4e-9 of its value, for results of f32: e^(-x^2 / 2) times a polynomial in 1 / (1 + 0.3 |x|), fitted
- * to 0.5 erfcx(|x| / sqrt(2)) up to 14.7, beyond which an f32 is 0. No branches, no calls. */
-TERNI_SPECIAL_FN double terni_ndtr_near(double x) {
-    const double v = x * x * -0.5, c = v < -700 ? -700 : v;                /* NaN stays */
-    const double shifted = c * 1.44269504088896340736 + (0x1.8p52 + 1023); /* rounds; ends in an exponent */
-    const double r = c - (shifted - (0x1.8p52 + 1023)) * 0.69314718055994530942;
-    uint64_t bits;
-    double scale;
+/* e^r - 1 for |r| <= ln 2 / 2. */
+TERNI_SPECIAL_FN float terni_expm1_near_f32(float r) {
+    float p = 0x1.6d113cp-10f;
+    p = p * r + 0x1.120ba2p-7f;
+    p = p * r + 0x1.55551ap-5f;
+    p = p * r + 0x1.5554dcp-3f;
+    p = p * r + 0x1p-1f;
+    return p * (r * r) + r;
+}
+
+/* m e^(-t^2 / 2) for t from 0 to 15, rounded once where it is subnormal: t^2 in two parts, the first of them exact. No
+ * branches, no calls; NaN stays. */
+TERNI_SPECIAL_FN float terni_bell_f32(float m, float t) {
+    uint32_t bits;
+    float high, scale;
+    memcpy(&bits, &t, sizeof bits);
+    bits &= 0xFFFFF000u;
+    memcpy(&high, &bits, sizeof high);
+    const float v = high * high * -0.5f, low = (t - high) * (t + high) * -0.5f;
+    const float shifted = v * 0x1.715476p+0f + (0x1.8p23f + 127 + 64); /* rounds; ends in an exponent */
+    const float n = shifted - (0x1.8p23f + 127 + 64);
+    const float r = v - n * 0x1.62e4p-1f + (low - n * 0x1.7f7d1cp-20f);
+    const float p = terni_expm1_near_f32(r);
     memcpy(&bits, &shifted, sizeof bits);
-    bits <<= 52;
+    bits <<= 23;
     memcpy(&scale, &bits, sizeof scale);
-    double e = 0.0013836733127793926;
-    e = e * r + 0.008374898313692586;
-    e = e * r + 0.04166823196067917;
-    e = e * r + 0.16666419191090104;
-    e = e * r + 0.4999999203161084;
-    e = e * r + 1.000000036538889;
-    e = e * r + 1.0000000005586407;
-    const double w = 1 / (1 + 0.3 * fabs(x));
-    double m = -0.020626174750386216;
-    m = m * w + 0.112450804889814;
-    m = m * w - 0.22825062479281452;
-    m = m * w + 0.1918358432129929;
-    m = m * w - 0.079467952585269;
-    m = m * w + 0.09618176178321686;
-    m = m * w + 0.07838062611187097;
-    m = m * w + 0.110237453275109;
-    m = m * w + 0.1195715574490271;
-    m = m * w + 0.11968670367505949;
-    const double tail = m * w * (e * scale);
+    return (m + m * p) * scale * 0x1p-64f;
+}
+
+/* a where mask's bits are 1, b where they are 0: a choice that no compiler makes a branch or two results of. */
+TERNI_SPECIAL_FN float terni_pick_f32(uint32_t mask, float a, float b) {
+    uint32_t x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    y ^= (x ^ y) & mask;
+    memcpy(&b, &y, sizeof b);
+    return b;
+}
+
+/* Phi(-t) e^(t^2 / 2) = 0.5 erfcx(t / sqrt(2)) for t from 0 to 15, times t (times) or as it is: a polynomial in t - 1
+ * below 1.8; beyond, one in 1 / t, of what t times it is. Each is within 2.7e-8. */
+TERNI_SPECIAL_FN float terni_mills_f32(float t, bool times) {
+    uint32_t near;
+    memcpy(&near, &t, sizeof near);
+    near = near < 0x3FE66666u ? ~0u : 0; /* the bits of 1.8 */
+    const float u = 1 / t, z = terni_pick_f32(near, t - 1, u);
+    float m = terni_pick_f32(near, -0x1.27f6aep-15f, 0x1.69159p+0f);
+    m = m * z + terni_pick_f32(near, 0x1.a2fd7p-14f, -0x1.74de78p+1f);
+    m = m * z + terni_pick_f32(near, -0x1.33fa5p-12f, 0x1.a2a36p-1f);
+    m = m * z + terni_pick_f32(near, 0x1.0831cep-10f, 0x1.92cdfp+1f);
+    m = m * z + terni_pick_f32(near, -0x1.9fc83ep-9f, -0x1.0d8dc4p+2f);
+    m = m * z + terni_pick_f32(near, 0x1.2f56ep-7f, 0x1.16b844p+1f);
+    m = m * z + terni_pick_f32(near, -0x1.9afc74p-6f, -0x1.1615dp-3f);
+    m = m * z + terni_pick_f32(near, 0x1.fcc7d4p-5f, -0x1.8d076ap-2f);
+    m = m * z + terni_pick_f32(near, -0x1.19525p-3f, -0x1.0a189ep-11f);
+    m = m * z + terni_pick_f32(near, 0x1.0bdb2ep-2f, 0x1.9886d8p-2f);
+    return m * (times ? terni_pick_f32(near, t, 1) : terni_pick_f32(near, 1, u));
+}
+
+/* |x|, but 15 where it is larger: there the normal distribution's tail is 0 in f32. NaN stays. */
+TERNI_SPECIAL_FN float terni_tail_f32(float x) {
+    const float t = fabsf(x);
+    return t > 15 ? 15 : t;
+}
+
+/* The normal distribution function; x times it; the latter's slope. From the tail below -|x|, so that they stay near in
+ * units of the result. */
+TERNI_SPECIAL_FN float terni_ndtr_f32(float x) {
+    const float t = terni_tail_f32(x), tail = terni_bell_f32(terni_mills_f32(t, false), t);
+    return x < 0 ? tail : 1 - tail;
+}
+TERNI_SPECIAL_FN float terni_gelu_f32(float x) {
+    const float t = terni_tail_f32(x), tail = terni_bell_f32(terni_mills_f32(t, true), t);
+    return (x < 0 ? 0 : 1) * x - tail; /* NaN at -inf */
+}
+TERNI_SPECIAL_FN float terni_gelu_slope_f32(float x) {
+    const float t = terni_tail_f32(x), tail = terni_bell_f32(terni_mills_f32(t, false) - 0.3989422804f * t, t);
     return x < 0 ? tail : 1 - tail;
 }
 

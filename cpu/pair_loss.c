@@ -1,4 +1,5 @@
 /* pair_loss: losses between two tensors, element by element, and their sums, in one pass. */
+#include "formulas.h"
 #include "internal.h"
 #include "tern/ops.h" /* tern_reduction */
 

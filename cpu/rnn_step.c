@@ -1,6 +1,7 @@
 /* rnn_step: the gates of recurrent layers. */
 #include <string.h>
 
+#include "formulas.h"
 #include "internal.h"
 
 enum { GRAIN = 2048, PIECE = 256 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "simd.h"
+#include "special.h"
 
 /* e^x within 1.1 units in the last place, subnormal results included; exact at 0, infinities and NaN.
  * x = n ln 2 + r with |r| <= ln 2 / 2; 2^n in two factors, so that neither over- nor underflows early. */
@@ -16,12 +17,7 @@ static inline float terni_exp_f32(float x) {
     const float n = shifted - 0x1.8p23f;
     float r = c - n * 0x1.62e4p-1f;
     r -= n * 0x1.7f7d1cp-20f;
-    float p = 0x1.6d113cp-10f;
-    p = p * r + 0x1.120ba2p-7f;
-    p = p * r + 0x1.55551ap-5f;
-    p = p * r + 0x1.5554dcp-3f;
-    p = p * r + 0x1p-1f;
-    p = p * (r * r) + r;
+    const float p = terni_expm1_near_f32(r);
     int32_t k;
     memcpy(&k, &shifted, sizeof k);
     k -= 0x4B400000;
@@ -40,12 +36,7 @@ static inline float terni_exp_normal_f32(float x) {
     const float n = shifted - (0x1.8p23f + 127.0f);
     float r = c - n * 0x1.62e4p-1f;
     r -= n * 0x1.7f7d1cp-20f;
-    float p = 0x1.6d113cp-10f;
-    p = p * r + 0x1.120ba2p-7f;
-    p = p * r + 0x1.55551ap-5f;
-    p = p * r + 0x1.5554dcp-3f;
-    p = p * r + 0x1p-1f;
-    p = p * (r * r) + r;
+    const float p = terni_expm1_near_f32(r);
     uint32_t bits;
     float scale;
     memcpy(&bits, &shifted, sizeof bits);

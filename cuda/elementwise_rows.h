@@ -95,6 +95,7 @@ namespace rows {
 #undef celu
 #undef ndtr
 #undef gelu
+#undef gelu_slope
 #undef gelu_tanh
 #undef tanhshrink
 #undef erfinv

@@ -29,12 +29,19 @@ typedef struct held {
     struct held *next;
 } held;
 
+typedef struct kept {
+    void (*give)(void *from, void *what);
+    void *from, *what;
+    struct kept *next;
+} kept;
+
 typedef struct graph {
     int device, pool;
     terni_stream stream; /* that was captured */
     terni_allocator *allocator;
     void *exec;
     held *held;
+    kept *kept;
 } graph;
 
 static struct {
@@ -75,8 +82,6 @@ bool terni_cuda_capture_allows(int device) {
     return terni_cuda_fail(TERN_ERR_UNSUPPORTED, "graph: cuda:%d is captured by another thread", device);
 }
 
-bool terni_cuda_capturing(void) { return mine >= 0; }
-
 bool terni_cuda_not_captured(int device, const char *what) {
     if (mine != device) return true;
     terni_cuda_capture_spoil(device, what);
@@ -101,6 +106,43 @@ bool terni_cuda_capture_holds(int device, void *p) {
         snprintf(captures[device].why, sizeof captures[device].why, "want of host memory");
     pthread_mutex_unlock(&lock);
     return h != NULL;
+}
+
+bool terni_cuda_capture_keeps(void (*give)(void *from, void *what), void *from, void *what) {
+    if (mine < 0) return false;
+    graph *g = captures[mine].g; /* nobody but a graph_free below changes it while it is ours */
+    kept *k = terni_cuda_host->alloc_quiet(sizeof *k);
+    if (!k) { /* it is never given back: the graph that needs it may have been replayed by then */
+        terni_cuda_capture_spoil(mine, "want of host memory");
+        return true;
+    }
+    pthread_mutex_lock(&lock);
+    *k = (kept){give, from, what, g->kept};
+    g->kept = k;
+    pthread_mutex_unlock(&lock);
+    return true;
+}
+
+/* While the stream is captured again it cannot be waited for: then that graph keeps what this one had. No capture
+ * begins meanwhile, as it needs the lock. */
+static void give_kept(graph *g, bool was_replayed) {
+    kept *k = g->kept;
+    if (!k) return;
+    pthread_mutex_lock(&lock);
+    graph *now = captures[g->device].g;
+    if (now && now != g) {
+        kept **end = &now->kept;
+        while (*end) end = &(*end)->next;
+        *end = k;
+        k = NULL;
+    } else if (was_replayed)
+        terni_cuda_note(terni_cuda_driver->stream_wait(g->stream));
+    pthread_mutex_unlock(&lock);
+    for (kept *next; k; k = next) {
+        next = k->next;
+        k->give(k->from, k->what);
+        terni_cuda_host->free_quiet(k, sizeof *k);
+    }
 }
 
 /* ---- capturing
@@ -182,6 +224,7 @@ void *terni_cuda_capture_end(int device, bool keep) {
     mine = -1;
     if (keep && usable(why, rc, g->exec)) return g;
     if (g->exec) terni_cuda_driver->graph_free(g->exec);
+    give_kept(g, false);
     dispose(g);
     return NULL;
 }
@@ -214,10 +257,12 @@ bool terni_cuda_graph_replay(void *work, const terni_cell *cells, int n) {
     return false;
 }
 
-/* CUDA frees a graph that is still at work when it has done it, and its memory goes to work that comes after. */
+/* CUDA frees a graph that is still at work when it has done it, and its memory goes to work that comes after; only what
+ * a library's plans hold has to be waited for. */
 int64_t terni_cuda_graph_free(void *work) {
     graph *g = work;
     terni_cuda_note(terni_cuda_driver->use_device(g->device));
+    give_kept(g, true);
     if (terni_cuda_driver->graph_free(g->exec)) terni_cuda_driver->launched();
     return dispose(g);
 }

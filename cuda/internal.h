@@ -138,14 +138,14 @@ int64_t terni_cuda_graph_free(void *graph);
 /* May this thread use the device now? False after an error, which spoils the capture under way, if another thread
  * captures it or this one captures another. */
 bool terni_cuda_capture_allows(int device);
-/* This thread captures a device. */
-bool terni_cuda_capturing(void);
 /* True unless this thread captures the device; else false after an error that names what was tried. */
 bool terni_cuda_not_captured(int device, const char *what);
 /* An error of CUDA's: spoils this thread's capture, if there is one. */
 void terni_cuda_capture_failed(const char *what);
 /* p is being freed: true if the capture under way holds it until its graph is freed. */
 bool terni_cuda_capture_holds(int device, void *p);
+/* If this thread captures: true, and give(from, what) is called when the graph is freed and has done its work. */
+bool terni_cuda_capture_keeps(void (*give)(void *from, void *what), void *from, void *what);
 /* Writes n cells in the stream's order (cells.cu). */
 bool terni_cuda_set_cells(terni_cuda_device *d, const terni_cell *cell, int n);
 

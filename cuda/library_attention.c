@@ -29,8 +29,7 @@ enum {
 };
 
 typedef struct plan {
-    terni_cudnn_graph g; /* all descriptors live as long as the plan */
-    cudnnBackendDescriptor_t plan;
+    terni_cudnn_made_plan made; /* first */
     bool backward, stats;
     size_t engine; /* its part of the workspace; ALONG stands behind */
 } plan;
@@ -254,37 +253,27 @@ static bool sound(const terni_attention_problem *p) {
     return !(p->L == 1 && p->S == 1) && !(version <= 91500 && p->S % 128);
 }
 
-static void plan_free(void *v) {
-    plan *made = v;
-    if (!made) return;
-    terni_cudnn_cut(&made->g, 0);
-    terni_cuda_host->free(made, sizeof *made);
-}
+static void plan_free(void *made) { terni_cudnn_plan_free(made, sizeof(plan)); }
 
 static bool plan_new(const terni_attention_problem *p, size_t most, void **out, size_t *workspace) {
     *out = NULL;
     if (!sound(p)) return true;
-    plan *made = terni_cuda_host->alloc(sizeof *made);
+    descriptor device;
+    plan *made = terni_cudnn_plan_alloc(sizeof *made, p->device, device_text, &device);
     if (!made) return false;
-    memset(made, 0, sizeof *made);
     made->backward = p->backward;
     made->stats = p->stats;
-    descriptor device = terni_cudnn_device(&made->g, p->device, device_text);
-    if (!terni_cudnn_ok(made->g.rc, "the description of the device")) {
-        plan_free(made);
-        return false;
-    }
-    builder b = {.g = &made->g, .p = p, .type = terni_cudnn_type(p->dtype), .next = NAMED};
+    terni_cudnn_graph *g = &made->made.g;
+    builder b = {.g = g, .p = p, .type = terni_cudnn_type(p->dtype), .next = NAMED};
     const size_t along = p->backward ? (size_t)(p->B * p->H * p->L) * sizeof(float) : 0;
     if (p->backward)
         backward(&b);
     else
         forward(&b);
-    if (!made->g.rc && along + PIECE <= most)
-        made->plan =
-            terni_cudnn_plan(&made->g, b.op, b.n, device, 1u << CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
-                             most - along - PIECE, &made->engine);
-    if (made->plan) {
+    if (!g->rc && along + PIECE <= most)
+        made->made.plan = terni_cudnn_plan(g, b.op, b.n, device, 1u << CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
+                                           most - along - PIECE, &made->engine);
+    if (made->made.plan) {
         made->engine = (made->engine + PIECE - 1) / PIECE * PIECE;
         *workspace = made->engine + along;
         *out = made;
@@ -318,20 +307,7 @@ static bool run(void *v, terni_cuda_device *d, void *const *data, void *stats, d
             ids[n] = more[i].id;
             at[n++] = more[i].at;
         }
-    terni_cudnn_graph g = {0};
-    descriptor pack = terni_cudnn_new(&g, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    terni_cudnn_set(&g, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, ids);
-    terni_cudnn_set(&g, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, at);
-    terni_cudnn_set(&g, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
-    terni_cudnn_finish(&g, pack);
-    bool ok = terni_cudnn_ok(g.rc, "attention's tensors");
-    cudnnHandle_t h = ok ? terni_cudnn_take(d) : NULL;
-    if (h) {
-        ok = terni_cudnn_ok(terni_cudnn.cudnnBackendExecute(h, made->plan, pack), "attention");
-        terni_cudnn_give(d);
-    }
-    terni_cudnn_cut(&g, 0);
-    return ok && h;
+    return terni_cudnn_run(&made->made, d, n, ids, at, workspace, "attention");
 }
 
 const terni_library_attention terni_cuda_library_attention = {"cuDNN", terni_cudnn_open, plan_new, plan_free, run};

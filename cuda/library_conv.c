@@ -26,11 +26,6 @@
 
 enum { X = 'x', W = 'w', Y = 'y' };
 
-typedef struct plan {
-    terni_cudnn_graph g; /* all descriptors live as long as the plan */
-    cudnnBackendDescriptor_t plan;
-} plan;
-
 static const char *device_text; /* of tests */
 
 void terni_cuda_library_conv_describe(const char *json) { device_text = json; }
@@ -89,23 +84,13 @@ static unsigned refused(const terni_conv_problem *p) {
     return notes;
 }
 
-static void plan_free(void *v) {
-    plan *made = v;
-    if (!made) return;
-    terni_cudnn_cut(&made->g, 0);
-    terni_cuda_host->free(made, sizeof *made);
-}
+static void plan_free(void *made) { terni_cudnn_plan_free(made, sizeof(terni_cudnn_made_plan)); }
 
 static bool plan_new(const terni_conv_problem *p, size_t most, void **out, size_t *workspace) {
-    plan *made = terni_cuda_host->alloc(sizeof *made);
+    cudnnBackendDescriptor_t device;
+    terni_cudnn_made_plan *made = terni_cudnn_plan_alloc(sizeof *made, p->device, device_text, &device);
     *out = NULL;
     if (!made) return false;
-    memset(made, 0, sizeof *made);
-    cudnnBackendDescriptor_t device = terni_cudnn_device(&made->g, p->device, device_text);
-    if (!terni_cudnn_ok(made->g.rc, "the description of the device")) {
-        plan_free(made);
-        return false;
-    }
     /* What the descriptors themselves refuse, cuDNN cannot do: sizes beyond its integers, for one. */
     cudnnBackendDescriptor_t op = operation(&made->g, p);
     if (!made->g.rc) made->plan = terni_cudnn_plan(&made->g, &op, 1, device, refused(p), most, workspace);
@@ -116,24 +101,9 @@ static bool plan_new(const terni_conv_problem *p, size_t most, void **out, size_
     return true;
 }
 
-static bool run(void *v, terni_cuda_device *d, void *x, void *w, void *y, void *workspace) {
-    const plan *made = v;
+static bool run(void *made, terni_cuda_device *d, void *x, void *w, void *y, void *workspace) {
     const int64_t ids[3] = {X, W, Y};
-    void *const data[3] = {x, w, y};
-    terni_cudnn_graph g = {0};
-    cudnnBackendDescriptor_t pack = terni_cudnn_new(&g, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    terni_cudnn_set(&g, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, ids);
-    terni_cudnn_set(&g, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, data);
-    terni_cudnn_set(&g, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
-    terni_cudnn_finish(&g, pack);
-    bool ok = terni_cudnn_ok(g.rc, "a convolution's tensors");
-    cudnnHandle_t h = ok ? terni_cudnn_take(d) : NULL;
-    if (h) {
-        ok = terni_cudnn_ok(terni_cudnn.cudnnBackendExecute(h, made->plan, pack), "a convolution");
-        terni_cudnn_give(d);
-    }
-    terni_cudnn_cut(&g, 0);
-    return ok && h;
+    return terni_cudnn_run(made, d, 3, ids, (void *const[]){x, w, y}, workspace, "a convolution");
 }
 
 const terni_library_conv terni_cuda_library_conv = {"cuDNN", terni_cudnn_open, plan_new, plan_free, run};

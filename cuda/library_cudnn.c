@@ -215,3 +215,38 @@ cudnnBackendDescriptor_t terni_cudnn_plan(terni_cudnn_graph *g, const cudnnBacke
     cudnnBackendDescriptor_t plan = plan_in(g, CUDNN_HEUR_MODE_A, graph, device, refused, most, workspace);
     return plan ? plan : plan_in(g, CUDNN_HEUR_MODE_FALLBACK, graph, device, refused, most, workspace);
 }
+
+void *terni_cudnn_plan_alloc(size_t bytes, int index, const char *json, cudnnBackendDescriptor_t *device) {
+    terni_cudnn_made_plan *made = terni_cuda_host->alloc(bytes);
+    if (!made) return NULL;
+    memset(made, 0, bytes);
+    *device = terni_cudnn_device(&made->g, index, json);
+    if (terni_cudnn_ok(made->g.rc, "the description of the device")) return made;
+    terni_cudnn_plan_free(made, bytes);
+    return NULL;
+}
+
+void terni_cudnn_plan_free(void *v, size_t bytes) {
+    terni_cudnn_made_plan *made = v;
+    if (!made) return;
+    terni_cudnn_cut(&made->g, 0);
+    terni_cuda_host->free(made, bytes);
+}
+
+bool terni_cudnn_run(const terni_cudnn_made_plan *made, terni_cuda_device *d, int64_t n, const int64_t *ids,
+                     void *const *data, void *workspace, const char *what) {
+    terni_cudnn_graph g = {0};
+    cudnnBackendDescriptor_t pack = terni_cudnn_new(&g, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+    terni_cudnn_set(&g, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, ids);
+    terni_cudnn_set(&g, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, data);
+    terni_cudnn_set(&g, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
+    terni_cudnn_finish(&g, pack);
+    bool ok = terni_cudnn_ok(g.rc, what);
+    cudnnHandle_t h = ok ? terni_cudnn_take(d) : NULL;
+    if (h) {
+        ok = terni_cudnn_ok(terni_cudnn.cudnnBackendExecute(h, made->plan, pack), what);
+        terni_cudnn_give(d);
+    }
+    terni_cudnn_cut(&g, 0);
+    return ok && h;
+}

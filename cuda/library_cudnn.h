@@ -31,6 +31,9 @@ void terni_cudnn_give(terni_cuda_device *d);
 /* False after an error that says what cuDNN answered to `what`. */
 bool terni_cudnn_ok(cudnnStatus_t rc, const char *what);
 
+/* ---- graphs
+ * ---------------------------------------------------------------------------------------------------------------- */
+
 /* Descriptors that are made together and end together. After the first call that fails the others do nothing. */
 enum { TERNI_CUDNN_MADE = 192 };
 typedef struct terni_cudnn_graph {
@@ -67,4 +70,17 @@ cudnnBackendDescriptor_t terni_cudnn_device(terni_cudnn_graph *g, int index, con
 cudnnBackendDescriptor_t terni_cudnn_plan(terni_cudnn_graph *g, const cudnnBackendDescriptor_t *operations, int n,
                                           cudnnBackendDescriptor_t device, unsigned refused, size_t most,
                                           size_t *workspace);
+
+/* The graph of a plan that terni_cudnn_plan made, which lives as long as the plan. */
+typedef struct terni_cudnn_made_plan {
+    terni_cudnn_graph g;
+    cudnnBackendDescriptor_t plan;
+} terni_cudnn_made_plan;
+/* A cleared struct of `bytes`, which begins with a terni_cudnn_made_plan, and the description of its device, as
+ * terni_cudnn_device makes it. NULL after an error. Freed by terni_cudnn_plan_free, with the same size. */
+void *terni_cudnn_plan_alloc(size_t bytes, int index, const char *json, cudnnBackendDescriptor_t *device);
+void terni_cudnn_plan_free(void *made, size_t bytes);
+/* Runs it on d's stream over the n tensors of these numbers. False after an error that names `what`. */
+bool terni_cudnn_run(const terni_cudnn_made_plan *made, terni_cuda_device *d, int64_t n, const int64_t *ids,
+                     void *const *data, void *workspace, const char *what);
 #endif

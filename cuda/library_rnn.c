@@ -44,6 +44,7 @@ typedef struct plan {
     terni_rnn_plan known;
     terni_rnn_problem p;
     size_t workspace;
+    bool failed; /* cuDNN gave an error while it was made, beyond that something is not supported */
     cudnnDropoutDescriptor_t dropout;
     cudnnRNNDescriptor_t rnn;
     cudnnRNNDataDescriptor_t x, y;
@@ -85,6 +86,13 @@ static void plan_free(terni_rnn_plan *v) {
     if (made->rnn) dnn.cudnnDestroyRNNDescriptor(made->rnn);
     if (made->dropout) dnn.cudnnDestroyDropoutDescriptor(made->dropout);
     terni_cuda_host->free(made, sizeof *made);
+}
+
+/* What is not supported has no plan; any other refusal is an error. */
+static bool does(plan *made, cudnnStatus_t rc) {
+    if ((int)CUDNN_STATUS_CATEGORY((int)rc) == (int)CUDNN_STATUS_NOT_SUPPORTED) return false;
+    made->failed = !terni_cudnn_ok(rc, "the plan of a recurrent layer");
+    return !made->failed;
 }
 
 static cudnnStatus_t describe_layer(cudnnHandle_t h, plan *made) {
@@ -165,7 +173,8 @@ static bool place(cudnnHandle_t h, plan *made, int dir, int id, char *base, cudn
     const int64_t columns = of_state ? p->H : p->I, row = id % gates * p->H;
     const size_t size = terni_cuda_size(p->dtype);
     void *matrix = NULL, *bias = NULL;
-    if (dnn.cudnnGetRNNWeightParams(h, made->rnn, dir, made->known.weights, base, id, m, &matrix, b, &bias) ||
+    if (!does(made,
+              dnn.cudnnGetRNNWeightParams(h, made->rnn, dir, made->known.weights, base, id, m, &matrix, b, &bias)) ||
         !matrix || !as_expected(m, p, columns) || (p->biases && (!bias || !as_expected(b, p, 1))))
         return false;
     const terni_rnn_piece weight = {4 * dir + of_state, row, p->H, columns, (size_t)((char *)matrix - base)};
@@ -173,11 +182,12 @@ static bool place(cudnnHandle_t h, plan *made, int dir, int id, char *base, cudn
     return add_piece(&made->known, weight, size) && (!p->biases || add_piece(&made->known, more, size));
 }
 
-static bool places(terni_cuda_device *d, cudnnHandle_t h, plan *made, bool *failed) {
+static bool places(terni_cuda_device *d, cudnnHandle_t h, plan *made) {
     cudnnTensorDescriptor_t m = NULL, b = NULL;
     char *base = terni_cuda_scratch(d, made->known.weights);
-    *failed = !base;
-    bool ok = base && !dnn.cudnnCreateTensorDescriptor(&m) && !dnn.cudnnCreateTensorDescriptor(&b);
+    made->failed = !base;
+    bool ok =
+        base && does(made, dnn.cudnnCreateTensorDescriptor(&m)) && does(made, dnn.cudnnCreateTensorDescriptor(&b));
     for (int dir = 0; ok && dir < made->p.dirs; dir++)
         for (int id = 0; ok && id < 2 * gates_of(&made->p); id++) ok = place(h, made, dir, id, base, m, b);
     if (m) dnn.cudnnDestroyTensorDescriptor(m);
@@ -193,15 +203,14 @@ static cudnnForwardMode_t mode_of(const terni_rnn_problem *p) {
     return p->keep ? CUDNN_FWD_MODE_TRAINING : CUDNN_FWD_MODE_INFERENCE;
 }
 
-/* What cuDNN refuses, it cannot do: then *made is left without a plan. False after an error of Tern's. */
+/* *has: there is a plan. False after an error. */
 static bool fill(terni_cuda_device *d, cudnnHandle_t h, plan *made, const int *lengths, size_t most, bool *has) {
-    bool failed = false;
-    *has = !describe_layer(h, made) && !describe_tensors(made, lengths) &&
-           !dnn.cudnnGetRNNWeightSpaceSize(h, made->rnn, &made->known.weights) &&
-           !dnn.cudnnGetRNNTempSpaceSizes(h, made->rnn, mode_of(&made->p), made->x, &made->workspace,
-                                          &made->known.reserve) &&
-           made->workspace <= most && places(d, h, made, &failed);
-    return !failed;
+    *has = does(made, describe_layer(h, made)) && does(made, describe_tensors(made, lengths)) &&
+           does(made, dnn.cudnnGetRNNWeightSpaceSize(h, made->rnn, &made->known.weights)) &&
+           does(made, dnn.cudnnGetRNNTempSpaceSizes(h, made->rnn, mode_of(&made->p), made->x, &made->workspace,
+                                                    &made->known.reserve)) &&
+           made->workspace <= most && places(d, h, made);
+    return !made->failed;
 }
 
 static bool fits(const terni_rnn_problem *p) {

@@ -15,22 +15,22 @@ enum { BLOCK = 256 };
 template <class T>
 __device__ __forceinline__ T pair_value(const terni_pair_loss_opts &o, T a, T b) {
     const T e = a - b;
-    if (o.kind == TERNI_PAIR_SQUARE) return e * e;
-    if (o.kind == TERNI_PAIR_ABS) return fabs(e);
+    if (o.kind == TERNI_PAIR_SQUARE) return TERNI_SQUARE_VALUE(e);
+    if (o.kind == TERNI_PAIR_ABS) return TERNI_ABS_VALUE(e);
     if (o.kind == TERNI_PAIR_HUBER) {
-        const T s = fabs(e), p = (T)o.parameter, m = s < p ? s : p;
-        return m * (s - m * (T)0.5);
+        const T s = TERNI_ABS_VALUE(e), p = (T)o.parameter, m = s < p ? s : p;
+        return TERNI_HUBER_VALUE(s, m);
     }
-    return ((a > 0 ? a : T(0)) - a * b) + log1p(exp(-fabs(a)));
+    return TERNI_LOGITS_VALUE(a, b, log1p(exp(-fabs(a))));
 }
 template <class T>
 __device__ __forceinline__ T pair_slope(const terni_pair_loss_opts &o, T a, T b) {
     const T e = a - b, p = (T)o.parameter;
-    if (o.kind == TERNI_PAIR_SQUARE) return 2 * e;
-    if (o.kind == TERNI_PAIR_ABS) return e > 0 ? T(1) : (e < 0 ? T(-1) : e);
-    if (o.kind == TERNI_PAIR_HUBER) return e > p ? p : (e < -p ? -p : e);
-    const T x = exp(-fabs(a));
-    return (a < 0 ? x : T(1)) / (1 + x) - b;
+    if (o.kind == TERNI_PAIR_SQUARE) return TERNI_SQUARE_SLOPE(e);
+    if (o.kind == TERNI_PAIR_ABS) return TERNI_ABS_SLOPE(e);
+    if (o.kind == TERNI_PAIR_HUBER) return TERNI_HUBER_SLOPE(e, p);
+    const T fall = exp(-fabs(a));
+    return TERNI_LOGITS_SLOPE(a, b, fall);
 }
 
 template <class T>

@@ -56,12 +56,16 @@ terni_kept_plan *terni_plans_take(terni_plans *c, const void *problem, size_t mo
     return k;
 }
 
-/* A graph keeps the kernels that a plan brought with it, so a plan that is captured stays in use for good. */
-void terni_plans_give(terni_plans *c, terni_kept_plan *k) {
-    if (terni_cuda_capturing()) return;
+static void give(void *plans, void *kept) {
+    terni_plans *c = plans;
     pthread_mutex_lock(&c->lock);
-    k->users--;
+    ((terni_kept_plan *)kept)->users--;
     pthread_mutex_unlock(&c->lock);
+}
+
+/* A graph has the kernels that a plan brought with it, so a plan that is captured stays in use as long as the graph. */
+void terni_plans_give(terni_plans *c, terni_kept_plan *k) {
+    if (!terni_cuda_capture_keeps(give, c, k)) give(c, k);
 }
 
 int32_t terni_plans_alignment(const terni_view *v) {

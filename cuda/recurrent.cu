@@ -1,4 +1,5 @@
 /* rnn_step and its adjoint, a unit of a sequence a thread; rotary. */
+#include "formulas.h"
 #include "launch.h"
 
 namespace {
@@ -8,7 +9,7 @@ enum { BLOCK = 256 };
 template <class T>
 __device__ __forceinline__ T sigma(T x) {
     const T e = exp(-fabs(x));
-    return (x < 0 ? e : T(1)) / (1 + e);
+    return TERNI_SIGMA(x, e);
 }
 
 template <class T>
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(BLOCK) forward(step<T> s) {
         T *g = s.gates + r * 4 * n + k;
         const T i = sigma(a[0] + b[0]), f = sigma(a[n] + b[n]), u = tanh(a[2 * n] + b[2 * n]),
                 o = sigma(a[3 * n] + b[3 * n]);
-        const T c = f * s.c0[t] + i * u;
+        const T c = TERNI_LSTM_STATE(i, f, u, s.c0[t]);
         g[0] = i;
         g[n] = f;
         g[2 * n] = u;
@@ -47,12 +48,13 @@ __global__ void __launch_bounds__(BLOCK) forward(step<T> s) {
     } else if (s.kind == TERNI_RNN_GRU) {
         const T *a = s.a + r * 3 * n + k, *b = s.b + r * 3 * n + k;
         T *g = s.gates + r * 4 * n + k;
-        const T reset = sigma(a[0] + b[0]), z = sigma(a[n] + b[n]), u = tanh(a[2 * n] + reset * b[2 * n]);
+        const T reset = sigma(a[0] + b[0]), z = sigma(a[n] + b[n]),
+                u = tanh(TERNI_GRU_INNER(a[2 * n], reset, b[2 * n]));
         g[0] = reset;
         g[n] = z;
         g[2 * n] = u;
         g[3 * n] = b[2 * n];
-        v = u + z * (s.h0[t] - u);
+        v = TERNI_GRU_OUTPUT(z, u, s.h0[t]);
     } else {
         v = s.a[t] + s.b[t];
         v = s.kind == TERNI_RNN_TANH ? tanh(v) : v < 0 ? T(0) : v;
@@ -92,25 +94,21 @@ __global__ void __launch_bounds__(BLOCK) backward(back<T> s) {
     if (s.kind == TERNI_RNN_GRU) {
         const T *gate = s.gates + r * 4 * n + k;
         const T reset = gate[0], z = gate[n], u = gate[2 * n], b = gate[3 * n];
-        const T du = g * (1 - z) * (1 - u * u), dr = du * b * reset * (1 - reset), dz = g * (s.h0[t] - u) * z * (1 - z);
-        ga[0] = gb[0] = dr;
-        ga[n] = gb[n] = dz;
-        ga[2 * n] = du;
-        gb[2 * n] = du * reset;
-        if (s.to_gh) s.to_gh[t] = g * z;
+        T old;
+        TERNI_GRU_BACK(T, g, reset, z, u, b, s.h0[t], ga[0], ga[n], ga[2 * n], gb[2 * n], old);
+        gb[0] = ga[0];
+        gb[n] = ga[n];
+        if (s.to_gh) s.to_gh[t] = old;
         return;
     }
     if (s.kind == TERNI_RNN_LSTM) {
         const T *gate = s.gates + r * 4 * n + k;
         const T i = gate[0], f = gate[n], u = gate[2 * n], o = gate[3 * n], c = tanh(s.c1[t]);
-        const T d = gc + g * o * (1 - c * c);
-        ga[0] = d * u * i * (1 - i);
-        ga[n] = d * s.c0[t] * f * (1 - f);
-        ga[2 * n] = d * i * (1 - u * u);
-        ga[3 * n] = g * c * o * (1 - o);
-        if (s.to_gc) s.to_gc[t] = d * f;
+        T old;
+        TERNI_LSTM_BACK(T, g, gc, i, f, u, o, c, s.c0[t], ga[0], ga[n], ga[2 * n], ga[3 * n], old);
+        if (s.to_gc) s.to_gc[t] = old;
     } else if (s.kind == TERNI_RNN_TANH)
-        ga[0] = g * (1 - s.h1[t] * s.h1[t]);
+        ga[0] = TERNI_TANH_BACK(g, s.h1[t]);
     else
         ga[0] = s.h1[t] > 0 ? g : T(0);
     if (s.to_gh) s.to_gh[t] = 0;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "common.h"
+#include "tern/autocast.h"
 #include "tern/graph.h"
 #include "tern/layers.h"
 #include "tern/optim.h"
@@ -449,6 +450,53 @@ TERN_TEST(graph, refusals) {
     CHECK(tern_graph_replay(other) && tern_graph_free(other));
     tern_scope_pop(scope);
     CHECK(tern_memory_device(test_device()).live == (int64_t)(4 * sizeof(float)));
+}
+
+/* Autocast in one thread keeps no cast of a weight that a replay in another has changed since. */
+typedef struct caster {
+    tern_tensor *w;
+    pthread_barrier_t turn;
+    double sum[2];
+} caster;
+
+static void *cast_twice(void *user) {
+    caster *c = user;
+    const int scope = tern_scope_push();
+    const int cast = tern_autocast_push((tern_device_type)test_device().type, TERN_BF16);
+    for (int i = 0; i < 2; i++) {
+        tern_tensor *w = c->w;
+        if (tern_autocast(TERN_AUTOCAST_LOW, &w, 1)) c->sum[i] = tern_item(tern_sum(w, NULL, 0, false));
+        pthread_barrier_wait(&c->turn);
+        if (i == 0) pthread_barrier_wait(&c->turn); /* the replay is between the two */
+    }
+    tern_autocast_pop(cast);
+    tern_scope_pop(scope);
+    tern_error_clear();
+    return NULL;
+}
+
+TERN_TEST(graph, kept_casts_of_other_threads) {
+    if (nothing_to_capture()) return;
+    caster c = {.w = tern_require_grad(tern_ones(TERN_SHAPE(4), on_device(TERN_F32)), true)};
+    pthread_t thread;
+    const bool was = tern_grad_mode(false);
+    CHECK(tern_graph_capture_begin(test_device()));
+    const int scope = tern_scope_push();
+    CHECK(tern_copy_(c.w, tern_add(tern_add(c.w, c.w), c.w)) != NULL);
+    tern_scope_pop(scope);
+    tern_graph *g = tern_graph_capture_end();
+    tern_grad_mode(was);
+    REQUIRE(g && tern_sync(test_device()), "%s", tern_error_message());
+    REQUIRE(pthread_barrier_init(&c.turn, NULL, 2) == 0 && pthread_create(&thread, NULL, cast_twice, &c) == 0);
+    pthread_barrier_wait(&c.turn);
+    CHECK(tern_graph_replay(g) && tern_sync(test_device()), "%s", tern_error_message());
+    pthread_barrier_wait(&c.turn);
+    pthread_barrier_wait(&c.turn);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&c.turn);
+    CHECK_NUMBER(c.sum[0], 4, 0);
+    CHECK_NUMBER(c.sum[1], 12, 0);
+    CHECK(tern_graph_free(g), "%s", tern_error_message());
 }
 
 static void *replay_elsewhere(void *user) {

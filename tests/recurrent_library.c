@@ -172,6 +172,19 @@ TERN_TEST(recurrent_library, as_on_the_cpu) {
             }
 }
 
+/* What the library fails at is an error, where what it has not goes to own kernels. */
+TERN_TEST(recurrent_library, failures_are_errors) {
+    setting s = settings[0];
+    tern_tensor *in[INPUTS], *hn, *cn;
+    s.h = 9;
+    const int weights = inputs_of(&s, LSTM, TERN_F32, test_device(), false, in);
+    tern_tensor *y = layer(&s, LSTM, in, weights, &hn, &cn);
+    if (simulated())
+        EXPECT_ERROR(y, TERN_ERR_DEVICE, "the plan of a recurrent layer");
+    else
+        CHECK(y != NULL, "%s", tern_error_message());
+}
+
 /* Without gradients, and with gradients of x, the states or one weight alone. */
 TERN_TEST(recurrent_library, parts_alone) {
     const setting *s = &settings[1];
@@ -264,6 +277,30 @@ TERN_TEST(recurrent_library, captured) {
     }
 }
 
+/* Graphs that are freed give back the plans that they were captured with: there is no end to new shapes. */
+TERN_TEST(recurrent_library, graphs_give_back_their_plans) {
+    if (!simulated()) return;
+    enum { GRAPHS = 11, EACH = 50 };
+    for (int g = 0; g < GRAPHS; g++) {
+        const int scope = tern_scope_push(), before = asked();
+        tern_tensor *in[EACH][INPUTS], *hn, *cn;
+        int weights = 0;
+        for (int k = 0; k < EACH; k++) {
+            const setting s = {"captured", 1 + k, 1 + g, 1, 1, 1, false, false, false, true, false, false, false, 1};
+            weights = inputs_of(&s, RNN, TERN_F32, test_device(), false, in[k]);
+        }
+        REQUIRE(tern_graph_capture_begin(test_device()), "%s", tern_error_message());
+        const int inner = tern_scope_push();
+        for (int k = 0; k < EACH; k++) CHECK(layer(&settings[0], RNN, in[k], weights, &hn, &cn) != NULL);
+        tern_scope_pop(inner);
+        tern_graph *graph = tern_graph_capture_end();
+        REQUIRE(graph, "%s", tern_error_message());
+        CHECK(tern_graph_replay(graph) && tern_graph_free(graph), "%s", tern_error_message());
+        CHECK(asked() - before == EACH, "graph %d: %d of %d layers are the library's", g, asked() - before, EACH);
+        tern_scope_pop(scope);
+    }
+}
+
 /* A trace lists the same ops wherever a layer runs: those that its header names. */
 TERN_TEST(recurrent_library, traced) {
     for (int f = 0; f < FAMILIES; f++) {
@@ -301,6 +338,19 @@ TERN_TEST(recurrent_library, settings) {
     setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:2", 1);
     REQUIRE(run(&settings[0], LSTM, TERN_F32, test_device(), part), "%s", tern_error_message());
     if (simulated()) CHECK(asked() == before + 3);
+    /* Asked for between the two passes: the library's gradients are not taken. */
+    CHECK(tern_deterministic(false));
+    tern_tensor *in[INPUTS], *hn, *cn, *want = NULL, *got = NULL;
+    const int weights = inputs_of(&settings[0], LSTM, TERN_F32, test_device(), true, in);
+    tern_tensor *y = layer(&settings[0], LSTM, in, weights, &hn, &cn), *made[3] = {y, hn, cn};
+    tern_tensor *loss = loss_of(made, TERN_F32, test_device());
+    REQUIRE(tern_grad(loss, &in[3], 1, NULL, (tern_backward_opts){.retain_graph = true}, &want));
+    before = asked();
+    CHECK(!tern_deterministic(true));
+    REQUIRE(tern_grad(loss, &in[3], 1, NULL, (tern_backward_opts){0}, &got), "%s", tern_error_message());
+    CHECK(asked() == before, "the library's gradients were taken");
+    CHECK_SAME(got, want, ((tolerance){1e-5, 1e-6}));
+    CHECK(!tern_requires_grad(got));
     CHECK(tern_deterministic(false));
     if (!simulated() || !math) return;
     setting s = settings[0];

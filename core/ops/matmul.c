@@ -8,26 +8,30 @@ static _Atomic bool tf32;
 bool tern_allow_tf32(bool allow) { return atomic_exchange(&tf32, allow); }
 bool tern_allow_tf32_get(void) { return atomic_load_explicit(&tf32, memory_order_relaxed); }
 
+/* Expands both operands to their common batch, and puts that before the rows and columns in *shape. */
+static bool batched(tern_tensor **in, tern_shape *shape) {
+    tern_shape batch[2] = {terni_shape(in[0]), terni_shape(in[1])}, all = *shape;
+    for (int i = 0; i < 2; i++) batch[i].ndim -= 2;
+    if (!terni_broadcast("matmul", batch[0], batch[1], &all)) return false;
+    all.ndim += 2;
+    for (int d = 0; d < 2; d++) all.dim[all.ndim - 2 + d] = shape->dim[d];
+    *shape = all;
+    if (!terni_shape_check("matmul", shape, terni_dtype(in[0]))) return false;
+    for (int i = 0; i < 2; i++) {
+        for (int d = 0; d < 2; d++) all.dim[all.ndim - 2 + d] = in[i]->v.shape[batch[i].ndim + d];
+        if (!terni_has_shape(in[i], &all) && !(in[i] = tern_expand(in[i], all))) return false;
+    }
+    return true;
+}
+
 static bool product_forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **out) {
     (void)n;
     tern_tensor *a = in[0], *b = in[1];
-    const int na = a->v.ndim, nb = b->v.ndim;
-    tern_shape batch_a = terni_shape(a), batch_b = terni_shape(b), shape;
-    batch_a.ndim -= 2;
-    batch_b.ndim -= 2;
-    if (!terni_broadcast("matmul", batch_a, batch_b, &shape)) return false;
-    shape.ndim += 2;
-    tern_shape wide_a = shape, wide_b = shape;
-    for (int i = 1; i <= 2; i++) {
-        wide_a.dim[shape.ndim - i] = a->v.shape[na - i];
-        wide_b.dim[shape.ndim - i] = b->v.shape[nb - i];
-    }
-    shape.dim[shape.ndim - 2] = a->v.shape[na - 2];
-    shape.dim[shape.ndim - 1] = b->v.shape[nb - 1];
-    if (!terni_shape_check("matmul", &shape, terni_dtype(a))) return false;
-    tern_tensor *wide[3] = {terni_has_shape(a, &wide_a) ? a : tern_expand(a, wide_a),
-                            terni_has_shape(b, &wide_b) ? b : tern_expand(b, wide_b), NULL};
-    out[0] = wide[0] && wide[1] ? terni_new(shape, terni_dtype(a), a->device) : NULL;
+    tern_tensor *wide[3] = {a, b, NULL};
+    tern_shape shape = TERN_SHAPE(a->v.shape[a->v.ndim - 2], b->v.shape[b->v.ndim - 1]);
+    if (a->v.ndim > 2 || b->v.ndim > 2 ? !batched(wide, &shape) : !terni_shape_check("matmul", &shape, terni_dtype(a)))
+        return false;
+    out[0] = terni_new(shape, terni_dtype(a), a->device);
     return out[0] && terni_run(TERNI_OP_matmul, wide, 3, out, 1, NULL) && tern_ctx_save(ctx, a) &&
            tern_ctx_save(ctx, b);
 }

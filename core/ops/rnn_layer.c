@@ -57,7 +57,7 @@ static bool composed(const void *opts, tern_tensor *const *in, tern_tensor **out
     const options *o = opts;
     const terni_rnn_state first = {in[H0], in[C0]};
     terni_rnn_state ends[2];
-    out[0] = terni_rnn_by_steps(o->k.kind, o->k.dirs, in[X], &first, 0, in + FIRST, NULL, ends);
+    out[0] = terni_rnn_by_steps(o->k.kind, false, o->k.dirs, in[X], &first, 0, in + FIRST, NULL, ends);
     if (!out[0]) return false;
     for (int i = 0; i < (o->k.kind == TERNI_RNN_LSTM ? 2 : 1); i++) {
         tern_tensor *list[2];
@@ -92,9 +92,10 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
     tern_tensor *saved[TERNI_RNN_INPUTS + 2];
     for (int i = 0; i < n + 2; i++) saved[i] = tern_ctx_saved(ctx, i);
     if (!tern_ok()) return false;
-    if (!terni_recording()) return whole(ctx, grad, saved, grad_in);
+    const bool repeats = o->k.same || !tern_deterministic_get(); /* the program may have asked since the forward */
+    if (repeats && !terni_recording()) return whole(ctx, grad, saved, grad_in);
     tern_tensor *const given[3] = {grad[0], grad[1], o->k.kind == TERNI_RNN_LSTM ? grad[2] : NULL};
-    return terni_rnn_recorded(ctx, given, saved, n, composed, grad_in);
+    return terni_rnn_composed(ctx, given, saved, n, composed, grad_in);
 }
 
 static const tern_function function = {"rnn_layer", 2, sizeof(options), forward, backward, NULL};

@@ -36,7 +36,8 @@ terni_rnn_state terni_rnn_step(int kind, tern_tensor *a, terni_rnn_state s, tern
     return out;
 }
 
-static tern_tensor *by_steps(const options *o, tern_tensor *const *in, terni_rnn_state *s) {
+/* project: w_hr of a projected state, or NULL. */
+static tern_tensor *by_steps(const options *o, tern_tensor *const *in, tern_tensor *project, terni_rnn_state *s) {
     const int64_t steps = in[A]->v.shape[0];
     tern_tensor **out = terni_malloc((size_t)steps * sizeof(tern_tensor *)), *y = NULL;
     tern_tensor *zero = tern_scalar(0, (tern_options){terni_dtype(in[A]), in[A]->device});
@@ -44,6 +45,7 @@ static tern_tensor *by_steps(const options *o, tern_tensor *const *in, terni_rnn
     for (int64_t i = 0; good && i < steps; i++) {
         const int64_t t = o->back ? steps - 1 - i : i;
         terni_rnn_state n = terni_rnn_step(o->k.kind, tern_select(in[A], 0, t), *s, in[W], in[B]);
+        if (project && n.h) n.h = tern_linear(n.h, project, NULL);
         tern_tensor *m = in[LIVE] && n.h ? tern_select(in[LIVE], 0, t) : NULL;
         out[t] = m ? tern_where(m, n.h, zero) : n.h;
         if (m) n = (terni_rnn_state){tern_where(m, n.h, s->h), s->c ? tern_where(m, n.c, s->c) : NULL};
@@ -128,14 +130,15 @@ static bool forward(tern_ctx *ctx, tern_tensor *const *in, int n, tern_tensor **
     return tern_ok() && tern_ctx_save(ctx, hs) && tern_ctx_save(ctx, cs) && tern_ctx_save(ctx, gates);
 }
 
-bool terni_rnn_recorded(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor *const *saved, int n_in,
-                        terni_rnn_composition compose, tern_tensor **grad_in) {
+static bool anew(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor *const *saved, int n_in,
+                 terni_rnn_composition compose, bool record, tern_tensor **grad_in) {
     tern_tensor *in[TERNI_RNN_INPUTS], *wanted[TERNI_RNN_INPUTS], *got[TERNI_RNN_INPUTS], *total = NULL;
     tern_tensor *made[3] = {NULL, NULL, NULL};
     int place[TERNI_RNN_INPUTS], n = 0;
     for (int i = 0; i < n_in; i++) {
-        in[i] = saved[i] && tern_ctx_needs(ctx, i) ? tern_positive(saved[i]) : saved[i]; /* a place of its own */
-        if (in[i] == saved[i]) continue;
+        in[i] = saved[i];
+        if (!saved[i] || !tern_ctx_needs(ctx, i)) continue;
+        in[i] = record ? tern_positive(saved[i]) : tern_require_grad(tern_detach(saved[i]), true); /* its own place */
         place[n] = i;
         wanted[n++] = in[i];
     }
@@ -146,15 +149,22 @@ bool terni_rnn_recorded(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor *co
         total = total ? tern_add(total, part) : part;
     }
     if (!total ||
-        !tern_grad(total, wanted, n, NULL, (tern_backward_opts){.create_graph = true, .allow_unused = true}, got))
+        !tern_grad(total, wanted, n, NULL, (tern_backward_opts){.create_graph = record, .allow_unused = true}, got))
         return false;
     for (int i = 0; i < n; i++) grad_in[place[i]] = got[i];
     return true;
 }
 
+bool terni_rnn_composed(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor *const *saved, int n_in,
+                        terni_rnn_composition compose, tern_tensor **grad_in) {
+    const bool was = tern_grad_mode(true), ok = anew(ctx, grad, saved, n_in, compose, was, grad_in);
+    tern_grad_mode(was);
+    return ok;
+}
+
 static bool composed(const void *opts, tern_tensor *const *in, tern_tensor **out) {
     terni_rnn_state s = {in[H0], in[C0]};
-    out[0] = by_steps(opts, in, &s);
+    out[0] = by_steps(opts, in, NULL, &s);
     out[1] = s.h;
     out[2] = s.c;
     return out[0] != NULL;
@@ -208,7 +218,7 @@ static bool backward(tern_ctx *ctx, tern_tensor *const *grad, tern_tensor **grad
     tern_tensor *saved[INPUTS];
     for (int i = 0; i < INPUTS; i++) saved[i] = tern_ctx_saved(ctx, i);
     if (!tern_ok()) return false;
-    return terni_recording() ? terni_rnn_recorded(ctx, grad, saved, INPUTS, composed, grad_in)
+    return terni_recording() ? terni_rnn_composed(ctx, grad, saved, INPUTS, composed, grad_in)
                              : fused(ctx, grad, saved, grad_in);
 }
 
@@ -216,6 +226,12 @@ static const tern_function function = {"recurrence", 2, sizeof(options), forward
 static const tern_function with_cells = {"recurrence", 3, sizeof(options), forward, backward, NULL};
 TERNI_TRACED(recurrence, function, TERNI_FIELD(options, "kind", k.kind), TERNI_FIELD(options, "back", back));
 TERNI_TRACED(recurrence_cells, with_cells, TERNI_FIELD(options, "kind", k.kind), TERNI_FIELD(options, "back", back));
+
+tern_tensor *terni_recurrence_projected(bool back, tern_tensor *a, terni_rnn_state *s, tern_tensor *w_hh,
+                                        tern_tensor *b_hh, tern_tensor *w_hr, tern_tensor *live) {
+    const options o = {{TERNI_RNN_LSTM}, back, false};
+    return by_steps(&o, (tern_tensor *const[INPUTS]){a, w_hh, b_hh, s->h, s->c, live}, w_hr, s);
+}
 
 tern_tensor *terni_recurrence(int kind, bool back, tern_tensor *a, terni_rnn_state *s, tern_tensor *w_hh,
                               tern_tensor *b_hh, tern_tensor *live) {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "capture_sim.h"
-#include "half.h"
 #include "library_conv.h"
+#include "numbers_sim.h"
 
 enum { WORKSPACE = 1000 };
 
@@ -57,35 +57,6 @@ static void plan_free(void *made) {
     if (made) terni_cuda_host->free(made, sizeof(plan));
 }
 
-static double get(const void *data, int dtype, int64_t i) {
-    switch (dtype) {
-        case TERN_F64:
-            return ((const double *)data)[i];
-        case TERN_F16:
-            return (double)terni_f16_to(((const uint16_t *)data)[i]);
-        case TERN_BF16:
-            return (double)terni_bf16_to(((const uint16_t *)data)[i]);
-        default:
-            return (double)((const float *)data)[i];
-    }
-}
-
-static void put(void *data, int dtype, int64_t i, double v) {
-    switch (dtype) {
-        case TERN_F64:
-            ((double *)data)[i] = v;
-            break;
-        case TERN_F16:
-            ((uint16_t *)data)[i] = terni_f16_from(v);
-            break;
-        case TERN_BF16:
-            ((uint16_t *)data)[i] = terni_bf16_from(v);
-            break;
-        default:
-            ((float *)data)[i] = (float)v;
-    }
-}
-
 /* The position in a space of three axes that this index has. */
 static void position(const int64_t size[3], int64_t i, int64_t at[3]) {
     at[2] = i % size[2];
@@ -116,11 +87,11 @@ static void products(const plan *k, const void *x, const void *w, const void *y,
                               iw = (o * p->w[1] + c) * count(k->w) + t;
                 const int64_t iy = (n * p->y[1] + o) * count(k->y) + q;
                 if (p->kind == TERNI_CONV_FORWARD)
-                    sums[iy] += get(x, p->dtype, ix) * get(w, p->dtype, iw);
+                    sums[iy] += terni_sim_get(x, p->dtype, ix) * terni_sim_get(w, p->dtype, iw);
                 else if (p->kind == TERNI_CONV_INPUT_GRAD)
-                    sums[ix] += get(y, p->dtype, iy) * get(w, p->dtype, iw);
+                    sums[ix] += terni_sim_get(y, p->dtype, iy) * terni_sim_get(w, p->dtype, iw);
                 else
-                    sums[iw] += get(y, p->dtype, iy) * get(x, p->dtype, ix);
+                    sums[iw] += terni_sim_get(y, p->dtype, iy) * terni_sim_get(x, p->dtype, ix);
             }
 }
 
@@ -144,10 +115,10 @@ static void compute(const void *args) {
     double *sums = malloc((size_t)n_results * sizeof(double));
     if (!sums) abort();
     void *const to = p->kind == TERNI_CONV_FORWARD ? j->y : p->kind == TERNI_CONV_INPUT_GRAD ? j->x : j->w;
-    for (int64_t i = 0; i < n_results; i++) sums[i] = p->accumulate ? get(to, p->dtype, i) : 0;
+    for (int64_t i = 0; i < n_results; i++) sums[i] = p->accumulate ? terni_sim_get(to, p->dtype, i) : 0;
     for (int64_t n = 0; n < p->y[0]; n++)
         for (int64_t o = 0; o < p->y[1]; o++) products(k, j->x, j->w, j->y, sums, n, o);
-    for (int64_t i = 0; i < n_results; i++) put(to, p->dtype, i, sums[i]);
+    for (int64_t i = 0; i < n_results; i++) terni_sim_put(to, p->dtype, i, sums[i]);
     free(sums);
 }
 

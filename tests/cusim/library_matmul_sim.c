@@ -1,38 +1,9 @@
 /* The library of matrix products over the simulation: does what a plan says, matrix by matrix in column-major order,
  * and refuses what the real one refuses, so that a plan that is wrong shows in the results or as an error. */
 #include "capture_sim.h"
-#include "half.h"
 #include "matmul.h"
+#include "numbers_sim.h"
 #include "special.h"
-
-static double load(const void *p, int dtype, int64_t i) {
-    switch (dtype) {
-        case TERN_F64:
-            return ((const double *)p)[i];
-        case TERN_F32:
-            return (double)((const float *)p)[i];
-        case TERN_F16:
-            return (double)terni_f16_to(((const uint16_t *)p)[i]);
-        default:
-            return (double)terni_bf16_to(((const uint16_t *)p)[i]);
-    }
-}
-
-static void store(void *p, int dtype, int64_t i, double v) {
-    switch (dtype) {
-        case TERN_F64:
-            ((double *)p)[i] = v;
-            break;
-        case TERN_F32:
-            ((float *)p)[i] = (float)v;
-            break;
-        case TERN_F16:
-            ((uint16_t *)p)[i] = terni_f16_from(v);
-            break;
-        default:
-            ((uint16_t *)p)[i] = terni_bf16_from(v);
-    }
-}
 
 static bool usable(void) { return true; }
 
@@ -62,13 +33,13 @@ static void product(const terni_matmul_plan *p, const terni_matmul_data *data, i
         for (int64_t i = 0; i < p->m; i++) {
             double sum = 0;
             for (int64_t l = 0; l < p->k; l++)
-                sum += load(data->a, p->dtype, a0 + (p->ta ? l + i * p->lda : i + l * p->lda)) *
-                       load(data->b, p->dtype, b0 + (p->tb ? j + l * p->ldb : l + j * p->ldb));
-            if (p->epilogue & TERNI_EPILOGUE_BIAS) sum += load(data->bias, p->dtype, i);
-            if (p->epilogue & TERNI_EPILOGUE_AUX) store(data->aux, p->dtype, d0 + i + j * p->ldd, sum);
+                sum += terni_sim_get(data->a, p->dtype, a0 + (p->ta ? l + i * p->lda : i + l * p->lda)) *
+                       terni_sim_get(data->b, p->dtype, b0 + (p->tb ? j + l * p->ldb : l + j * p->ldb));
+            if (p->epilogue & TERNI_EPILOGUE_BIAS) sum += terni_sim_get(data->bias, p->dtype, i);
+            if (p->epilogue & TERNI_EPILOGUE_AUX) terni_sim_put(data->aux, p->dtype, d0 + i + j * p->ldd, sum);
             if (p->epilogue & TERNI_EPILOGUE_RELU && sum < 0) sum = 0;
             if (p->epilogue & TERNI_EPILOGUE_GELU) sum = terni_gelu_tanh(sum);
-            store(data->d, p->dtype, d0 + i + j * p->ldd, sum);
+            terni_sim_put(data->d, p->dtype, d0 + i + j * p->ldd, sum);
         }
 }
 

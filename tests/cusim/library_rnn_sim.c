@@ -3,8 +3,8 @@
  * their own: the second direction first, the state's before the input's, some gates backwards, with gaps. Backward
  * lives on the reserve alone: it is refused, by results that are NaN, unless forward filled it, and spoils it.
  *
- * What cuDNN would refuse is refused, and so are 5 units, as a library does not have everything. Structs of cuDNN's
- * names are what its header leaves open. */
+ * What cuDNN would refuse is refused, and so are 5 units, as a library does not have everything; 9 units it fails at.
+ * Structs of cuDNN's names are what its header leaves open. */
 #include <cudnn_adv.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -13,10 +13,10 @@
 #include <string.h>
 
 #include "capture_sim.h"
-#include "half.h"
+#include "numbers_sim.h"
 #include "library_rnn.h"
 
-enum { WORKSPACE = 1000, GAP = 3, NOT_HERE = 5, FORWARD_DONE = 1111, DATA_DONE = 2222 };
+enum { WORKSPACE = 1000, GAP = 3, NOT_HERE = 5, BROKEN = 9, FORWARD_DONE = 1111, DATA_DONE = 2222 };
 
 struct cudnnContext {
     cudaStream_t stream;
@@ -123,9 +123,10 @@ static cudnnStatus_t layer_set(cudnnRNNDescriptor_t r, cudnnRNNAlgo_t algo, cudn
                    layers == 1 && dropout && dropout->p == 0 && flags == CUDNN_RNN_PADDED_IO_ENABLED && inputs > 0 &&
                    units > 0 && sums == (wide ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT) &&
                    (biases == CUDNN_RNN_DOUBLE_BIAS || biases == CUDNN_RNN_NO_BIAS) &&
-                   math == (single ? CUDNN_FMA_MATH
-                            : wide ? CUDNN_DEFAULT_MATH
-                                   : CUDNN_TENSOR_OP_MATH));
+                   (math == (single ? CUDNN_FMA_MATH
+                             : wide ? CUDNN_DEFAULT_MATH
+                                    : CUDNN_TENSOR_OP_MATH) ||
+                    (single && math == CUDNN_DEFAULT_MATH)));
 }
 
 /* ---- weights
@@ -196,33 +197,15 @@ typedef struct job {
     reserve *kept;
 } job;
 
-static double get(const job *j, const void *p, int64_t i) {
-    switch (j->r.type) {
-        case CUDNN_DATA_DOUBLE:
-            return ((const double *)p)[i];
-        case CUDNN_DATA_FLOAT:
-            return (double)((const float *)p)[i];
-        case CUDNN_DATA_HALF:
-            return (double)terni_f16_to(((const uint16_t *)p)[i]);
-        default:
-            return (double)terni_bf16_to(((const uint16_t *)p)[i]);
-    }
+static int dtype_of(const job *j) {
+    const int t = j->r.type;
+    return t == CUDNN_DATA_DOUBLE  ? TERN_F64
+           : t == CUDNN_DATA_FLOAT ? TERN_F32
+           : t == CUDNN_DATA_HALF  ? TERN_F16
+                                   : TERN_BF16;
 }
-static void put(const job *j, void *p, int64_t i, double v) {
-    switch (j->r.type) {
-        case CUDNN_DATA_DOUBLE:
-            ((double *)p)[i] = v;
-            break;
-        case CUDNN_DATA_FLOAT:
-            ((float *)p)[i] = (float)v;
-            break;
-        case CUDNN_DATA_HALF:
-            ((uint16_t *)p)[i] = terni_f16_from(v);
-            break;
-        default:
-            ((uint16_t *)p)[i] = terni_bf16_from(v);
-    }
-}
+static double get(const job *j, const void *p, int64_t i) { return terni_sim_get(p, dtype_of(j), i); }
+static void put(const job *j, void *p, int64_t i, double v) { terni_sim_put(p, dtype_of(j), i, v); }
 static double or_zero(const job *j, const void *p, int64_t i) { return p ? get(j, p, i) : 0; }
 
 static int64_t units_of(const job *j) { return j->r.dirs * j->steps * j->rows * j->r.units; }
@@ -422,7 +405,8 @@ static cudnnStatus_t temp_bytes(cudnnHandle_t h, cudnnRNNDescriptor_t r, cudnnFo
                                 cudnnRNNDataDescriptor_t x, size_t *workspace, size_t *kept) {
     *workspace = WORKSPACE;
     *kept = mode == CUDNN_FWD_MODE_TRAINING ? reserve_bytes(r, x->steps, x->rows) : 0;
-    if (r->units == NOT_HERE) return CUDNN_STATUS_NOT_SUPPORTED;
+    if (r->units == NOT_HERE) return CUDNN_STATUS_NOT_SUPPORTED_SHAPE;
+    if (r->units == BROKEN) return CUDNN_STATUS_EXECUTION_FAILED_CUDART;
     return good_if(h == &context && x->width == r->inputs && x->type == r->type);
 }
 
