@@ -57,15 +57,25 @@ static tern_tensor *from_heads(const attention *s, tern_tensor *y) {
     return tern_flatten(y, -2, -1);
 }
 
-static tern_tensor *turned(const attention *s, tern_tensor *x) {
+/* By positions first, first + 1, ... */
+static tern_tensor *turned(const attention *s, tern_tensor *x, int64_t first) {
     if (!s->opts.rotary || !x) return x;
     tern_tensor *sin = NULL;
-    tern_tensor *at = tern_arange(0, (double)tern_size(x, -2), (tern_options){TERN_I64, tern_device_of(x)});
+    const double end = (double)(first + tern_size(x, -2));
+    tern_tensor *at = tern_arange((double)first, end, (tern_options){TERN_I64, tern_device_of(x)});
     tern_tensor *cos = tern_rotary_tables(at, s->size, s->opts.rotary_base, tern_dtype_of(x), &sin);
     return tern_rotary(x, cos, sin, (tern_rotary_opts){s->opts.rotary_interleaved});
 }
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
+
+/* mask, or NULL for none, without what is false in `seen`. */
+static tern_tensor *within(tern_tensor *mask, tern_tensor *seen) {
+    if (!mask) return seen;
+    if (tern_dtype_of(mask) == TERN_BOOL) return tern_logical_and(mask, seen);
+    return tern_where(seen, mask,
+                      tern_scalar(-(double)INFINITY, (tern_options){tern_dtype_of(mask), tern_device_of(mask)}));
+}
 
 /* One mask for both kinds; NULL for none, and after an error. */
 static tern_tensor *mask_of(const tern_attend_opts *o) {
@@ -75,10 +85,14 @@ static tern_tensor *mask_of(const tern_attend_opts *o) {
         return terni_null(TERN_ERR_DTYPE, "multihead_attention: key_mask is %s; bool expected",
                           tern_dtype_name(tern_dtype_of(keys)));
     if (tern_ndim(keys) == 2) keys = tern_unsqueeze(tern_unsqueeze(keys, 1), 1);
-    if (!o->mask) return tern_ndim(keys) == 1 ? tern_unsqueeze(keys, 0) : keys;
-    if (tern_dtype_of(o->mask) == TERN_BOOL) return tern_logical_and(o->mask, keys);
-    const tern_options like = {tern_dtype_of(o->mask), tern_device_of(o->mask)};
-    return tern_where(keys, o->mask, tern_scalar(-(double)INFINITY, like));
+    return within(o->mask, !o->mask && tern_ndim(keys) == 1 ? tern_unsqueeze(keys, 0) : keys);
+}
+
+/* [L, S]: queries at positions first, first + 1, ... see the keys at 0 to their own. */
+static tern_tensor *seen_from(int64_t first, tern_tensor *q, tern_tensor *k) {
+    const tern_options whole = {TERN_I64, tern_device_of(q)};
+    tern_tensor *rows = tern_arange((double)first, (double)(first + tern_size(q, -2)), whole);
+    return tern_ge(tern_unsqueeze(rows, 1), tern_arange(0, (double)tern_size(k, -2), whole));
 }
 
 static bool fits(const attention *s, tern_tensor *const *x) {
@@ -95,14 +109,49 @@ static bool fits(const attention *s, tern_tensor *const *x) {
     return true;
 }
 
+typedef struct sides {
+    tern_tensor *q, *k, *v;
+    int64_t first; /* position of the first query */
+    bool self;     /* the queries' own keys */
+} sides;
+
+static bool same_length(const attention *s, tern_tensor *key, tern_tensor *kept) {
+    const int64_t n = tern_size(key, tern_ndim(key) == 3 && !s->opts.batch_first ? 0 : -2), had = tern_size(kept, -2);
+    return n == had ||
+           terni_fail(TERN_ERR_SHAPE, "multihead_attention: %" PRId64 " keys where the cache has %" PRId64, n, had);
+}
+
+/* With keys and values that the cache has; false after an error. */
+static bool make_sides(attention *s, tern_tensor *const *x, tern_kv_cache *c, sides *h) {
+    tern_tensor *p[3];
+    h->self = x[0] == x[1] && x[1] == x[2];
+    h->first = terni_kv_seen(c, s);
+    if (c && !h->self && terni_kv_kept(c, s, &h->k, &h->v)) {
+        if (!same_length(s, x[1], h->k)) return false;
+        h->q = turned(s, to_heads(s, project(s, 0, x[0])), h->first);
+    } else {
+        if (!project_all(s, x, p)) return false;
+        h->q = turned(s, to_heads(s, p[0]), h->first);
+        h->k = turned(s, to_heads(s, p[1]), h->self ? h->first : 0);
+        h->v = to_heads(s, p[2]);
+        if (c && h->self) h->k = tern_kv_cache_add(c, s, h->k, h->v, &h->v);
+        if (c && !h->self && !terni_kv_keep(c, s, h->k, h->v)) return false;
+    }
+    if (c && !h->self && h->q) terni_kv_see(c, s, tern_size(h->q, -2));
+    return h->q && h->k && h->v;
+}
+
 static tern_tensor *attend(attention *s, tern_tensor *const *x, const tern_attend_opts *o) {
-    tern_tensor *p[3], *mask = mask_of(o);
-    if (!tern_ok() || !fits(s, x) || !project_all(s, x, p)) return NULL;
-    tern_tensor *q = turned(s, to_heads(s, p[0])), *k = turned(s, to_heads(s, p[1])), *v = to_heads(s, p[2]);
-    const tern_attention_opts opts = {.causal = s->opts.causal || o->causal,
-                                      .dropout = s->m.training ? s->opts.dropout : 0};
-    tern_tensor *y = tern_scaled_dot_product_attention(q, k, v, mask, opts);
-    if (y) terni_flops(&s->m, 4 * tern_numel(q) * tern_size(k, -2));
+    tern_tensor *mask = mask_of(o);
+    sides h;
+    if (!tern_ok() || !fits(s, x) || !make_sides(s, x, o->cache, &h)) return NULL;
+    tern_attention_opts opts = {.causal = s->opts.causal || o->causal, .dropout = s->m.training ? s->opts.dropout : 0};
+    if (opts.causal && h.first) { /* the op counts queries from 0 */
+        opts.causal = false;
+        if (!h.self || tern_size(h.q, -2) > 1) mask = within(mask, seen_from(h.first, h.q, h.k));
+    }
+    tern_tensor *y = tern_ok() ? tern_scaled_dot_product_attention(h.q, h.k, h.v, mask, opts) : NULL;
+    if (y) terni_flops(&s->m, 4 * tern_numel(h.q) * tern_size(h.k, -2));
     return tern_forward(s->out_proj, from_heads(s, y));
 }
 
@@ -114,11 +163,12 @@ tern_tensor *tern_multihead_attention_forward(tern_module *m, tern_tensor *query
     if (!terni_given(m, op, "m") || !terni_given(query, op, "query")) return NULL;
     if (m->describe != describe) return terni_null(TERN_ERR_ARGUMENT, "%s: %s is no multihead_attention", op, m->type);
     const int scope = tern_scope_push();
+    terni_kv_begin(opts.cache);
     tern_tensor *const q = terni_forward_begin(m, query);
     tern_tensor *const k = key ? key : q, *const v = value ? value : k;
     tern_tensor *y =
         q ? attend((attention *)m, (tern_tensor *const[]){q, k == query ? q : k, v == query ? q : v}, &opts) : NULL;
-    return tern_scope_return(scope, terni_forward_end(m, q, y));
+    return tern_scope_return(scope, terni_kv_end(opts.cache, terni_forward_end(m, q, y)));
 }
 
 static tern_tensor *forward(tern_module *m, tern_tensor *x) {
@@ -141,6 +191,10 @@ static void describe(const tern_module *m, char *buf, size_t size) {
     if (o->batch_first) terni_text_add(&t, ", batch first");
     if (o->no_bias) terni_text_add(&t, ", no bias");
     if (o->dropout > 0) terni_text_add(&t, ", dropout %g", o->dropout);
+}
+
+int64_t tern_multihead_attention_heads(const tern_module *m) {
+    return m && m->describe == describe ? ((const attention *)m)->heads : -1;
 }
 
 static bool check(int64_t dims, int64_t heads, tern_multihead_attention_opts *o) {

@@ -75,6 +75,10 @@ static void describe(const tern_module *m, char *buf, size_t size) {
     if (!s->bias) terni_text_add(&t, ", no bias");
 }
 
+int64_t tern_conv_groups(const tern_module *m) {
+    return m && m->describe == describe ? ((const conv *)m)->o.groups : -1;
+}
+
 /* "{3, 0}" */
 static const char *axes_text(const int64_t *v, int axes, char buf[96]) {
     terni_text t = {buf, 96, 0};

@@ -10,6 +10,7 @@ typedef union settings {
     tern_nll_loss_opts nll;
     tern_bce_with_logits_opts logits;
     tern_multi_margin_opts margin;
+    tern_poisson_nll_opts poisson;
 } settings;
 
 typedef struct criterion {
@@ -19,8 +20,10 @@ typedef struct criterion {
     tern_reduction reduction;
     settings o;                       /* its tensors are those below */
     tern_tensor *weight, *pos_weight; /* buffers, or NULL */
-    int p;
-    double margin;
+    int p;                            /* multi_margin_loss; cosine_similarity's dim */
+    double margin, number[2];
+    bool flag; /* log_target, log_input, keepdim */
+    tern_tensor *(*of_number)(tern_tensor *, tern_tensor *, double, tern_reduction);
 } criterion;
 
 /* ---- the ops ----------------------------------------------------------------------------------------------------- */
@@ -51,6 +54,21 @@ static tern_tensor *bce(const criterion *s, tern_tensor *x, tern_tensor *y) {
 }
 static tern_tensor *multilabel(const criterion *s, tern_tensor *x, tern_tensor *y) {
     return tern_multilabel_soft_margin_loss(x, y, s->weight, s->reduction);
+}
+static tern_tensor *with_number(const criterion *s, tern_tensor *x, tern_tensor *y) {
+    return s->of_number(x, y, s->number[0], s->reduction);
+}
+static tern_tensor *kl_div(const criterion *s, tern_tensor *x, tern_tensor *y) {
+    return tern_kl_div(x, y, s->flag, s->reduction);
+}
+static tern_tensor *poisson(const criterion *s, tern_tensor *x, tern_tensor *y) {
+    return tern_poisson_nll_loss(x, y, s->flag, s->o.poisson);
+}
+static tern_tensor *cosine(const criterion *s, tern_tensor *x, tern_tensor *y) {
+    return tern_cosine_similarity(x, y, s->p, s->number[0]);
+}
+static tern_tensor *distance(const criterion *s, tern_tensor *x, tern_tensor *y) {
+    return tern_pairwise_distance(x, y, s->number[0], s->number[1], s->flag);
 }
 static tern_tensor *any(const criterion *s, tern_tensor *x, tern_tensor *y) { return s->loss(x, y, s->reduction); }
 
@@ -123,4 +141,25 @@ tern_module *tern_loss_new(tern_tensor *(*loss)(tern_tensor *, tern_tensor *, te
                            tern_reduction reduction) {
     if (!terni_given(loss ? type : NULL, "loss_new", loss ? "type" : "loss")) return NULL;
     return criterion_new(type, (criterion){.run = any, .loss = loss, .reduction = reduction}, NULL, NULL);
+}
+tern_module *tern_loss_of_number_new(tern_tensor *(*loss)(tern_tensor *, tern_tensor *, double, tern_reduction),
+                                     const char *type, double number, tern_reduction reduction) {
+    if (!terni_given(loss ? type : NULL, "loss_of_number_new", loss ? "type" : "loss")) return NULL;
+    const criterion c = {.run = with_number, .of_number = loss, .reduction = reduction, .number = {number}};
+    return criterion_new(type, c, NULL, NULL);
+}
+tern_module *tern_kl_div_new(bool log_target, tern_reduction reduction) {
+    return criterion_new("kl_div", (criterion){.run = kl_div, .reduction = reduction, .flag = log_target}, NULL, NULL);
+}
+tern_module *tern_poisson_nll_loss_new(bool log_input, tern_poisson_nll_opts o) {
+    const criterion c = {.run = poisson, .reduction = o.reduction, .o.poisson = o, .flag = log_input};
+    return criterion_new("poisson_nll_loss", c, NULL, NULL);
+}
+tern_module *tern_cosine_similarity_new(int dim, double eps) {
+    const criterion c = {.run = cosine, .reduction = TERN_REDUCE_NONE, .p = dim, .number = {eps}};
+    return criterion_new("cosine_similarity", c, NULL, NULL);
+}
+tern_module *tern_pairwise_distance_new(double p, double eps, bool keepdim) {
+    const criterion c = {.run = distance, .reduction = TERN_REDUCE_NONE, .number = {p, eps}, .flag = keepdim};
+    return criterion_new("pairwise_distance", c, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "tern/layers.h"
 #include "tern/lora.h"
 #include "tern/module.h"
+#include "tern/transformer.h"
 
 /* A parameter or buffer under its name in its own module. The tensor is kept. */
 typedef struct terni_slot {
@@ -57,6 +58,11 @@ struct tern_module_parts {
     terni_child *children;
     int n_params, n_buffers, n_children;
     int cap_params, cap_buffers, cap_children;
+    /* A hash table of the parts' names (theirs, not copies), where they are many: current while it holds as many as
+     * there are parts (module.c). */
+    const char **names;
+    int64_t names_size; /* a power of 2 */
+    int n_names;
 
     /* All parameters and buffers of the tree below with their full names (names.c); made anew when it is asked for and
      * the tree has changed. */
@@ -72,6 +78,8 @@ struct tern_module_parts {
     terni_hook *hooks;
     int n_hooks, cap_hooks, last_hook;
     terni_computed *computed;
+
+    uint64_t modes; /* that tern_module_mode_pop gives back, a bit each, the last lowest, below a 1; 0: none */
 
     /* The summary's dry run (summary.c): call.c notes the output's shape, and adds up m's own FLOPs. */
     bool was_training, noting, noted;
@@ -93,6 +101,19 @@ typedef struct terni_linear {
 /* m as a linear; NULL, without an error, if it is none. */
 terni_linear *terni_as_linear(tern_module *m);
 
+/* kv_cache.c, for attention: positions of queries that owner has seen; the keys and values that were kept whole (false:
+ * none are, or gradients are on), to be kept so, and n more positions of queries that saw them. */
+int64_t terni_kv_seen(const tern_kv_cache *c, const void *owner);
+bool terni_kv_kept(const tern_kv_cache *c, const void *owner, tern_tensor **k, tern_tensor **v);
+bool terni_kv_keep(tern_kv_cache *c, const void *owner, tern_tensor *k, tern_tensor *v);
+void terni_kv_see(tern_kv_cache *c, const void *owner, int64_t n);
+/* Around whatever adds to c (may be NULL), one within another: where the outermost ends without a result, y, c is as it
+ * was when that began. The end returns y. */
+void terni_kv_begin(tern_kv_cache *c);
+tern_tensor *terni_kv_end(tern_kv_cache *c, tern_tensor *y);
+
+/* To be called before the name of a part of m goes. */
+void terni_names_forget(tern_module *m);
 /* Frees this child of m. Cannot fail. */
 void terni_child_remove(tern_module *m, tern_module *child);
 /* Room for one more item of this size: p or its replacement, NULL after an error. */

@@ -45,6 +45,9 @@ TERN_API tern_module *tern_conv_transpose2d_rect_new(int64_t in, int64_t out, co
 TERN_API tern_module *tern_conv_transpose3d_rect_new(int64_t in, int64_t out, const int64_t kernel[3],
                                                      tern_conv_transpose3d_opts opts);
 
+/* The groups of a convolution, transposed or not; -1 where m is none. */
+TERN_API int64_t tern_conv_groups(const tern_module *m);
+
 /* ---- normalisation ----------------------------------------------------------------------------------------------- */
 
 typedef struct tern_norm_opts {

@@ -46,6 +46,7 @@ static void free_tree(tern_module *m) {
     terni_mfree(p->list);
     terni_mfree(p->repeated);
     terni_mfree(p->text);
+    terni_mfree(p->names);
     terni_mfree(p->hooks);
     while (p->computed) {
         terni_computed *next = p->computed->next;
@@ -89,10 +90,46 @@ void *terni_grown(void *p, int n, int *cap, size_t size) {
     return p;
 }
 
-static bool slot_taken(const terni_slot *slot, int n, const char *name) {
-    for (int i = 0; i < n; i++)
-        if (strcmp(slot[i].name, name) == 0) return true;
-    return false;
+static int parts_of(const struct tern_module_parts *p) { return p->n_params + p->n_buffers + p->n_children; }
+
+static const char *part_name(const struct tern_module_parts *p, int i) {
+    if (i < p->n_params) return p->params[i].name;
+    i -= p->n_params;
+    return i < p->n_buffers ? p->buffers[i].name : p->children[i - p->n_buffers].name;
+}
+
+/* Where name stands in the table, or would. */
+static const char **name_slot(const struct tern_module_parts *p, const char *name) {
+    const uint64_t mask = (uint64_t)p->names_size - 1;
+    uint64_t at = terni_hash(name, strlen(name)) & mask;
+    while (p->names[at] && strcmp(p->names[at], name) != 0) at = (at + 1) & mask;
+    return &p->names[at];
+}
+
+void terni_names_forget(tern_module *m) { m->parts->n_names = 0; }
+
+/* Notes the name of a part that was added, unless the table is to be made anew. */
+static void name_added(struct tern_module_parts *p, const char *name) {
+    if (p->n_names != parts_of(p) - 1 || p->n_names == 0 || 2 * (int64_t)p->n_names >= p->names_size) return;
+    *name_slot(p, name) = name;
+    p->n_names++;
+}
+
+static bool index_names(struct tern_module_parts *p) {
+    const int n = parts_of(p);
+    if (p->n_names == n) return true;
+    if (2 * (int64_t)n >= p->names_size) {
+        int64_t size = 64;
+        while (size < 4 * (int64_t)n) size *= 2;
+        const char **bigger = terni_resize(p->names, (size_t)size * sizeof *bigger);
+        if (!bigger) return false;
+        p->names = bigger;
+        p->names_size = size;
+    }
+    memset(p->names, 0, (size_t)p->names_size * sizeof *p->names);
+    for (int i = 0; i < n; i++) *name_slot(p, part_name(p, i)) = part_name(p, i);
+    p->n_names = n;
+    return true;
 }
 
 static bool name_free(tern_module *m, const char *op, const char *name) {
@@ -100,9 +137,12 @@ static bool name_free(tern_module *m, const char *op, const char *name) {
     if (!name[0] || strpbrk(name, "./"))
         return terni_fail(TERN_ERR_ARGUMENT, "%s: \"%s\" in %s: a name is not empty and has no '.' and no '/'", op,
                           name, m->type);
-    const struct tern_module_parts *p = m->parts;
-    bool taken = slot_taken(p->params, p->n_params, name) || slot_taken(p->buffers, p->n_buffers, name);
-    for (int i = 0; i < p->n_children; i++) taken |= strcmp(p->children[i].name, name) == 0;
+    struct tern_module_parts *p = m->parts;
+    const int n = parts_of(p), few = 16; /* are looked through without a table */
+    bool taken = false;
+    for (int i = 0; n <= few && i < n; i++) taken |= strcmp(part_name(p, i), name) == 0;
+    if (n > few && !index_names(p)) return false;
+    if (n > few) taken = *name_slot(p, name) != NULL;
     return !taken || terni_fail(TERN_ERR_ARGUMENT, "%s: %s already has a part named \"%s\"", op, m->type, name);
 }
 
@@ -135,6 +175,7 @@ static bool child_register(tern_module *m, const char *name, tern_module *c) {
     char *copy = terni_strdup(name);
     if (!copy) return false;
     items[p->n_children++] = (terni_child){copy, c};
+    name_added(p, copy);
     c->parts->parent = m;
     terni_module_changed(m);
     return true;
@@ -144,6 +185,7 @@ void terni_child_remove(tern_module *m, tern_module *child) {
     struct tern_module_parts *p = m->parts;
     for (int i = 0; i < p->n_children; i++) {
         if (p->children[i].module != child) continue;
+        terni_names_forget(m);
         terni_mfree(p->children[i].name);
         memmove(p->children + i, p->children + i + 1, (size_t)(p->n_children - i - 1) * sizeof *p->children);
         p->n_children--;
@@ -180,6 +222,7 @@ static bool slot_register(tern_module *m, const char *op, const char *name, tern
         return false;
     }
     items[(*n)++] = (terni_slot){copy, tern_keep(t)};
+    name_added(m->parts, copy);
     terni_module_changed(m);
     return true;
 }
@@ -219,6 +262,35 @@ void tern_module_train(tern_module *m, bool training) {
     if (!m) return;
     m->training = training;
     for (int i = 0; i < m->parts->n_children; i++) tern_module_train(m->parts->children[i].module, training);
+}
+
+static bool room_for_mode(const tern_module *m) {
+    bool room = m->parts->modes < (uint64_t)1 << 63;
+    for (int i = 0; room && i < m->parts->n_children; i++) room = room_for_mode(m->parts->children[i].module);
+    return room;
+}
+
+static void note_modes(tern_module *m) {
+    struct tern_module_parts *p = m->parts;
+    p->modes = (p->modes ? p->modes : 1) << 1 | m->training;
+    for (int i = 0; i < p->n_children; i++) note_modes(p->children[i].module);
+}
+
+bool tern_module_mode_push(tern_module *m) {
+    if (!m) return true;
+    if (!room_for_mode(m)) return terni_fail(TERN_ERR_ARGUMENT, "module_mode_push: 63 wait for their pops");
+    note_modes(m);
+    return true;
+}
+
+void tern_module_mode_pop(tern_module *m) {
+    if (!m) return;
+    struct tern_module_parts *p = m->parts;
+    if (p->modes > 1) {
+        m->training = p->modes & 1;
+        p->modes >>= 1;
+    }
+    for (int i = 0; i < p->n_children; i++) tern_module_mode_pop(p->children[i].module);
 }
 
 void tern_module_zero_grad(tern_module *m) {

@@ -73,6 +73,12 @@ TERN_API void tern_module_free(void *m);
 TERN_API tern_tensor *tern_forward(tern_module *m, tern_tensor *x);
 /* Sets training mode (dropout drops, batch_norm uses the batch) or evaluation mode in the whole tree. */
 TERN_API void tern_module_train(tern_module *m, bool training);
+/* Around a change of mode that is for a while: push notes the mode of each module of the tree, pop gives each its own
+ * back, also where they differ (a batch_norm kept in evaluation mode amid a network in training). Nests, 63 deep. A
+ * module that came in between keeps the mode that it has then. NULL does nothing. Errors of push, which notes nothing
+ * then: TERN_ERR_ARGUMENT. */
+TERN_API bool tern_module_mode_push(tern_module *m);
+TERN_API void tern_module_mode_pop(tern_module *m);
 /* Moves, or converts the float parts of, all parameters and buffers. References from tern_module_get stay valid: the
  * tensors themselves change. Gradients are dropped. On failure nothing was changed. Errors: TERN_ERR_DEVICE,
  * TERN_ERR_MEMORY, TERN_ERR_DTYPE for a dtype that is no float. */

@@ -68,6 +68,23 @@ static bool name_tensors(const struct tern_module_parts *p) {
     return true;
 }
 
+/* Which entries have a tensor that came before, by a hash table of tensors. */
+static bool note_repeated(struct tern_module_parts *p) {
+    uint64_t size = 16;
+    while (size < 2 * (uint64_t)p->n_list) size *= 2;
+    const tern_tensor **seen = terni_calloc((size_t)size * sizeof *seen);
+    if (!seen) return false;
+    for (int i = 0; i < p->n_list; i++) {
+        const tern_tensor *const t = p->list[i].tensor;
+        uint64_t at = terni_hash(&t, sizeof t) & (size - 1);
+        while (seen[at] && seen[at] != t) at = (at + 1) & (size - 1);
+        p->repeated[i] = seen[at] != NULL;
+        seen[at] = t;
+    }
+    terni_free(seen, (size_t)size * sizeof *seen);
+    return true;
+}
+
 bool terni_module_list(tern_module *m) {
     if (!terni_given(m, "module", "m")) return false;
     struct tern_module_parts *p = m->parts;
@@ -87,10 +104,7 @@ bool terni_module_list(tern_module *m) {
     w = (writer){.list = p->list, .text = p->text};
     write_tree(&w, NULL, m);
     p->n_list = w.n;
-    for (int i = 0; i < w.n; i++) {
-        p->repeated[i] = false;
-        for (int k = 0; k < i && !p->repeated[i]; k++) p->repeated[i] = p->list[k].tensor == p->list[i].tensor;
-    }
+    if (!note_repeated(p)) return false;
     p->listed = p->parent || name_tensors(p);
     return p->listed;
 }

@@ -16,7 +16,7 @@ typedef struct recurrent {
     bool cell;
     int64_t in, hidden;
     tern_recurrent_opts opts; /* layers is not 0 */
-    int n_weights;            /* 4 for each layer and direction */
+    int per, n_weights;       /* per: for each layer and direction, 4, or 5 with a projection */
     tern_tensor *weights[];   /* as the op takes them; biases may be NULL */
 } recurrent;
 
@@ -34,7 +34,8 @@ static tern_tensor *run(recurrent *s, tern_tensor *x, tern_tensor *h, tern_tenso
                              .batch_first = s->opts.batch_first,
                              .relu = s->opts.relu,
                              .dropout = s->m.training ? s->opts.dropout : 0,
-                             .lengths = lengths};
+                             .lengths = lengths,
+                             .proj_size = s->opts.proj_size};
     if (s->kind == LSTM) return tern_lstm(x, h, c, s->weights, s->n_weights, o, hn, cn);
     return (s->kind == GRU ? tern_gru : tern_rnn)(x, h, s->weights, s->n_weights, o, hn);
 }
@@ -89,6 +90,7 @@ static void describe(const tern_module *m, char *buf, size_t size) {
     if (o->layers > 1) terni_text_add(&t, ", layers %" PRId64, o->layers);
     if (o->bidirectional) terni_text_add(&t, ", bidirectional");
     if (o->batch_first) terni_text_add(&t, ", batch first");
+    if (o->proj_size) terni_text_add(&t, ", projected to %" PRId64, o->proj_size);
     if (o->relu) terni_text_add(&t, ", relu");
     if (o->no_bias) terni_text_add(&t, ", no bias");
     if (o->dropout > 0) terni_text_add(&t, ", dropout %g", o->dropout);
@@ -111,20 +113,25 @@ static bool check(const char *type, int64_t in, int64_t hidden, const tern_recur
                           hidden, INT32_MAX);
     if (o->layers < 0 || o->layers > 10000)
         return terni_fail(TERN_ERR_ARGUMENT, "%s: %" PRId64 " layers; 1 to 10000 expected", type, o->layers);
+    if (o->proj_size < 0 || o->proj_size >= hidden)
+        return terni_fail(TERN_ERR_ARGUMENT, "%s: proj_size %" PRId64 "; 0 to %" PRId64 " expected", type, o->proj_size,
+                          hidden - 1);
     return (o->dropout >= 0 && o->dropout <= 1) ||
            terni_fail(TERN_ERR_ARGUMENT, "%s: dropout is %g; [0, 1] expected", type, o->dropout);
 }
 
-/* The four weights of a layer and direction, or of a cell (suffix ""). */
+/* The weights of a layer and direction, or of a cell (suffix ""). */
 static void make_weights(recurrent *s, tern_tensor **w, int64_t in, const char *suffix) {
-    static const char *const stem[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
-    const int64_t rows = gates_of[s->kind] * s->hidden;
+    static const char *const stem[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
+    const int64_t rows = gates_of[s->kind] * s->hidden, state = s->opts.proj_size ? s->opts.proj_size : s->hidden;
+    const tern_shape shape[] = {TERN_SHAPE(rows, in), TERN_SHAPE(rows, state), TERN_SHAPE(rows), TERN_SHAPE(rows),
+                                TERN_SHAPE(state, s->hidden)};
     const double bound = 1 / sqrt((double)s->hidden);
-    for (int i = 0; i < (s->opts.no_bias ? 2 : 4); i++) {
+    for (int i = 0; i < s->per; i++) {
+        if (s->opts.no_bias && (i == 2 || i == 3)) continue;
         char name[64];
         snprintf(name, sizeof name, "%s%s", stem[i], suffix);
-        const tern_shape matrix = TERN_SHAPE(rows, i ? s->hidden : in), vector = TERN_SHAPE(rows);
-        w[i] = terni_param_new(&s->m, name, i < 2 ? matrix : vector);
+        w[i] = terni_param_new(&s->m, name, shape[i]);
         if (!w[i] || !tern_init_uniform(w[i], -bound, bound)) return;
     }
 }
@@ -132,7 +139,7 @@ static void make_weights(recurrent *s, tern_tensor **w, int64_t in, const char *
 static recurrent *begin(const char *type, kind k, bool cell, int64_t in, int64_t hidden, tern_recurrent_opts o) {
     if (!check(type, in, hidden, &o)) return NULL;
     if (o.layers == 0) o.layers = 1;
-    const int n = 4 * (int)o.layers * (o.bidirectional ? 2 : 1);
+    const int per = o.proj_size ? 5 : 4, n = per * (int)o.layers * (o.bidirectional ? 2 : 1);
     recurrent *s = tern_module_alloc(sizeof *s + (size_t)n * sizeof s->weights[0], type);
     if (!s) return NULL;
     s->m.forward = forward;
@@ -143,20 +150,24 @@ static recurrent *begin(const char *type, kind k, bool cell, int64_t in, int64_t
     s->in = in;
     s->hidden = hidden;
     s->opts = o;
+    s->per = per;
     s->n_weights = n;
     return s;
 }
 
 static tern_module *layer_new(const char *type, kind k, int64_t in, int64_t hidden, tern_recurrent_opts o) {
     if (tern_ok() && o.relu && k != RNN) return terni_null(TERN_ERR_ARGUMENT, "%s: relu is for rnn alone", type);
+    if (tern_ok() && o.proj_size && k != LSTM)
+        return terni_null(TERN_ERR_ARGUMENT, "%s: proj_size is for lstm alone", type);
     recurrent *s = begin(type, k, false, in, hidden, o);
     if (!s) return NULL;
-    const int dirs = o.bidirectional ? 2 : 1, n = s->n_weights / 4;
+    const int dirs = o.bidirectional ? 2 : 1, n = s->n_weights / s->per;
+    const int64_t width = o.proj_size ? o.proj_size : hidden;
     const int scope = tern_scope_push();
     for (int i = 0; i < n && tern_ok(); i++) {
         char suffix[32];
         snprintf(suffix, sizeof suffix, "_l%d%s", i / dirs, i % dirs ? "_reverse" : "");
-        make_weights(s, s->weights + 4 * i, i < dirs ? in : dirs * hidden, suffix);
+        make_weights(s, s->weights + s->per * i, i < dirs ? in : dirs * width, suffix);
     }
     tern_scope_pop(scope);
     return tern_module_done(s);

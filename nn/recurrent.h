@@ -15,12 +15,14 @@ typedef struct tern_recurrent_opts {
     bool bidirectional;
     bool batch_first; /* x and y are [N, T, ...] */
     bool no_bias;
-    bool relu;      /* rnn: relu in place of tanh */
-    double dropout; /* of each layer's output but the last's, in training */
+    bool relu;         /* rnn: relu in place of tanh */
+    double dropout;    /* of each layer's output but the last's, in training */
+    int64_t proj_size; /* lstm: h is projected to so many, fewer than hidden; 0: it is not */
 } tern_recurrent_opts;
 /* [T, N, in] -> [T, N, D hidden], D directions. For each layer k and direction: weight_ih_lk [G hidden, its input],
  * weight_hh_lk [G hidden, hidden], bias_ih_lk, bias_hh_lk [G hidden], with "_reverse" behind for the second direction;
- * G is 1, 4 (lstm), 3 (gru). tern_forward starts from zeros and drops the final states. */
+ * G is 1, 4 (lstm), 3 (gru). With proj_size P, weight_hh_lk [G hidden, P] and after the biases weight_hr_lk [P,
+ * hidden], and P in place of hidden in y and h. tern_forward starts from zeros and drops the final states. */
 TERN_API tern_module *tern_rnn_new(int64_t in, int64_t hidden, tern_recurrent_opts opts);
 TERN_API tern_module *tern_lstm_new(int64_t in, int64_t hidden, tern_recurrent_opts opts);
 TERN_API tern_module *tern_gru_new(int64_t in, int64_t hidden, tern_recurrent_opts opts);

@@ -143,6 +143,7 @@ static bool install(tern_module *m, const char *name, terni_computed c, tern_mod
     own->next = p->computed;
     p->computed = own;
     const int slot = slot_of(m, name);
+    terni_names_forget(m);
     terni_mfree(p->params[slot].name);
     tern_release(p->params[slot].tensor);
     memmove(p->params + slot, p->params + slot + 1, (size_t)(p->n_params - slot - 1) * sizeof *p->params);

@@ -34,6 +34,14 @@ TERN_API tern_module *tern_adaptive_avg_pool3d_new(const int64_t size[3]);
 TERN_API tern_module *tern_adaptive_max_pool1d_new(int64_t size);
 TERN_API tern_module *tern_adaptive_max_pool2d_new(const int64_t size[2]);
 TERN_API tern_module *tern_adaptive_max_pool3d_new(const int64_t size[3]);
+/* Windows at distances that are drawn anew at every call, in evaluation too. opts: size or ratio of the result;
+ * opts.samples is for tern_fractional_max_pool_forward. */
+TERN_API tern_module *tern_fractional_max_pool2d_new(const int64_t kernel[2], tern_fractional_pool_opts opts);
+TERN_API tern_module *tern_fractional_max_pool3d_new(const int64_t kernel[3], tern_fractional_pool_opts opts);
+/* The same with given samples [N, C, axes] (NULL: drawn) and, unless indices is NULL, where the maxima stand. Errors:
+ * TERN_ERR_ARGUMENT for another module. */
+TERN_API tern_tensor *tern_fractional_max_pool_forward(tern_module *m, tern_tensor *x, tern_tensor *samples,
+                                                       tern_tensor **indices);
 /* The forward of a max_pool or adaptive_max_pool that also gives where the maxima stand, i64, for max_unpool. indices
  * may be NULL. Owner of both: the current scope. Errors: TERN_ERR_ARGUMENT for another module. */
 TERN_API tern_tensor *tern_max_pool_forward(tern_module *m, tern_tensor *x, tern_tensor **indices);

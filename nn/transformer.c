@@ -87,7 +87,8 @@ tern_tensor *tern_transformer_encoder_forward(tern_module *m, tern_tensor *x, te
     if (!terni_given(m, op, "m") || !terni_given(x, op, "x")) return NULL;
     if ((!is_layer(m) && !is_stack(m)) || is_decoder(m))
         return terni_null(TERN_ERR_ARGUMENT, "%s: %s is no encoder", op, m->type);
-    return call(m, x, &(inputs){NULL, self, {0}});
+    terni_kv_begin(self.cache);
+    return terni_kv_end(self.cache, call(m, x, &(inputs){NULL, self, {0}}));
 }
 
 tern_tensor *tern_transformer_decoder_forward(tern_module *m, tern_tensor *x, tern_tensor *memory,
@@ -95,7 +96,10 @@ tern_tensor *tern_transformer_decoder_forward(tern_module *m, tern_tensor *x, te
     static const char op[] = "transformer_decoder_forward";
     if (!terni_given(m, op, "m") || !terni_given(x, op, "x") || !terni_given(memory, op, "memory")) return NULL;
     if (!is_decoder(m)) return terni_null(TERN_ERR_ARGUMENT, "%s: %s is no decoder", op, m->type);
-    return call(m, x, &(inputs){memory, self, cross});
+    terni_kv_begin(self.cache);
+    terni_kv_begin(cross.cache);
+    tern_tensor *y = call(m, x, &(inputs){memory, self, cross});
+    return terni_kv_end(self.cache, terni_kv_end(cross.cache, y));
 }
 
 /* ---- making ------------------------------------------------------------------------------------------------------ */
@@ -219,11 +223,15 @@ tern_tensor *tern_transformer_forward(tern_module *m, tern_tensor *source, tern_
     if (m->describe != transformer_describe)
         return terni_null(TERN_ERR_ARGUMENT, "%s: %s is no transformer", op, m->type);
     const transformer *s = (const transformer *)m;
+    tern_kv_cache *const caches[] = {source_self.cache, target_self.cache, cross.cache};
+    for (int i = 0; i < 3; i++) terni_kv_begin(caches[i]);
     const int scope = tern_scope_push();
     source = terni_forward_begin(m, source);
     tern_tensor *memory = source ? tern_transformer_encoder_forward(s->encoder, source, source_self) : NULL;
     tern_tensor *y = memory ? tern_transformer_decoder_forward(s->decoder, target, memory, target_self, cross) : NULL;
-    return tern_scope_return(scope, terni_forward_end(m, source, y));
+    y = tern_scope_return(scope, terni_forward_end(m, source, y));
+    for (int i = 0; i < 3; i++) (void)terni_kv_end(caches[i], y);
+    return y;
 }
 
 static bool glorot(tern_module *m) {

@@ -30,12 +30,44 @@ typedef struct tern_multihead_attention_opts {
  * Source: Vaswani et al., arXiv 1706.03762; kv_heads: Ainslie et al., arXiv 2305.13245. */
 TERN_API tern_module *tern_multihead_attention_new(int64_t dims, int64_t heads, tern_multihead_attention_opts opts);
 
+/* The heads of queries of a multihead_attention; -1 where m is none. */
+TERN_API int64_t tern_multihead_attention_heads(const tern_module *m);
+
+/* Keys and values of the positions that were seen, so that a sequence can be gone through in pieces, a token at a time
+ * or more, and each piece costs its own positions only. For every attention it holds one buffer of keys and one of
+ * values, with room for `capacity` positions at first (64 if zero), which then doubles whenever it is too small. One
+ * sequence, or batch of them, of one dtype and device; one thread at a time. To be given back with tern_kv_cache_free.
+ * NULL on errors. */
+typedef struct tern_kv_cache tern_kv_cache;
+TERN_API tern_kv_cache *tern_kv_cache_new(int64_t capacity);
+TERN_API void tern_kv_cache_free(tern_kv_cache *c);
+/* Positions that were seen: 0 for an empty one and for NULL. A call that fails, of an attention, of a whole stack or
+ * of tern_kv_cache_add, leaves the cache as it was. A program that makes several such calls for a piece and breaks off
+ * between them takes the length from before the first and goes back to it by tern_kv_cache_set_length. */
+TERN_API int64_t tern_kv_cache_length(const tern_kv_cache *c);
+/* Forgets the positions from `length` on; with 0 all, keys of other sequences too. The buffers stay. Errors:
+ * TERN_ERR_ARGUMENT beyond the present length. */
+TERN_API bool tern_kv_cache_set_length(tern_kv_cache *c, int64_t length);
+/* For attention of a program's own: puts k [..., H, L, E] and v [..., H, L, V] behind what the cache has under `owner`,
+ * any address that tells the attention from the others, and returns all keys, in *values all values: views of the
+ * buffers, [..., H, length, E]. Owner of both: the current scope. Without gradients: TERN_ERR_UNSUPPORTED unless
+ * tern_grad_mode is off. Errors: TERN_ERR_SHAPE for k and v that are not as those before. */
+TERN_API tern_tensor *tern_kv_cache_add(tern_kv_cache *c, const void *owner, tern_tensor *k, tern_tensor *v,
+                                        tern_tensor **values);
+
 /* Who sees whom in a call. True takes part, as in tern_scaled_dot_product_attention; PyTorch's module has it the other
- * way round. */
+ * way round.
+ *
+ * With a cache, attention of queries to themselves takes the queries as those behind the positions that the cache has:
+ * S, also of the masks, counts all of them; causal and rotary go by positions in the whole sequence. Attention to
+ * others computes their keys and values at the first call, and later takes those that it kept (key must be as long as
+ * then). A transformer's stack takes one cache for all of its layers, and in cross the same one. tern_grad_mode has to
+ * be off: TERN_ERR_UNSUPPORTED. */
 typedef struct tern_attend_opts {
     tern_tensor *mask;     /* broadcast to [N, heads, L, S], or [heads, L, S] without N: bool, or added; or NULL */
     tern_tensor *key_mask; /* [N, S], or [S] without N: bool; keys that are there (false: padding); or NULL */
     bool causal;           /* beside the module's own */
+    tern_kv_cache *cache;  /* or NULL */
 } tern_attend_opts;
 /* query [L, N, dims], key [S, N, kdim], value [S, N, vdim], with N in front if batch_first, or all without N -> like
  * query. key NULL: query; value NULL: key. A query that sees no key gives out_proj's bias. Grad: query, key, value, an

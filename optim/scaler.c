@@ -121,8 +121,8 @@ bool tern_scaler_step(tern_scaler *s, tern_optim *o) {
         return terni_fail(TERN_ERR_ARGUMENT, "scaler_step: gradients came or were dropped since they were unscaled");
     t->found = !isfinite(tern_item(t->factor));
     if (!tern_ok()) return false;
+    if (!t->found) return t->stepped = tern_optim_step(o); /* what failed can be tried again */
     t->stepped = true;
-    if (!t->found) return tern_optim_step(o);
     s->skipped++;
     terni_optim_skip(o);
     return true;

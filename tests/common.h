@@ -148,6 +148,9 @@ const char *test_data_dir(void);
  * folder goes with all that is in it at the end of the test. */
 const char *test_path(const char *name);
 void test_remove_files(void);
+/* What has no permission is to fail for root too: without powers the process is nobody's, with them root's again. Other
+ * users stay who they are. */
+void test_powers(bool on);
 
 /* ---- gradcheck
  * ------------------------------------------------------------------------------------------------------- */

@@ -301,6 +301,32 @@ TERN_TEST(nn_module, train_and_zero_grad) {
     tern_module_free(m);
 }
 
+TERN_TEST(nn_module, modes_for_a_while) {
+    tern_module *m = tree();
+    tern_module *part = tern_module_child(m, "2.a"), *other = tern_module_child(m, "1.0");
+    tern_module_train(part, false);
+    CHECK(tern_module_mode_push(m) && m->training && !part->training);
+    tern_module_train(m, false);
+    CHECK(tern_module_mode_push(m));
+    tern_module_train(m, true);
+    tern_module *late = tern_module_add(m, "late", tern_relu_new());
+    tern_module_mode_pop(m);
+    CHECK(!m->training && !other->training && !part->training && late->training);
+    tern_module_mode_pop(m);
+    CHECK(m->training && other->training && !part->training && late->training);
+    tern_module_mode_pop(m); /* one too many */
+    CHECK(m->training && other->training && !part->training);
+    tern_module_train(other, false);
+    for (int i = 0; i < 63; i++) CHECK(tern_module_mode_push(m));
+    EXPECT_ERROR(tern_module_mode_push(m) ? m : NULL, TERN_ERR_ARGUMENT, "63");
+    tern_module_train(m, true);
+    for (int i = 0; i < 63; i++) tern_module_mode_pop(m);
+    CHECK(m->training && !other->training && !part->training);
+    CHECK(tern_module_mode_push(NULL));
+    tern_module_mode_pop(NULL);
+    tern_module_free(m);
+}
+
 TERN_TEST(nn_module, cast_keeps_references) {
     tern_module *m = tree();
     tern_tensor *w = tern_module_get(m, "0.weight"), *count = tern_module_get(m, "1.0.num_batches_tracked");

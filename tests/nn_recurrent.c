@@ -2,6 +2,7 @@
 #include "tern/recurrent.h"
 
 #include "common.h"
+#include "tern/functional.h"
 #include "tern/layers.h"
 
 TERN_TEST(nn_recurrent, refuses) {
@@ -10,6 +11,9 @@ TERN_TEST(nn_recurrent, refuses) {
     EXPECT_ERROR(tern_lstm_new(2, 2, (tern_recurrent_opts){.dropout = 2}), TERN_ERR_ARGUMENT, "lstm: dropout is 2");
     EXPECT_ERROR(tern_lstm_new(2, 2, (tern_recurrent_opts){.relu = true}), TERN_ERR_ARGUMENT, "lstm: relu");
     EXPECT_ERROR(tern_lstm_new(2, INT64_MAX / 2, (tern_recurrent_opts){0}), TERN_ERR_ARGUMENT, "sizes from 1");
+    EXPECT_ERROR(tern_lstm_new(2, 3, (tern_recurrent_opts){.proj_size = 3}), TERN_ERR_ARGUMENT, "proj_size 3; 0 to 2");
+    EXPECT_ERROR(tern_lstm_new(2, 3, (tern_recurrent_opts){.proj_size = -1}), TERN_ERR_ARGUMENT, "proj_size -1");
+    EXPECT_ERROR(tern_gru_new(2, 3, (tern_recurrent_opts){.proj_size = 2}), TERN_ERR_ARGUMENT, "for lstm alone");
     EXPECT_ERROR(tern_rnn_cell_new(2, -1, (tern_cell_opts){0}), TERN_ERR_ARGUMENT, "rnn_cell: 2 -> -1");
     EXPECT_ERROR(tern_gru_cell_new(2, 2, (tern_cell_opts){.relu = true}), TERN_ERR_ARGUMENT, "gru_cell: relu");
     EXPECT_ERROR(tern_lstm_cell_new(0, 2, (tern_cell_opts){0}), TERN_ERR_ARGUMENT, "lstm_cell: 0 -> 2");
@@ -73,4 +77,42 @@ TERN_TEST(nn_recurrent, summary) {
     CHECK(strstr(buf, "3 -> 4, layers 2, batch first") && strstr(buf, "[2, 5, 4]"), "%s", buf);
     CHECK(strstr(buf, "3,600"), "%s", buf); /* 2 x (12 x 3 + 3 x 12 x 4) multiplications for 10 steps */
     tern_module_free(m);
+}
+
+/* The op with projected states: what it refuses; f16 beside f32; derivatives of second order. */
+static tern_tensor *projected(tern_tensor *const *in, int n, void *user) {
+    (void)user;
+    tern_tensor *hn = NULL, *cn = NULL, *w[5] = {in[3], in[4], in[5], NULL, in[6]};
+    tern_tensor *y = n == 7 ? tern_lstm(in[0], in[1], in[2], w, 5, (tern_rnn_opts){.proj_size = 2}, &hn, &cn) : NULL;
+    return y ? tern_add(tern_sum(tern_square(y), NULL, 0, false), tern_sum(tern_mul(cn, cn), NULL, 0, false)) : NULL;
+}
+static int inputs_of(tern_tensor **in, tern_dtype dtype) {
+    const tern_shape shapes[] = {TERN_SHAPE(3, 2, 2), TERN_SHAPE(1, 2, 2), TERN_SHAPE(1, 2, 3), TERN_SHAPE(12, 2),
+                                 TERN_SHAPE(12, 2),   TERN_SHAPE(12),      TERN_SHAPE(2, 3)};
+    for (int i = 0; i < 7; i++) in[i] = tern_require_grad(test_random(shapes[i], -0.5, 0.5, dtype), true);
+    return 7;
+}
+TERN_TEST(nn_recurrent, projected_op) {
+    tern_tensor *in[7];
+    const int n = inputs_of(in, TERN_F64);
+    CHECK(tern_gradcheck(projected, in, n, NULL, (tern_gradcheck_opts){0}), "%s", tern_error_message());
+    CHECK(tern_gradgradcheck(projected, in, n, NULL, (tern_gradcheck_opts){0}), "%s", tern_error_message());
+    tern_tensor *w[5] = {in[3], in[4], in[5], NULL, in[6]}, *half[5], *y, *z;
+    const tern_rnn_opts o = {.proj_size = 2};
+    y = tern_lstm(in[0], in[1], in[2], w, 5, o, NULL, NULL);
+    for (int i = 0; i < 5; i++) half[i] = w[i] ? tern_cast(w[i], TERN_F16) : NULL;
+    z = tern_lstm(tern_cast(in[0], TERN_F16), tern_cast(in[1], TERN_F16), tern_cast(in[2], TERN_F16), half, 5, o, NULL,
+                  NULL);
+    CHECK(z && tern_dtype_of(z) == TERN_F16);
+    CHECK_SAME(tern_cast(z, TERN_F64), y, ((tolerance){1e-2, 1e-2}));
+    EXPECT_ERROR(tern_lstm(in[0], NULL, NULL, w, 4, o, NULL, NULL), TERN_ERR_ARGUMENT, "expected 5 weights");
+    EXPECT_ERROR(tern_lstm(in[0], NULL, NULL, w, 5, (tern_rnn_opts){0}, NULL, NULL), TERN_ERR_ARGUMENT, "expected 4");
+    EXPECT_ERROR(tern_gru(in[0], NULL, w, 5, o, NULL), TERN_ERR_ARGUMENT, "proj_size 2");
+    EXPECT_ERROR(tern_lstm(in[0], NULL, NULL, w, 5, (tern_rnn_opts){.proj_size = -2}, NULL, NULL), TERN_ERR_ARGUMENT,
+                 "proj_size -2");
+    EXPECT_ERROR(tern_lstm(in[0], in[2], NULL, w, 5, o, NULL, NULL), TERN_ERR_SHAPE, "state");
+    w[4] = in[5];
+    EXPECT_ERROR(tern_lstm(in[0], NULL, NULL, w, 5, o, NULL, NULL), TERN_ERR_SHAPE, "weights[4]");
+    w[4] = NULL;
+    EXPECT_ERROR(tern_lstm(in[0], NULL, NULL, w, 5, o, NULL, NULL), TERN_ERR_ARGUMENT, "weights is NULL");
 }

@@ -196,6 +196,17 @@ static int loss(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
     return 1;
 }
 
+static int fractional(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_fractional_max_pool_forward(m, x[0], x[1], NULL);
+    return 1;
+}
+static int adaptive(tern_module *m, tern_tensor **x, int n, tern_tensor **y) {
+    (void)n;
+    y[0] = tern_adaptive_log_softmax_forward(m, x[0], x[1], &y[1]);
+    return 2;
+}
+
 /* ---- what is put upon a module ------------------------------------------------------------------------------------
  */
 
@@ -354,6 +365,54 @@ TERN_TEST(nn_table, under_autocast) {
     }
 }
 
+/* Causal layers, a position at a time with a cache, against what PyTorch gave for the whole sequence. */
+static tern_tensor *with_cache(const reference *r, tern_module *m, tern_tensor **x) {
+    tern_kv_cache *cache = tern_kv_cache_new(1);
+    const tern_attend_opts self = {.causal = true, .cache = cache};
+    tern_tensor *part[8];
+    const int n = (int)tern_size(x[0], 1);
+    CHECK(n <= 8);
+    for (int i = 0; i < n; i++) {
+        tern_tensor *at = tern_narrow(x[0], 1, i, 1);
+        const tern_attend_opts cross = {.key_mask = r->n_inputs > 2 ? tern_logical_not(x[2]) : NULL, .cache = cache};
+        part[i] = r->n_inputs > 1                         ? tern_transformer_decoder_forward(m, at, x[1], self, cross)
+                  : strncmp(r->name, "attention", 9) == 0 ? tern_multihead_attention_forward(m, at, NULL, NULL, self)
+                                                          : tern_transformer_encoder_forward(m, at, self);
+    }
+    tern_kv_cache_free(cache);
+    return tern_cat(part, n, 1);
+}
+
+TERN_TEST(nn_table, with_a_cache) {
+    static const char *const causal[] = {"attention_self", "attention_grouped", "encoder_layer_first",
+                                         "decoder_layer_first"};
+    int found = 0;
+    const bool was = tern_grad_mode(false);
+    for (int i = 0; i < REFERENCES; i++) {
+        const reference *r = &references[i];
+        for (size_t k = 0; k < sizeof causal / sizeof *causal; k++) {
+            if (strcmp(r->name, causal[k]) != 0) continue;
+            check_case("%s", r->name);
+            const int scope = tern_scope_push();
+            tern_module *m = row_of(r->name)->make();
+            CHECK(tern_module_cast(m, TERN_F64) && tern_module_to(m, test_device()));
+            stream s = stream_of(r->name);
+            char state[4000];
+            fill_state(m, &s, state, sizeof state);
+            tern_tensor *x[MAX_IN] = {NULL};
+            make_inputs(r, &s, TERN_F64, x);
+            tern_tensor *y = with_cache(r, m, x);
+            compare("output", y, tern_shape_get(x[0]), r->values, 1e-12);
+            CHECK_OK();
+            tern_module_free(m);
+            tern_scope_pop(scope);
+            found++;
+        }
+    }
+    tern_grad_mode(was);
+    CHECK(found == 4, "%d cases", found);
+}
+
 /* ---- all layers have a row, and all rows a case --------------------------------------------------------------------
  */
 
@@ -424,6 +483,8 @@ static const struct {
     {"embedding_bag_offsets", "reads"},      {"embedding_bag_weights", "reads"},
     {"max_unpool1d", "indices of max_pool"}, {"max_unpool2d", "indices of max_pool"},
     {"max_unpool3d", "indices of max_pool"}, {"lstm_packed", "sequences of several lengths"},
+    {"adaptive_softmax", "reads"},           {"adaptive_softmax_head", "reads"},
+    {"adaptive_softmax_alone", "reads"},
 };
 
 static bool by_row(tern_module *m, tern_tensor *const *x, int n, tern_tensor **y, int n_y, void *user) {

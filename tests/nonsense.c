@@ -8,7 +8,7 @@
 
 #include "common.h"
 
-enum { POOL = 48, CALLS = 10000, SECONDS = 20 };
+enum { POOL = 48, CALLS = 10000, SECONDS = 60 };
 
 typedef struct source {
     uint64_t state;
@@ -217,7 +217,7 @@ static void empty_pool(source *s) {
 static void throw_nonsense(uint64_t seed) {
     const char *text = getenv("TERN_TEST_NONSENSE"), *only = getenv("TERN_TEST_ONLY");
     const int calls = text ? atoi(text) : CALLS;
-    struct rlimit limit = {(rlim_t)6 << 30, (rlim_t)6 << 30};
+    struct rlimit limit = {(rlim_t)2 << 30, (rlim_t)2 << 30};
     if (!TEST_ASAN)
         setrlimit(RLIMIT_AS, &limit); /* the sanitizer's shadow is larger; its allocator has a limit of its own */
     source s = {.state = seed};

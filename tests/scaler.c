@@ -263,6 +263,33 @@ TERN_TEST(scaler, refusals) {
     tern_module_free(m);
 }
 
+/* A step that failed is tried again: the same weights as if it had not. */
+TERN_TEST(scaler, step_after_a_failed_one) {
+    if (test_device().type != TERN_CPU) return; /* a device's allocator tries again */
+    tern_tensor *want = NULL;
+    for (int64_t n = 0;; n++) {
+        check_case("allocation %" PRId64 " fails", n);
+        tern_module *m = problem();
+        tern_optim *o = tern_adam_new(m, 0.05, (tern_adam_opts){0});
+        tern_scaler *s = tern_scaler_new((tern_scaler_opts){.scale = 8});
+        CHECK(tern_backward(tern_scaler_scale(s, loss_of(m, 0))), "%s", tern_error_message());
+        tern_memory_fail_at(n);
+        const bool good = tern_scaler_step(s, o), all = n && tern_memory_requests() < n;
+        tern_memory_fail_at(0);
+        tern_error_clear();
+        CHECK(good == (n == 0 || all));
+        if (!good) CHECK(tern_scaler_step(s, o), "%s", tern_error_message());
+        CHECK(tern_scaler_update(s) && tern_optim_steps(o) == 1);
+        tern_tensor *p = tern_detach(tern_module_get(m, "p"));
+        if (n) CHECK_SAME(p, want, ((tolerance){0, 0}));
+        if (!n) want = tern_clone(p);
+        tern_scaler_free(s);
+        tern_optim_free(o);
+        tern_module_free(m);
+        if (all || check_failures() > 10) break;
+    }
+}
+
 TERN_TEST(scaler, every_allocation_fails) {
     if (test_device().type != TERN_CPU) return; /* a device's allocator tries again */
     tern_module *m = problem();

@@ -231,6 +231,15 @@ def spatial():
     row("adaptive_max_pool1d", lambda: nn.AdaptiveMaxPool1d(3), X(2, 2, 7))
     row("adaptive_max_pool2d", lambda: nn.AdaptiveMaxPool2d(2), X(1, 2, 5, 4))
     row("adaptive_max_pool3d", lambda: nn.AdaptiveMaxPool3d((1, 2, 2)), X(1, 2, 2, 3, 4))
+    def drawn(m, x, samples):
+        m._random_samples = samples.detach()
+        y, m._random_samples = m(x), None  # a buffer, else
+        return y
+    u = dict(lo=0.0, hi=1.0)
+    row("fractional_max_pool2d", lambda: nn.FractionalMaxPool2d((2, 3), output_size=(5, 3)), X(2, 3, 9, 8), X(2, 3, 2, **u), call=drawn)
+    row("fractional_max_pool2d_ratio", lambda: nn.FractionalMaxPool2d(2, output_ratio=(0.7, 0.5)), X(2, 8, 7), X(1, 2, 2, **u), call=drawn)
+    row("fractional_max_pool3d", lambda: nn.FractionalMaxPool3d((2, 1, 3), output_size=(3, 5, 2)), X(1, 2, 5, 9, 5), X(1, 2, 3, **u),
+        call=drawn)
     row("max_unpool1d", lambda: nn.MaxUnpool1d(2), X(1, 2, 6), call=unpooled(nn.MaxPool1d(2, return_indices=True)))
     row("max_unpool2d", lambda: nn.MaxUnpool2d(2), X(1, 2, 5, 4), I([5, 4]),
         call=unpooled(nn.MaxPool2d(2, return_indices=True)))
@@ -304,6 +313,8 @@ def recurrent():
     row("lstm_deep", lambda: nn.LSTM(3, 2, 2, bidirectional=True, dropout=0.5), X(3, 2, 3), X(4, 2, 2), X(4, 2, 2), call=states,
         modes="E")
     row("lstm_packed", lambda: nn.LSTM(2, 2, bidirectional=True, batch_first=True), X(3, 4, 2), call=packed)
+    row("lstm_projected", lambda: nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2), X(3, 2, 3), X(4, 2, 2), X(4, 2, 4), call=states)
+    row("lstm_projected_packed", lambda: nn.LSTM(2, 3, batch_first=True, bias=False, proj_size=1), X(3, 4, 2), call=packed)
     row("gru", lambda: nn.GRU(3, 2, batch_first=True), X(2, 3, 3), call=states)
     row("gru_deep", lambda: nn.GRU(3, 2, 2, bidirectional=True), X(3, 2, 3), X(4, 2, 2), call=states)
     row("rnn_cell", lambda: nn.RNNCell(3, 4), X(2, 3), X(2, 4))
@@ -445,6 +456,17 @@ def losses():
     row("multi_margin_loss", lambda: nn.MultiMarginLoss(2, 0.8, w(4)), X(3, 4), targets)
     row("multilabel_soft_margin_loss", lambda: nn.MultiLabelSoftMarginLoss(w(3), reduction="sum"), X(2, 3), chances)
     row("mse_loss", nn.MSELoss, X(2, 3), X(2, 3))
+    row("huber_loss", lambda: nn.HuberLoss(delta=0.4), X(3, 4), X(3, 4))
+    row("smooth_l1_loss", lambda: nn.SmoothL1Loss(beta=0.3, reduction="sum"), X(3, 4), X(3, 4))
+    row("kl_div", lambda: nn.KLDivLoss(reduction="sum", log_target=True), X(2, 3), X(2, 3))
+    row("poisson_nll_loss", lambda: nn.PoissonNLLLoss(False, True, eps=1e-3), X(2, 3, lo=0.5, hi=3.0), X(2, 3, lo=1.5, hi=5.0))
+    row("cosine_similarity", lambda: nn.CosineSimilarity(1, 1e-3), X(2, 3, 2), X(2, 3, 2))
+    row("pairwise_distance", lambda: nn.PairwiseDistance(3, 1e-4, True), X(4, 3), X(4, 3))
+    adaptive = nn.AdaptiveLogSoftmaxWithLoss
+    row("adaptive_softmax", lambda: adaptive(8, 12, [3, 7], div_value=2.0), X(6, 8), I([0, 11, 4, 2, 7, 3]))
+    row("adaptive_softmax_head", lambda: adaptive(5, 9, [4], head_bias=True), X(2, 5), I([1, 3]))
+    row("adaptive_softmax_alone", lambda: adaptive(5, 9, [4]), X(5), I(6))
+    row("adaptive_softmax_all", lambda: adaptive(8, 12, [3, 7], div_value=2.0, head_bias=True), X(3, 8), call=lambda m, x: m.log_prob(x))
     row("soft_margin_loss", lambda: Fn(lambda x, y: torch.log1p(torch.exp(-y * x))), X(2, 3), X(2, 3))
 
 
