@@ -20,6 +20,7 @@
 #include "tern/fit.h"
 #include "tern/functional.h"
 #include "tern/graph.h"
+#include "tern/keras.h"
 #include "tern/layers.h"
 #include "tern/lora.h"
 #include "tern/memory.h"

@@ -44,16 +44,9 @@ void tern_archive_free(tern_archive *a) {
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
-/* FNV-1a. */
-static uint64_t hash(const char *s) {
-    uint64_t h = 14695981039346656037u;
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * 1099511628211u;
-    return h;
-}
-
 /* Where name stands in the table, or would. */
 static int64_t slot_of(const tern_archive *a, const char *name) {
-    int64_t at = (int64_t)(hash(name) & (uint64_t)(a->n_table - 1));
+    int64_t at = (int64_t)(terni_hash(name, strlen(name)) & (uint64_t)(a->n_table - 1));
     while (a->table[at] && strcmp(a->entries[a->table[at] - 1].name, name) != 0) at = (at + 1) & (a->n_table - 1);
     return at;
 }
@@ -195,13 +188,7 @@ bool tern_archive_module(tern_archive *a, tern_module *m, const char *prefix) {
     return tern_ok();
 }
 
-typedef struct report {
-    char text[1200];
-    size_t n;
-    int wrong;
-} report;
-
-static void complain(report *r, const char *what, const char *name, const char *detail) {
+void terni_complain(terni_report *r, const char *what, const char *name, const char *detail) {
     r->wrong++;
     if (r->n + 1 >= sizeof r->text) return;
     const int n = snprintf(r->text + r->n, sizeof r->text - r->n, "; %s %s%s", what, name, detail);
@@ -210,14 +197,14 @@ static void complain(report *r, const char *what, const char *name, const char *
 }
 
 /* What of m is not in a, or has another shape. */
-static bool compare_module(tern_archive *a, tern_module *m, tern_archive_apply_opts o, report *r) {
+static bool compare_module(tern_archive *a, tern_module *m, tern_archive_apply_opts o, terni_report *r) {
     tern_named e;
     char name[NAME];
     for (int i = 0; tern_module_each(m, i, &e); i++) {
         if (!full_name(name, o.prefix, e.name)) return false;
         tern_tensor *t = tern_archive_find(a, name);
         if (!t) {
-            if (!o.not_strict) complain(r, "missing", name, "");
+            if (!o.not_strict) terni_complain(r, "missing", name, "");
             continue;
         }
         const tern_shape is = tern_shape_get(t), want = tern_shape_get(e.tensor);
@@ -225,13 +212,13 @@ static bool compare_module(tern_archive *a, tern_module *m, tern_archive_apply_o
         char sa[128], sb[128], detail[300];
         snprintf(detail, sizeof detail, " (%s instead of %s)", tern_shape_text(is, sa, sizeof sa),
                  tern_shape_text(want, sb, sizeof sb));
-        complain(r, "other shape:", name, detail);
+        terni_complain(r, "other shape:", name, detail);
     }
     return tern_ok();
 }
 
 /* What a has under the prefix that m has not. */
-static bool compare_archive(tern_archive *a, tern_module *m, tern_archive_apply_opts o, report *r) {
+static bool compare_archive(tern_archive *a, tern_module *m, tern_archive_apply_opts o, terni_report *r) {
     const size_t skip = o.prefix ? strlen(o.prefix) : 0;
     tern_archive *known = tern_archive_new();
     tern_named e;
@@ -240,7 +227,7 @@ static bool compare_archive(tern_archive *a, tern_module *m, tern_archive_apply_
     for (int64_t i = 0; ok && i < a->n; i++) {
         const char *name = a->entries[i].name;
         if (skip && strncmp(name, o.prefix, skip) != 0) continue;
-        if (!tern_archive_find(known, name + skip)) complain(r, "unexpected", name, "");
+        if (!tern_archive_find(known, name + skip)) terni_complain(r, "unexpected", name, "");
     }
     tern_archive_free(known);
     return ok && tern_ok();
@@ -266,7 +253,7 @@ static int64_t copy_all(tern_archive *a, tern_module *m, tern_archive_apply_opts
 
 int64_t tern_archive_apply(tern_archive *a, tern_module *m, tern_archive_apply_opts opts) {
     if (!terni_given(a, "archive_apply", "archive") || !terni_given(m, "archive_apply", "m")) return -1;
-    report r = {.n = 0};
+    terni_report r = {.n = 0};
     if (!compare_module(a, m, opts, &r) || (!opts.not_strict && !compare_archive(a, m, opts, &r))) return -1;
     if (r.wrong) {
         terni_fail(TERN_ERR_SHAPE, "archive_apply: %s and the archive do not have the same parts%s%s", m->type, r.text,

@@ -4,6 +4,14 @@
 
 #include "tern/archive.h"
 
+/* What does not fit, as far as there is room for it. */
+typedef struct terni_report {
+    char text[1200]; /* "; missing a.weight; ..." */
+    size_t n;
+    int wrong;
+} terni_report;
+void terni_complain(terni_report *r, const char *what, const char *name, const char *detail);
+
 /* The i-th text; false past the end. */
 bool terni_archive_text_each(const tern_archive *a, int i, const char **key, const char **value);
 

@@ -18,7 +18,9 @@ typedef struct save {
 static bool begin(tern_callback *c, tern_fit_run *run) {
     save *s = (save *)c;
     const char *prefix = s->prefix ? s->prefix : "checkpoint";
-    if (!run->resumed && !s->o.overwrite && tern_checkpoint_count(s->folder, s->prefix) > 0)
+    const int64_t there = run->resumed || s->o.overwrite ? 0 : tern_checkpoint_count(s->folder, s->prefix);
+    if (there < 0) return false;
+    if (there > 0)
         return terni_fail(TERN_ERR_ARGUMENT,
                           "save: %s holds checkpoints of another run (%s-STEP.h5): resume it, empty "
                           "the folder, or set overwrite",

@@ -1,11 +1,13 @@
-/* Loading a checkpoint: the file is read and its sum checked before HDF5 sees a byte; then everything is compared with
- * what the program has, and read into fresh tensors; only then is anything of the program's changed. */
+/* Loading a checkpoint: the file is read and its sum checked before HDF5 sees a byte, which it then does in a process
+ * of its own first; everything is compared with what the program has; only then is anything of the program's changed.
+ * Costs the file's size in memory. */
 #include <float.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "checkpoint_format.h"
 #include "h5.h"
+#include "h5_child.h"
 #include "whole_file.h"
 
 bool terni_checkpoint_names(const tern_checkpoint *c) {
@@ -22,13 +24,16 @@ bool terni_checkpoint_names(const tern_checkpoint *c) {
 /* One tensor of the program's, and what the file has for it. */
 typedef struct item {
     char *name;                 /* in the group */
-    tern_tensor *target, *read; /* read: kept; NULL if it is left alone */
+    tern_tensor *target, *read; /* read: kept; or NULL */
+    const char *bytes;          /* instead of read: in the image; both NULL: it is left alone */
 } item;
 
 typedef struct loading {
     const char *path;
     tern_checkpoint *c;
     hid_t file;
+    const char *image;
+    size_t image_bytes;
     item *items;
     int n_items, cap_items;
     char wrong[900]; /* what does not fit, as far as there is room */
@@ -64,11 +69,36 @@ static bool add_item(loading *l, const char *name, tern_tensor *target) {
     }
     char *copy = terni_strdup(name);
     if (!copy) return false;
-    l->items[l->n_items++] = (item){copy, target, NULL};
+    l->items[l->n_items++] = (item){copy, target, NULL, NULL};
     return true;
 }
 
-/* Reads a dataset that fits into a fresh tensor; complains about one that does not. */
+/* A tensor that bytes can simply be moved into. */
+static bool plain(tern_tensor *t) { return tern_device_of(t).type == TERN_CPU && tern_is_contiguous(t); }
+
+/* Elements that the image has in one piece stay there until they are taken over; others (older checkpoints have chunks)
+ * are read into a fresh tensor. */
+static bool read_elements(loading *l, hid_t set, item *it) {
+    const tern_dtype dtype = tern_dtype_of(it->target);
+    const size_t bytes = (size_t)tern_numel(it->target) * tern_dtype_size(dtype);
+    uint64_t place;
+    if (bytes == 0) return true;
+    if (plain(it->target) && terni_h5_place(set, bytes, &place) && place <= l->image_bytes &&
+        bytes <= l->image_bytes - place) {
+        it->bytes = l->image + place;
+        return true;
+    }
+    tern_tensor *t = tern_empty(tern_shape_get(it->target), (tern_options){.dtype = dtype});
+    const hid_t type = t ? terni_h5_type(dtype) : -1;
+    bool ok = type >= 0;
+    if (ok && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, tern_data(t)) < 0)
+        ok = terni_h5_fail(TERN_ERR_FORMAT, l->path, it->name);
+    if (type >= 0) H5Tclose(type);
+    if (ok) it->read = tern_keep(t);
+    return ok;
+}
+
+/* Finds the elements of a dataset that fits; complains about one that does not. */
 static bool read_item(loading *l, hid_t group, const char *group_name, item *it) {
     if (H5Lexists(group, it->name, H5P_DEFAULT) <= 0) {
         complain(l, "missing", group_name, it->name, "");
@@ -88,13 +118,7 @@ static bool read_item(loading *l, hid_t group, const char *group_name, item *it)
                  tern_dtype_name(tern_dtype_of(it->target)));
         complain(l, tern_shape_equal(shape, want) ? "other dtype of" : "other shape of", group_name, it->name, detail);
     } else {
-        tern_tensor *t = tern_empty(shape, (tern_options){.dtype = dtype});
-        const hid_t type = t ? terni_h5_type(dtype) : -1;
-        ok = type >= 0;
-        if (ok && tern_numel(t) && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, tern_data(t)) < 0)
-            ok = terni_h5_fail(TERN_ERR_FORMAT, l->path, it->name);
-        if (type >= 0) H5Tclose(type);
-        if (ok) it->read = tern_keep(t);
+        ok = read_elements(l, set, it);
     }
     H5Dclose(set);
     return ok;
@@ -106,7 +130,16 @@ typedef struct search {
     int first; /* of the group's items */
 } search;
 
-static herr_t visit(hid_t group, const char *name, const H5O_info_t *info, void *arg) {
+/* The library changed H5O_info_t, and so what it wants here. */
+#if H5_VERSION_GE(1, 12, 0)
+typedef H5O_info2_t object_info;
+#define visit_all H5Ovisit3
+#else
+typedef H5O_info_t object_info;
+#define visit_all H5Ovisit2
+#endif
+
+static herr_t visit(hid_t group, const char *name, const object_info *info, void *arg) {
     (void)group;
     const search *s = arg;
     if (info->type != H5O_TYPE_DATASET) return 0;
@@ -126,7 +159,7 @@ static bool read_group(loading *l, const char *name, int first) {
     bool ok = true;
     for (int i = first; ok && i < l->n_items; i++) ok = read_item(l, g, name, &l->items[i]);
     search s = {l, name, first};
-    if (ok && H5Ovisit2(g, H5_INDEX_NAME, H5_ITER_INC, visit, &s, H5O_INFO_BASIC) < 0)
+    if (ok && visit_all(g, H5_INDEX_NAME, H5_ITER_INC, visit, &s, H5O_INFO_BASIC) < 0)
         ok = terni_h5_fail(TERN_ERR_FORMAT, l->path, name);
     H5Gclose(g);
     return ok;
@@ -270,44 +303,14 @@ static bool read_file(loading *l) {
     return terni_fail(TERN_ERR_SHAPE, "checkpoint: %s does not fit (%d names):%s", l->path, l->n_wrong, l->wrong);
 }
 
-/* HDF5 copies an image three times on its way to the driver. It only reads this one, so every copy is the image. */
-static void *share(size_t size, H5FD_file_image_op_t op, void *udata) {
-    (void)size, (void)op;
-    return udata;
-}
-static void *share_memcpy(void *dst, const void *src, size_t size, H5FD_file_image_op_t op, void *udata) {
-    (void)size, (void)op, (void)udata;
-    return dst == src ? dst : NULL;
-}
-static void *share_realloc(void *p, size_t size, H5FD_file_image_op_t op, void *udata) {
-    (void)p, (void)size, (void)op, (void)udata;
-    return NULL;
-}
-static herr_t share_free(void *p, H5FD_file_image_op_t op, void *udata) {
-    (void)p, (void)op, (void)udata;
-    return 0;
-}
-static void *same_udata(void *udata) { return udata; }
-static herr_t keep_udata(void *udata) {
-    (void)udata;
-    return 0;
-}
-
 static bool read_image(loading *l, void *data, size_t bytes) {
-    H5FD_file_image_callbacks_t calls = {share, share_memcpy, share_realloc, share_free, same_udata, keep_udata, data};
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    const bool ready = access >= 0 && H5Pset_fapl_core(access, 1 << 20, false) >= 0 &&
-                       H5Pset_file_image_callbacks(access, &calls) >= 0 && H5Pset_file_image(access, data, bytes) >= 0;
-    l->file = ready ? H5Fopen("tern-checkpoint-in-memory", H5F_ACC_RDONLY, access) : -1;
-    bool ok = l->file >= 0 || terni_h5_fail(TERN_ERR_FORMAT, l->path, "not readable as HDF5");
-    ok = ok && read_file(l);
+    l->image = data;
+    l->image_bytes = bytes;
+    l->file = terni_h5_open_image(data, bytes);
+    const bool ok = l->file >= 0 ? read_file(l) : terni_h5_fail(TERN_ERR_FORMAT, l->path, "not readable as HDF5");
     if (l->file >= 0) H5Fclose(l->file);
-    if (access >= 0) H5Pclose(access);
     return ok;
 }
-
-/* A tensor that bytes can simply be moved into. */
-static bool plain(tern_tensor *t) { return tern_device_of(t).type == TERN_CPU && tern_is_contiguous(t); }
 
 /* The values into the program's tensors. What could fail comes first; where all are contiguous and on the CPU, nothing
  * can. */
@@ -321,9 +324,10 @@ static bool take_over_tensors(loading *l) {
     tern_grad_mode(was);
     for (int i = 0; ok && i < l->n_items; i++) {
         const item *it = &l->items[i];
-        const size_t bytes = (size_t)tern_numel(it->target) * tern_dtype_size(tern_dtype_of(it->target));
-        if (!it->read || !plain(it->target) || bytes == 0) continue;
-        memcpy(tern_data(it->target), tern_data(it->read), bytes);
+        const char *from = it->bytes ? it->bytes : it->read ? tern_data(it->read) : NULL;
+        if (!from || !plain(it->target)) continue;
+        memcpy(tern_data(it->target), from,
+               (size_t)tern_numel(it->target) * tern_dtype_size(tern_dtype_of(it->target)));
         tern_touch(it->target);
     }
     return ok;
@@ -350,6 +354,15 @@ static bool take_over(loading *l) {
     return true;
 }
 
+/* A checksum keeps damage out, not malice: a process of its own tries HDF5 on the file first. */
+static bool read_safely(loading *l, void *data, size_t bytes) {
+    if (!terni_h5_rehearse("checkpoint", l->path, data, bytes)) return false;
+    terni_h5_enter();
+    const bool ok = read_image(l, data, bytes);
+    terni_h5_leave();
+    return ok;
+}
+
 bool tern_checkpoint_load(const char *path, tern_checkpoint *c) {
     if (!terni_given(path, "checkpoint", "path") || !terni_given(c, "checkpoint", "checkpoint") ||
         !terni_checkpoint_names(c))
@@ -359,11 +372,8 @@ bool tern_checkpoint_load(const char *path, tern_checkpoint *c) {
     size_t bytes;
     if (!terni_whole_file_read(path, &data, &bytes)) return false;
     const int scope = tern_scope_push();
-    terni_h5_enter();
-    bool ok = read_image(&l, data, bytes);
-    terni_h5_leave();
+    const bool ok = read_safely(&l, data, bytes) && take_over(&l);
     terni_mfree(data);
-    ok = ok && take_over(&l);
     for (int i = 0; i < l.n_items; i++) {
         terni_mfree(l.items[i].name);
         tern_release(l.items[i].read);

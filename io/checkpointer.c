@@ -64,14 +64,22 @@ static bool path_of(const char *folder, const char *prefix, int64_t step, char *
            terni_fail(TERN_ERR_IO, "checkpointer: the path %.60s... is too long", folder);
 }
 
+static bool unreadable(const char *folder) {
+    return terni_fail(TERN_ERR_IO, "checkpoint: the folder %s cannot be read: %s", folder, strerror(errno));
+}
+
 /* The steps of a folder's checkpoints, rising, for terni_mfree; *n < 0 after an error. No folder: none. */
 static int64_t *steps_in(const char *folder, const char *prefix, int *n) {
     int64_t *steps = NULL;
     int count = 0, cap = 0;
     *n = 0;
     DIR *d = opendir(folder);
-    if (!d) return NULL;
-    for (struct dirent *e; (e = readdir(d));) {
+    if (!d) {
+        if (errno != ENOENT && !unreadable(folder)) *n = -1;
+        return NULL;
+    }
+    errno = 0;
+    for (struct dirent *e; (e = readdir(d)); errno = 0) {
         const int64_t step = step_of(e->d_name, prefix);
         if (step < 0) continue;
         if (count == cap) {
@@ -87,6 +95,7 @@ static int64_t *steps_in(const char *folder, const char *prefix, int *n) {
         for (; at > 0 && steps[at - 1] > step; at--) steps[at] = steps[at - 1];
         steps[at] = step;
     }
+    if (errno && count >= 0 && !unreadable(folder)) count = -1;
     closedir(d);
     if (count < 0) {
         terni_mfree(steps);
@@ -346,7 +355,7 @@ int64_t tern_checkpoint_count(const char *folder, const char *prefix) {
     int n = 0;
     if (terni_given(folder, "checkpoint_count", "folder"))
         terni_mfree(steps_in(folder, prefix ? prefix : usual_prefix, &n));
-    return n > 0 ? n : 0;
+    return n;
 }
 
 /* From the newest down, past those that are damaged. */
@@ -355,7 +364,7 @@ static bool load_one_of(const char *folder, const char *prefix, const int64_t *s
     tern_code code = TERN_OK;
     char why[1200] = "", name[PATH_MAX];
     bool ok = false;
-    terni_error_mute(true); /* an older one may be good */
+    const bool muted = terni_error_mute(true); /* an older one may be good */
     for (int i = n - 1; i >= 0 && !ok; i--) {
         ok = path_of(folder, prefix, steps[i], name, sizeof name) && tern_checkpoint_load(name, c);
         if (ok) break;
@@ -367,7 +376,7 @@ static bool load_one_of(const char *folder, const char *prefix, const int64_t *s
         tern_error_clear();
         if (here != TERN_ERR_FORMAT && here != TERN_ERR_IO) break;
     }
-    terni_error_mute(false);
+    terni_error_mute(muted);
     if (!ok) return tern_error_set(code, "%s", why);
     if (path && size) snprintf(path, size, "%s", name);
     return true;

@@ -12,7 +12,7 @@
  *
  * The files are FOLDER/PREFIX-STEP.h5, and FOLDER/PREFIX-best.h5. Each is complete from the moment on that it is there
  * (tern/checkpoint.h says how), so whatever happens, the newest one loads. A folder and prefix are for one run at a
- * time. Host memory for one snapshot is held from first to last; another as large is needed while one is written. */
+ * time. Host memory for one snapshot is held from first to last; writing it needs no more. */
 #ifndef TERN_CHECKPOINTER_H
 #define TERN_CHECKPOINTER_H
 
@@ -67,11 +67,12 @@ TERN_API tern_checkpointer_report tern_checkpointer_report_get(tern_checkpointer
 TERN_API bool tern_checkpointer_free(tern_checkpointer *w);
 
 /* Loads the newest checkpoint of the folder and prefix (NULL: "checkpoint") that is not damaged, as
- * tern_checkpoint_load; its path goes into path (size bytes, cut; or NULL). Errors: TERN_ERR_IO if there is none; those
- * of the newest if none can be loaded, or if it is whole and does not fit c. */
+ * tern_checkpoint_load; its path goes into path (size bytes, cut; or NULL). Errors: TERN_ERR_IO if there is none, or
+ * the folder cannot be read; those of the newest if none can be loaded, or if it is whole and does not fit c. */
 TERN_API bool tern_checkpoint_load_newest(const char *folder, const char *prefix, tern_checkpoint *c, char *path,
                                           size_t size);
-/* How many checkpoints of this prefix the folder holds, best ones left out; 0 if there is no such folder. */
+/* How many checkpoints of this prefix the folder holds, best ones left out; 0 if there is no such folder; -1 after an
+ * error: TERN_ERR_IO if it cannot be read, and so may hold some. */
 TERN_API int64_t tern_checkpoint_count(const char *folder, const char *prefix);
 
 #ifdef __cplusplus

@@ -76,8 +76,9 @@ static bool one_batch(pass *p, const tern_batch *b, bool predicts) {
 }
 
 static bool run_pass(pass *p, tern_loader *l, bool predicts) {
-    const bool mode = p->model->training, was = tern_grad_mode(false);
-    bool ok = tern_ok();
+    if (!tern_ok() || !tern_module_mode_push(p->model)) return false;
+    const bool was = tern_grad_mode(false);
+    bool ok = true;
     tern_batch b;
     p->device = terni_fit_device(p->model);
     tern_module_train(p->model, false);
@@ -88,7 +89,7 @@ static bool run_pass(pass *p, tern_loader *l, bool predicts) {
         tern_scope_pop(scope);
     }
     tern_grad_mode(was);
-    tern_module_train(p->model, mode);
+    tern_module_mode_pop(p->model);
     return ok;
 }
 

@@ -271,7 +271,7 @@ static bool epochs(terni_fit *f) {
     if (ok && f->run.stop) f->run.end = TERN_FIT_STOPPED;
     while (ok && f->run.end == TERN_FIT_RUNNING) {
         for (int i = 0; i < f->o.n_metrics; i++) tern_metric_reset(f->o.metrics[i]);
-        tern_module_train(f->run.model, true);
+        if (!f->run.model->training) tern_module_train(f->run.model, true); /* else parts may have modes of their own */
         const tern_schedule *s = f->o.schedule_by_epoch ? f->run.schedule : NULL;
         if (s) {
             const double momentum = tern_schedule_momentum(s, f->run.epoch);
@@ -297,10 +297,10 @@ bool tern_fit(tern_module *model, tern_optim *optim, tern_fit_opts opts) {
                            .epochs = opts.epochs}};
     f.run.own = &f;
     const int scope = tern_scope_push();
-    const bool mode = model->training, was = tern_grad_mode(true);
-    const bool ok = ready(&f) && epochs(&f);
+    const bool was = tern_grad_mode(true), noted = tern_module_mode_push(model);
+    const bool ok = noted && ready(&f) && epochs(&f);
     tern_grad_mode(was);
-    tern_module_train(model, mode);
+    if (noted) tern_module_mode_pop(model);
     drop(&f);
     tern_scope_pop(scope);
     if (opts.end) *opts.end = ok ? f.run.end : TERN_FIT_FAILED;

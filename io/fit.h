@@ -91,7 +91,10 @@ struct tern_callback {
     bool (*on_pause)(tern_callback *c, tern_fit_run *run);
     bool (*on_train_end)(tern_callback *c, tern_fit_run *run); /* after errors too, which are still pending */
     void (*drop)(tern_callback *c);                            /* frees c; called by tern_callback_free; may be NULL */
-    double *numbers; /* what c remembers; goes into checkpoints, and is there again at on_train_begin when resumed */
+    /* What c remembers: goes into checkpoints under c's name (of those of one name by their order), and is there again
+     * at on_train_begin when resumed. A resumed run's callbacks must remember what the checkpoint has, no more, no
+     * less; those that remember nothing may come and go. */
+    double *numbers;
     int n_numbers;
 };
 /* NULL does nothing. */
@@ -142,7 +145,8 @@ typedef struct tern_fit_opts {
     /* "cuda", "auto", ...: model and criterion are moved there; NULL: the model stays where it is. Batches follow. */
     const char *device;
     /* A checkpoint of an earlier run, or a folder of them, whose newest is taken; a folder that is not there, or holds
-     * none, begins anew; or NULL. The run goes on as if it had never stopped, bit for bit. */
+     * none, begins anew, and one that cannot be read is an error; or NULL. The run goes on as if it had never stopped,
+     * bit for bit. */
     const char *resume;
     const char *resume_prefix;              /* in a folder; "checkpoint" if NULL */
     const volatile sig_atomic_t *interrupt; /* a signal handler sets it: the run ends after the current step; or NULL */
@@ -150,8 +154,10 @@ typedef struct tern_fit_opts {
     tern_fit_end *end;                      /* how the run ended; or NULL */
 } tern_fit_opts;
 
-/* Trains model, in training mode, with optim over its parameters. True if it came to its end, or was stopped or
- * interrupted; on errors false, with the error pending. Afterwards the model's mode is what it was. Errors:
+/* Trains model, in training mode, with optim over its parameters. A model that is in training mode already is left as
+ * it is, so that parts of it may be in evaluation mode (a frozen batch_norm). True if it came to its end, or was
+ * stopped or interrupted; on errors false, with the error pending. Afterwards each module has the mode that it had, as
+ * after tern_evaluate and tern_predict. Errors:
  * TERN_ERR_ARGUMENT for settings that make no sense, and whatever model, loss, data, metrics and callbacks have. */
 TERN_API bool tern_fit(tern_module *model, tern_optim *optim, tern_fit_opts opts);
 

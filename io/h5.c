@@ -30,6 +30,41 @@ bool terni_h5_fail(tern_code code, const char *path, const char *what) {
     return terni_fail(code, "checkpoint: %s: %s%s%s", path, what, why[0] ? ": " : "", why);
 }
 
+/* ---- files in memory --------------------------------------------------------------------------------------------- */
+
+/* HDF5 copies an image three times on its way to the driver. It only reads this one, so every copy is the image. */
+static void *share(size_t size, H5FD_file_image_op_t op, void *udata) {
+    (void)size, (void)op;
+    return udata;
+}
+static void *share_memcpy(void *dst, const void *src, size_t size, H5FD_file_image_op_t op, void *udata) {
+    (void)size, (void)op, (void)udata;
+    return dst == src ? dst : NULL;
+}
+static void *share_realloc(void *p, size_t size, H5FD_file_image_op_t op, void *udata) {
+    (void)p, (void)size, (void)op, (void)udata;
+    return NULL;
+}
+static herr_t share_free(void *p, H5FD_file_image_op_t op, void *udata) {
+    (void)p, (void)op, (void)udata;
+    return 0;
+}
+static void *same_udata(void *udata) { return udata; }
+static herr_t keep_udata(void *udata) {
+    (void)udata;
+    return 0;
+}
+
+hid_t terni_h5_open_image(void *data, size_t bytes) {
+    H5FD_file_image_callbacks_t calls = {share, share_memcpy, share_realloc, share_free, same_udata, keep_udata, data};
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    const bool ready = access >= 0 && H5Pset_fapl_core(access, 1 << 20, false) >= 0 &&
+                       H5Pset_file_image_callbacks(access, &calls) >= 0 && H5Pset_file_image(access, data, bytes) >= 0;
+    const hid_t file = ready ? H5Fopen("tern-checkpoint-in-memory", H5F_ACC_RDONLY, access) : -1;
+    if (access >= 0) H5Pclose(access);
+    return file;
+}
+
 /* ---- types
  * ------------------------------------------------------------------------------------------------------------------ */
 
@@ -142,7 +177,7 @@ char *terni_h5_get_text(hid_t at, const char *name) {
     if (t >= 0 && s >= 0 && H5Tget_class(t) == H5T_STRING && H5Tis_variable_str(t) == 0 &&
         H5Sget_simple_extent_npoints(s) == 1) {
         const size_t n = H5Tget_size(t);
-        text = n < (1u << 20) ? terni_malloc(n + 1) : NULL;
+        text = n <= TERNI_H5_TEXT ? terni_malloc(n + 1) : NULL;
         if (text) {
             memset(text, 0, n + 1);
             if (H5Aread(a, t, text) < 0) {
@@ -160,19 +195,6 @@ char *terni_h5_get_text(hid_t at, const char *name) {
 /* ---- tensors
  * --------------------------------------------------------------------------------------------------------------------
  */
-
-/* Chunks of up to 1 MB, cut along the first dimensions, as even as may be: the last one stands in the file as a whole
- * too. fletcher32 needs chunks, and scalars and empty sets cannot have them. */
-static bool set_layout(hid_t plist, const hsize_t *dims, int ndim, size_t size) {
-    hsize_t chunk[TERN_MAX_DIMS];
-    hsize_t rest = (1u << 20) / size;
-    for (int i = ndim - 1; i >= 0; i--) {
-        const hsize_t most = rest < 1 ? 1 : rest, parts = (dims[i] + most - 1) / most;
-        chunk[i] = (dims[i] + parts - 1) / parts;
-        rest /= chunk[i];
-    }
-    return H5Pset_chunk(plist, ndim, chunk) >= 0 && H5Pset_fletcher32(plist) >= 0;
-}
 
 hid_t terni_h5_group(hid_t at, const char *name) {
     const hid_t plist = H5Pcreate(H5P_GROUP_CREATE);
@@ -197,35 +219,43 @@ static bool make_groups(hid_t at, const char *name) {
     return true;
 }
 
-static bool write_dataset(hid_t at, const char *name, tern_tensor *t, const char *kind) {
+/* Contiguous, with its place at once and nothing written there. */
+static hid_t dataset_plan(void) {
+    const hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
+    if (plan >= 0 && H5Pset_obj_track_times(plan, false) >= 0 && H5Pset_layout(plan, H5D_CONTIGUOUS) >= 0 &&
+        H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY) >= 0 && H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER) >= 0)
+        return plan;
+    if (plan >= 0) H5Pclose(plan);
+    return -1;
+}
+
+bool terni_h5_put_tensor(hid_t at, const char *name, tern_tensor *t, const char *kind, uint64_t *place) {
     hsize_t dims[TERN_MAX_DIMS];
     const tern_dtype dtype = tern_dtype_of(t);
     const int ndim = tern_ndim(t);
     for (int i = 0; i < ndim; i++) dims[i] = (hsize_t)tern_size(t, i);
-    const hid_t type = terni_h5_type(dtype), plist = H5Pcreate(H5P_DATASET_CREATE);
+    const hid_t type = terni_h5_type(dtype), plan = dataset_plan();
     const hid_t space = ndim ? H5Screate_simple(ndim, dims, NULL) : H5Screate(H5S_SCALAR);
-    bool ok = type >= 0 && plist >= 0 && space >= 0 && make_groups(at, name) &&
-              H5Pset_obj_track_times(plist, false) >= 0 &&
-              (ndim == 0 || tern_numel(t) == 0 || set_layout(plist, dims, ndim, tern_dtype_size(dtype)));
-    const hid_t set = ok ? H5Dcreate2(at, name, type, space, H5P_DEFAULT, plist, H5P_DEFAULT) : -1;
-    ok = set >= 0 && (tern_numel(t) == 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, tern_data(t)) >= 0);
+    const hid_t set = type >= 0 && plan >= 0 && space >= 0 && make_groups(at, name)
+                          ? H5Dcreate2(at, name, type, space, H5P_DEFAULT, plan, H5P_DEFAULT)
+                          : -1;
+    bool ok = set >= 0;
+    if (ok && tern_numel(t) > 0) ok = (*place = H5Dget_offset(set)) != HADDR_UNDEF;
     if (ok && kind) ok = terni_h5_put_text(set, "kind", kind);
     if (ok && (dtype == TERN_BF16 || dtype == TERN_BOOL)) ok = terni_h5_put_text(set, "dtype", tern_dtype_name(dtype));
     if (set >= 0) ok = H5Dclose(set) >= 0 && ok;
     if (space >= 0) H5Sclose(space);
-    if (plist >= 0) H5Pclose(plist);
+    if (plan >= 0) H5Pclose(plan);
     if (type >= 0) H5Tclose(type);
     return ok;
 }
 
-bool terni_h5_put_tensor(hid_t at, const char *name, tern_tensor *t, const char *kind) {
-    const int scope = tern_scope_push();
-    const bool was = tern_grad_mode(false);
-    tern_tensor *host = tern_contiguous(tern_to(t, tern_cpu()));
-    const bool ok = host && write_dataset(at, name, host, kind);
-    tern_grad_mode(was);
-    tern_scope_pop(scope);
-    return ok;
+bool terni_h5_place(hid_t dataset, size_t bytes, uint64_t *place) {
+    const hid_t plan = H5Dget_create_plist(dataset);
+    const bool whole = plan >= 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS && H5Pget_external_count(plan) == 0 &&
+                       H5Dget_storage_size(dataset) == bytes && (*place = H5Dget_offset(dataset)) != HADDR_UNDEF;
+    if (plan >= 0) H5Pclose(plan);
+    return whole;
 }
 
 bool terni_h5_look(hid_t dataset, tern_shape *shape, tern_dtype *dtype) {

@@ -6,11 +6,16 @@
 
 #include "internal.h"
 
+enum { TERNI_H5_TEXT = (1 << 20) - 1 }; /* bytes of a text that is read */
+
 /* Takes the library for this thread and silences its own printing; gives it back. */
 void terni_h5_enter(void);
 void terni_h5_leave(void);
 /* Records "checkpoint: PATH: WHAT: HDF5's own words"; returns false. */
 bool terni_h5_fail(tern_code code, const char *path, const char *what);
+
+/* Opens the HDF5 file that these bytes are, to be read; they are not copied. For H5Fclose; negative on errors. */
+hid_t terni_h5_open_image(void *data, size_t bytes);
 
 /* The type of a dtype in files and memory; for H5Tclose. Negative on errors. */
 hid_t terni_h5_type(tern_dtype dtype);
@@ -30,8 +35,11 @@ char *terni_h5_get_text(hid_t at, const char *name);
 
 /* A new group, for H5Gclose. Nothing here keeps the time of its making, so that equal states make equal files. */
 hid_t terni_h5_group(hid_t at, const char *name);
-/* Writes t (on any device) as a dataset with a checksum; groups in the name are made. */
-bool terni_h5_put_tensor(hid_t at, const char *name, tern_tensor *t, const char *kind);
+/* Makes a contiguous dataset for t, whose elements do not get there: from byte *place of the file on is room for them
+ * (left alone if there are none). Groups in the name are made. */
+bool terni_h5_put_tensor(hid_t at, const char *name, tern_tensor *t, const char *kind, uint64_t *place);
+/* Where a dataset's so many bytes stand in the file as they are; false if they do not stand in one piece of it. */
+bool terni_h5_place(hid_t dataset, size_t bytes, uint64_t *place);
 /* Shape and dtype of a dataset. */
 bool terni_h5_look(hid_t dataset, tern_shape *shape, tern_dtype *dtype);
 

@@ -19,6 +19,18 @@ bool terni_loader_changes(const tern_loader *l, tern_dtype dtype) {
     return t && (t->sample || dtype == TERN_U8);
 }
 
+/* The handler hears of what failed while it was mute: of a sample's error once, with the sample's number, on whatever
+ * thread it is. */
+static bool told(bool muted, bool ok) {
+    char message[1200];
+    const tern_code code = tern_error_code();
+    terni_error_mute(muted);
+    if (muted || code == TERN_OK) return ok;
+    snprintf(message, sizeof message, "%s", tern_error_message());
+    tern_error_clear();
+    return tern_error_set(code, "%s", message);
+}
+
 int64_t terni_loader_batch_size(const tern_loader *l, int64_t b) {
     if (l->streamed) return l->o.batch;
     const int64_t rest = l->samples - b * l->o.batch;
@@ -137,7 +149,7 @@ static bool gather(tern_loader *l, int64_t b, const terni_raw *raw, tern_batch *
 bool terni_loader_make(tern_loader *l, int64_t b, const terni_raw *raw, terni_made *out) {
     *out = (terni_made){0};
     const int scope = tern_scope_push();
-    const bool was = tern_grad_mode(false);
+    const bool was = tern_grad_mode(false), muted = terni_error_mute(true);
     const tern_transform *t = l->o.transform;
     tern_batch made = {.n = raw ? raw->n : terni_loader_batch_size(l, b), .index = b};
     bool ok = l->o.collate || (l->d->item && !l->d->get) ? gather(l, b, raw, &made) : fill(l, b, raw, &made);
@@ -154,7 +166,7 @@ bool terni_loader_make(tern_loader *l, int64_t b, const terni_raw *raw, terni_ma
     if (ok) *out = (terni_made){tern_keep(made.x), tern_keep(made.y), tern_keep(made.lengths), made.n};
     tern_grad_mode(was);
     tern_scope_pop(scope);
-    return ok;
+    return told(muted, ok);
 }
 
 /* ---- padding ----------------------------------------------------------------------------------------------------- */
@@ -215,6 +227,7 @@ static bool next(tern_loader *l, int64_t b, int64_t i, void *x, void *y, bool *e
 }
 
 bool terni_loader_read(tern_loader *l, int64_t b, terni_raw *raw) {
+    const bool muted = terni_error_mute(true);
     *raw = (terni_raw){.x = terni_malloc((size_t)l->o.batch * l->x_bytes + 1)};
     raw->y = raw->x ? terni_malloc((size_t)l->o.batch * l->y_bytes + 1) : NULL;
     bool ok = raw->y != NULL;
@@ -224,10 +237,11 @@ bool terni_loader_read(tern_loader *l, int64_t b, terni_raw *raw) {
         if (!raw->end) raw->n++;
     }
     if (!ok) terni_loader_raw_free(raw);
-    return ok;
+    return told(muted, ok);
 }
 
 bool terni_loader_rewind(tern_loader *l, tern_loader_state s) {
+    const bool muted = terni_error_mute(true);
     char *x = terni_malloc(l->x_bytes + 1), *y = x ? terni_malloc(l->y_bytes + 1) : NULL;
     bool ok = y != NULL, end = false;
     if (ok && l->d->restart && !l->d->restart(l->d, s.seed, s.epoch))
@@ -240,5 +254,5 @@ bool terni_loader_rewind(tern_loader *l, tern_loader_state s) {
     }
     terni_mfree(x);
     terni_mfree(y);
-    return ok;
+    return told(muted, ok);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "onnx_internal.h"
+#include "plain_locale.h"
 
 /* ---- formulas: the C of elementwise.def (numbers in K(), names, + - * /, comparisons, && ||, ?:, calls)
  * -------------- */
@@ -134,7 +135,7 @@ static term name_or_call(reader *r) {
     const size_t length = (size_t)(r->s - name);
     if (length == 1 && *name == 'K' && eat(r, "(")) {
         char *end;
-        const double c = strtod(r->s, &end);
+        const double c = terni_plain_number(r->s, &end);
         r->s = end;
         return eat(r, ")") ? constant(c) : fail(r);
     }

@@ -14,7 +14,8 @@
  */
 
 const terni_om_rule *terni_om_find(const char *op) {
-    const terni_om_rule *const tables[] = {terni_om_pointwise, terni_om_shapes, terni_om_layers, terni_om_recurrent};
+    const terni_om_rule *const tables[] = {terni_om_pointwise, terni_om_shapes, terni_om_resizing, terni_om_layers,
+                                           terni_om_recurrent};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (const terni_om_rule *r = tables[i]; r->op; r++)
             if (strcmp(r->op, op) == 0) return r;
@@ -34,7 +35,10 @@ static bool allowed(const char *list, const char *name) {
 static bool check_nodes(terni_om *m) {
     for (int64_t i = 0; i < m->n_nodes; i++) {
         terni_om_node *n = &m->nodes[i];
+        char label[256];
+        snprintf(label, sizeof label, "onnx: node %.120s, %.60s", shown(n->name), n->op);
         n->rule = terni_om_find(n->op);
+        if (!(n->label = terni_strdup(label))) return false;
         if (!n->rule)
             return terni_fail(TERN_ERR_UNSUPPORTED, "onnx_load: node %s is of type %s, which is not supported",
                               shown(n->name), n->op);
@@ -89,72 +93,139 @@ static bool check_values(terni_om *m) {
 /* ---- parameters ----------------------------------------------------------------------------------------------------
  */
 
-/* The child of this name, made if need be; under a longer name if a parameter has it. */
-static tern_module *child(tern_module *m, const char *name) {
-    const char *own;
-    tern_module *c;
-    for (int i = 0; (c = tern_module_child_at(m, i, &own)) != NULL; i++)
-        if (strcmp(own, name) == 0) return c;
-    return tern_module_add(m, name, tern_module_done(tern_module_alloc(sizeof(tern_module), "onnx_part")));
+/* What stands under a name in a module: found by a hash table, as files have tens of thousands of names in one. */
+typedef struct part {
+    tern_module *owner;
+    char *name;
+    tern_module *child; /* for longer names that begin with this one; NULL: none yet */
+    int64_t others;     /* that wanted this name and have it with a number */
+} part;
+
+typedef struct parts {
+    part *part;
+    int64_t n, cap;
+    int64_t *table; /* numbers of parts from 1 */
+    int64_t size;   /* a power of 2 */
+} parts;
+
+/* Where the name stands in the table, or would. */
+static int64_t *slot_of(const parts *p, const tern_module *owner, const char *name) {
+    const uint64_t mask = (uint64_t)p->size - 1;
+    uint64_t at = (terni_hash(name, strlen(name)) ^ terni_hash(&owner, sizeof owner)) & mask;
+    for (; p->table[at]; at = (at + 1) & mask) {
+        const part *one = &p->part[p->table[at] - 1];
+        if (one->owner == owner && strcmp(one->name, name) == 0) break;
+    }
+    return &p->table[at];
+}
+static part *find(const parts *p, const tern_module *owner, const char *name) {
+    const int64_t i = p->size ? *slot_of(p, owner, name) : 0;
+    return i ? &p->part[i - 1] : NULL;
 }
 
-static bool taken(tern_module *m, const char *name) {
-    tern_named e;
-    const char *own;
-    for (int i = 0; tern_module_each(m, i, &e); i++)
-        if (strcmp(e.name, name) == 0) return true;
-    for (int i = 0; tern_module_child_at(m, i, &own); i++)
-        if (strcmp(own, name) == 0) return true;
-    return false;
+static bool grow(parts *p) {
+    const int64_t cap = p->cap ? 2 * p->cap : 32;
+    part *bigger = terni_resize(p->part, (size_t)cap * sizeof *bigger);
+    if (!bigger) return false;
+    p->part = bigger;
+    int64_t *table = terni_resize(p->table, (size_t)(2 * cap) * sizeof *table);
+    if (!table) return false;
+    p->table = table;
+    p->cap = cap;
+    p->size = 2 * cap;
+    memset(table, 0, (size_t)p->size * sizeof *table);
+    for (int64_t i = 0; i < p->n; i++) *slot_of(p, p->part[i].owner, p->part[i].name) = i + 1;
+    return true;
+}
+
+static bool note(parts *p, tern_module *owner, const char *name, tern_module *child) {
+    if (p->n == p->cap && !grow(p)) return false;
+    char *copy = terni_strdup(name);
+    if (!copy) return false;
+    p->part[p->n++] = (part){owner, copy, child, 1};
+    *slot_of(p, owner, name) = p->n;
+    return true;
+}
+
+static void forget(parts *p) {
+    for (int64_t i = 0; i < p->n; i++) terni_mfree(p->part[i].name);
+    terni_mfree(p->part);
+    terni_mfree(p->table);
+}
+
+enum { PART = 128, NUMBER = 24 };
+
+/* A name that nothing in m has yet: name, with a number behind it if need be. */
+static void make_free(parts *p, const tern_module *m, char *name) {
+    const size_t n = strlen(name);
+    part *first = find(p, m, name);
+    while (first && find(p, m, name)) snprintf(name + n, NUMBER, "_%lld", (long long)++first->others);
+}
+
+/* The child of this name, made if need be; under a longer name if a parameter has it. */
+static tern_module *child(parts *p, tern_module *m, char *name) {
+    part *there = find(p, m, name);
+    const int64_t at = there ? there - p->part : -1;
+    if (there && there->child) return there->child;
+    make_free(p, m, name);
+    tern_module *c = tern_module_add(m, name, tern_module_done(tern_module_alloc(sizeof(tern_module), "onnx_part")));
+    if (!c || !note(p, m, name, c)) return NULL;
+    if (at >= 0) p->part[at].child = c; /* beside the parameter of that name */
+    return c;
 }
 
 /* Registers t under the name of an initializer: the parts between dots are modules. */
-static bool put_param(tern_module *m, const char *name, tern_tensor *t, bool trained) {
-    char part[128];
+static bool put_param(parts *p, tern_module *m, const char *name, tern_tensor *t, bool trained) {
+    char own[PART] = "";
     size_t n = 0;
     int depth = 0;
     for (const char *s = name;; s++) {
         if (*s == '.' && depth < 16 && s[1]) {
-            part[n] = 0;
-            m = child(m, n ? part : "_");
+            if (!n) own[n++] = '_';
+            own[n] = 0;
+            m = child(p, m, own);
             if (!m) return false;
             n = 0;
             depth++;
-        } else if (*s && n < sizeof part - 16)
-            part[n++] = *s == '.' || *s == '/' || *s == ':' || iscntrl((unsigned char)*s) ? '_' : *s;
+        } else if (*s && n < PART - NUMBER)
+            own[n++] = *s == '.' || *s == '/' || *s == ':' || iscntrl((unsigned char)*s) ? '_' : *s;
         if (!*s) break;
     }
-    if (!n) part[n++] = '_';
-    part[n] = 0;
-    for (int i = 2; taken(m, part) && i < 100000; i++) snprintf(part + n, 16, "_%d", i);
-    return (trained ? tern_module_param : tern_module_buffer)(m, part, t) != NULL;
+    if (!n) own[n++] = '_';
+    own[n] = 0;
+    make_free(p, m, own);
+    return (trained ? tern_module_param : tern_module_buffer)(m, own, t) != NULL && note(p, m, own, NULL);
 }
 
-/* Inputs that are no weights: running statistics, limits, sizes. */
-static bool trainable(const terni_om *m, int value) {
+/* Notes the inputs that are no weights: running statistics, limits, sizes. */
+static void note_settings(terni_om *m) {
+    static const struct {
+        const char *op;
+        int from;
+    } takes[] = {{"BatchNormalization", 3}, {"Resize", 0}, {"Clip", 0}, {"Pad", 0}, {"Dropout", 0}};
     for (int64_t i = 0; i < m->n_nodes; i++) {
         const terni_om_node *n = &m->nodes[i];
-        for (int k = 0; k < n->n_in; k++) {
-            if (n->in[k] != value) continue;
-            const bool other = (strcmp(n->op, "BatchNormalization") == 0 && k >= 3) || strcmp(n->op, "Resize") == 0 ||
-                               strcmp(n->op, "Clip") == 0 || strcmp(n->op, "Pad") == 0 || strcmp(n->op, "Dropout") == 0;
-            if (other) return false;
-        }
+        for (size_t t = 0; t < sizeof takes / sizeof *takes; t++)
+            for (int k = takes[t].from; strcmp(n->op, takes[t].op) == 0 && k < n->n_in; k++)
+                if (n->in[k] >= 0) m->values[n->in[k]].setting = true;
     }
-    return true;
 }
 
 static bool put_params(terni_om *m) {
-    for (int64_t i = 0; i < m->n_values; i++) {
+    parts p = {0};
+    bool ok = true;
+    note_settings(m);
+    for (int64_t i = 0; ok && i < m->n_values; i++) {
         terni_om_value *v = &m->values[i];
         if (!v->fixed || !tern_dtype_is_float(tern_dtype_of(v->fixed))) continue;
-        const bool trained = tern_ndim(v->fixed) > 0 && trainable(m, (int)i);
-        if (!put_param(&m->m, v->name, v->fixed, trained)) return false;
+        ok = put_param(&p, &m->m, v->name, v->fixed, tern_ndim(v->fixed) > 0 && !v->setting);
+        if (!ok) break;
         v->param = v->fixed;
         tern_release(v->fixed);
         v->fixed = NULL;
     }
-    return true;
+    forget(&p);
+    return ok;
 }
 
 /* Inputs without those that are initializers: they are defaults that nobody changes. */
@@ -185,6 +256,7 @@ static bool bring_together(terni_om_run *r) {
 }
 
 static bool run_node(const terni_om *m, const terni_om_node *n, tern_tensor **made) {
+    TERNI_NAMED(n->label);
     terni_om_run r = {.model = m, .node = n, .n = n->n_in};
     tern_tensor **all = terni_malloc((size_t)n->n_in * sizeof *all + 1);
     if (!all) return false;

@@ -7,6 +7,8 @@
 #include "tern/onnx.h"
 
 enum { TERNI_OM_OUT = 64, TERNI_OM_LEAST = 6, TERNI_OM_MOST = 28, TERNI_OM_OPTIONAL = 999 };
+/* What an op makes from a few numbers has no more elements than this. */
+#define TERNI_OM_NUMBERS 0x7FFFFFFF
 
 typedef struct terni_om_attr {
     char *name;
@@ -18,6 +20,7 @@ typedef struct terni_om_attr {
     int64_t *ints;  /* n of them */
     double *floats; /* n of them */
     int64_t n;
+    size_t cap;     /* bytes that the list has room for */
     int list;       /* the field that n counts: 7 floats, 8 ints, 9 strings; 0: none came */
     tern_tensor *t; /* kept */
 } terni_om_attr;
@@ -26,6 +29,7 @@ struct terni_om_rule;
 
 typedef struct terni_om_node {
     char *op, *name;
+    char *label;   /* "onnx: node NAME, OP", with which its messages begin */
     int *in, *out; /* values; -1: absent */
     int n_in, n_out;
     terni_om_attr *attr;
@@ -38,6 +42,8 @@ typedef struct terni_om_value {
     tern_tensor *fixed; /* an initializer that is no parameter; kept */
     tern_tensor *param; /* the module's own, which it keeps */
     int last;           /* the node that takes it last; n_nodes for outputs, -1 for none */
+    bool is_input, is_output;
+    bool setting; /* a node takes it as something else than a weight */
 } terni_om_value;
 
 typedef struct terni_om {
@@ -72,7 +78,8 @@ typedef struct terni_om_rule {
 
 const terni_om_rule *terni_om_find(const char *op);
 /* The tables of the files, each ended by a row without an op. */
-extern const terni_om_rule terni_om_pointwise[], terni_om_shapes[], terni_om_layers[], terni_om_recurrent[];
+extern const terni_om_rule terni_om_pointwise[], terni_om_shapes[], terni_om_resizing[], terni_om_layers[],
+    terni_om_recurrent[];
 
 /* Reads a model's bytes into m; false after an error. */
 bool terni_om_parse(terni_om *m, const char *path, const void *data, size_t bytes);
@@ -88,6 +95,8 @@ const char *terni_om_text(const terni_om_run *r, const char *name, const char *o
 /* Whole numbers from the attribute, or else from input i (-1: none); at most `most`. Returns how many; -1 after an
  * error; TERNI_OM_OPTIONAL if there is neither. */
 int terni_om_ints(const terni_om_run *r, const char *name, int i, int64_t *v, int most);
+/* The one whole number in input i, `otherwise` if it is absent; false after an error. */
+bool terni_om_number(const terni_om_run *r, int i, int64_t otherwise, int64_t *v);
 /* Input i as doubles; as above. */
 int terni_om_doubles(const terni_om_run *r, int i, double *v, int most);
 /* axis of x, counted from the start; -1 after an error. */
@@ -97,5 +106,6 @@ tern_tensor *terni_om_at(const terni_om_run *r, int i);
 bool terni_om_refuse(const terni_om_run *r, const char *format, ...) TERN_PRINTF(2, 3);
 bool terni_om_bad(const terni_om_run *r, const char *format, ...) TERN_PRINTF(2, 3);
 bool terni_om_dtype(int64_t number, tern_dtype *d);
+static inline int64_t terni_om_within(int64_t v, int64_t lo, int64_t hi) { return v < lo ? lo : v > hi ? hi : v; }
 
 #endif

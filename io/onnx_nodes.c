@@ -8,8 +8,7 @@
 static bool say(tern_code code, const terni_om_run *r, const char *format, va_list args) {
     char why[256];
     vsnprintf(why, sizeof why, format, args);
-    return terni_fail(code, "onnx: node %s, %s: %s", r->node->name && *r->node->name ? r->node->name : "without a name",
-                      r->node->op, why);
+    return terni_fail(code, "%s: %s", r->node->label, why);
 }
 bool terni_om_refuse(const terni_om_run *r, const char *format, ...) {
     va_list args;
@@ -67,6 +66,16 @@ int terni_om_ints(const terni_om_run *r, const char *name, int i, int64_t *v, in
     }
     t = tern_cast(t, TERN_I64);
     return t && tern_to_host(t, v, (size_t)n * sizeof *v) ? (int)n : -1;
+}
+
+bool terni_om_number(const terni_om_run *r, int i, int64_t otherwise, int64_t *v) {
+    const tern_tensor *t = terni_om_at(r, i);
+    *v = otherwise;
+    if (!t) return true;
+    if (tern_dtype_is_float(tern_dtype_of(t)) || tern_dtype_of(t) == TERN_BOOL)
+        return terni_om_bad(r, "input %d is %s; expected a whole number", i, tern_dtype_name(tern_dtype_of(t)));
+    const int n = terni_om_ints(r, NULL, i, v, 1);
+    return n == 1 || (n == 0 && terni_om_bad(r, "no number in input %d", i));
 }
 
 int terni_om_doubles(const terni_om_run *r, int i, double *v, int most) {

@@ -160,12 +160,19 @@ tern_tensor *terni_om_tensor(terni_cursor c, char **name) {
 /* ---- attributes ----------------------------------------------------------------------------------------------------
  */
 
+/* The attribute's list with room for so many bytes; it has come by more than it needs, for there may be many parts. */
+static void *room_for(terni_om_attr *a, void *list, size_t bytes) {
+    if (bytes <= a->cap) return list;
+    void *p = terni_resize(list, 2 * bytes);
+    if (p) a->cap = 2 * bytes;
+    return p;
+}
+
 static bool put_number(terni_om_attr *a, const terni_pb_field *f, bool whole) {
     terni_cursor c = f->data;
     const size_t most = f->kind == 2 ? (size_t)(c.end - c.at) : 1;
-    const int64_t before = a->n;
     void **list = whole ? (void **)&a->ints : (void **)&a->floats;
-    void *p = terni_resize(*list, ((size_t)before + most) * 8 + 8);
+    void *p = room_for(a, *list, ((size_t)a->n + most) * 8 + 8);
     if (!p) return false;
     *list = p;
     for (bool first = true; first || f->kind == 2; first = false) {
@@ -189,7 +196,7 @@ static bool put_number(terni_om_attr *a, const terni_pb_field *f, bool whole) {
 /* Strings one after the other; n counts them. */
 static bool put_string(terni_om_attr *a, terni_cursor c) {
     const size_t n = (size_t)(c.end - c.at), before = a->s_bytes;
-    char *s = terni_resize(a->s, before + n + 2);
+    char *s = room_for(a, a->s, before + n + 2);
     if (!s) return false;
     memcpy(s + before, c.at, n);
     s[before + n] = s[before + n + 1] = 0;
@@ -239,12 +246,6 @@ static bool attribute(terni_om_attr *a, terni_cursor c) {
 /* ---- nodes and values ----------------------------------------------------------------------------------------------
  */
 
-static uint64_t hash(const char *s) {
-    uint64_t h = 0xCBF29CE484222325u;
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001B3u;
-    return h;
-}
-
 static bool rehash(terni_om *m) {
     const int64_t size = m->table_size ? 2 * m->table_size : 64;
     int *t = terni_resize(m->table, (size_t)size * sizeof *t);
@@ -253,7 +254,7 @@ static bool rehash(terni_om *m) {
     m->table_size = size;
     memset(t, 255, (size_t)size * sizeof *t);
     for (int i = 0; i < m->n_values; i++) {
-        uint64_t at = hash(m->values[i].name) % (uint64_t)size;
+        uint64_t at = terni_hash(m->values[i].name, strlen(m->values[i].name)) % (uint64_t)size;
         while (t[at] >= 0) at = (at + 1) % (uint64_t)size;
         t[at] = i;
     }
@@ -267,7 +268,7 @@ static int value_of(terni_om *m, char *name) {
         terni_mfree(name);
         return -1;
     }
-    uint64_t at = hash(name) % (uint64_t)m->table_size;
+    uint64_t at = terni_hash(name, strlen(name)) % (uint64_t)m->table_size;
     for (; m->table[at] >= 0; at = (at + 1) % (uint64_t)m->table_size)
         if (strcmp(m->values[m->table[at]].name, name) == 0) {
             terni_mfree(name);
@@ -284,9 +285,12 @@ static int value_of(terni_om *m, char *name) {
 }
 
 static bool join(terni_om *m, int **list, int *n, terni_cursor c) {
-    int *p = terni_resize(*list, ((size_t)*n + 1) * sizeof *p);
-    if (!p) return false;
-    *list = p;
+    int *p = *list;
+    if ((*n & (*n - 1)) == 0) { /* full: it has a power of two of places */
+        p = terni_resize(p, (*n ? 2 * (size_t)*n : 1) * sizeof *p);
+        if (!p) return false;
+        *list = p;
+    }
     p[*n] = -1;
     if (c.at != c.end && (p[*n] = value_of(m, text_of(c))) < 0) return false;
     ++*n;
@@ -357,9 +361,9 @@ static bool info(terni_om *m, terni_cursor c, bool input) {
         if ((v = value_of(m, text_of(f.data))) < 0) return false;
     }
     if (v < 0) return damaged("an input or output without a name");
-    const int *list = input ? m->inputs : m->outputs;
-    for (int64_t i = 0; i < (input ? m->n_inputs : m->n_outputs); i++)
-        if (list[i] == v) return damaged("a graph with two inputs or outputs of one name");
+    bool *const listed = input ? &m->values[v].is_input : &m->values[v].is_output;
+    if (*listed) return damaged("a graph with two inputs or outputs of one name");
+    *listed = true;
     int *slot = input ? more((void **)&m->inputs, &m->n_inputs, &m->cap_inputs, sizeof *slot)
                       : more((void **)&m->outputs, &m->n_outputs, &m->cap_outputs, sizeof *slot);
     if (slot) *slot = v;
@@ -432,6 +436,7 @@ void terni_om_clear(terni_om *m) {
         for (int k = 0; k < n->n_attr; k++) clear_attr(&n->attr[k]);
         terni_mfree(n->op);
         terni_mfree(n->name);
+        terni_mfree(n->label);
         terni_mfree(n->in);
         terni_mfree(n->out);
         terni_mfree(n->attr);

@@ -108,7 +108,8 @@ static bool concat(terni_om_run *r) {
     for (int i = 0; i < r->n; i++)
         if (!r->all[i]) return terni_om_bad(r, "input %d is missing", i);
     if (!terni_om_has(r, "axis")) return terni_om_bad(r, "no axis");
-    return out(r, tern_cat(r->all, r->n, (int)terni_om_int(r, "axis", 0)));
+    const int axis = terni_om_axis(r, terni_om_int(r, "axis", 0), tern_ndim(r->all[0]));
+    return axis >= 0 && out(r, tern_cat(r->all, r->n, axis));
 }
 
 static bool split(terni_om_run *r) {
@@ -128,20 +129,18 @@ static bool split(terni_om_run *r) {
     return tern_split_sizes(x, v, parts, axis, r->out);
 }
 
-static int64_t within(int64_t v, int64_t lo, int64_t hi) { return v < lo ? lo : v > hi ? hi : v; }
-
 /* One axis; a negative step goes over what is flipped. */
 static tern_tensor *sliced(tern_tensor *x, int axis, int64_t start, int64_t end, int64_t step) {
     const int64_t n = tern_size(x, axis);
     if (start < 0) start = start < -n ? (step < 0 ? -1 : 0) : start + n;
     if (end < 0) end = end < -n ? (step < 0 ? -1 : 0) : end + n;
     if (step > 0) {
-        start = within(start, 0, n);
-        end = within(end, start, n);
+        start = terni_om_within(start, 0, n);
+        end = terni_om_within(end, start, n);
         return tern_slice(x, axis, start, end, step);
     }
-    start = within(start, -1, n - 1);
-    end = within(end, -1, start);
+    start = terni_om_within(start, -1, n - 1);
+    end = terni_om_within(end, -1, start);
     x = tern_flip(x, &axis, 1);
     return x ? tern_slice(x, axis, n - 1 - start, n - 1 - end, step == INT64_MIN ? INT64_MAX : -step) : NULL;
 }
@@ -219,7 +218,7 @@ static bool depth_to_space(terni_om_run *r) {
     tern_tensor *x = r->in[0];
     const int64_t b = terni_om_int(r, "blocksize", 0);
     const char *mode = terni_om_text(r, "mode", "DCR");
-    if (b < 1 || tern_ndim(x) != 4)
+    if (b < 1 || b > 0x7FFF || tern_ndim(x) != 4)
         return terni_om_bad(r, "blocksize %lld of %d dimensions", (long long)b, tern_ndim(x));
     const int64_t n = tern_size(x, 0), c = tern_size(x, 1), h = tern_size(x, 2), w = tern_size(x, 3);
     if (strcmp(r->node->op, "SpaceToDepth") == 0) {
@@ -242,8 +241,8 @@ static bool depth_to_space(terni_om_run *r) {
 static bool shape(terni_om_run *r) {
     const tern_shape s = tern_shape_get(r->in[0]);
     int64_t from = terni_om_int(r, "start", 0), to = terni_om_int(r, "end", s.ndim);
-    from = within(from < 0 ? from + s.ndim : from, 0, s.ndim);
-    to = within(to < 0 ? to + s.ndim : to, from, s.ndim);
+    from = terni_om_within(from < 0 ? from + s.ndim : from, 0, s.ndim);
+    to = terni_om_within(to < 0 ? to + s.ndim : to, from, s.ndim);
     return out(r, tern_from(s.dim + from, TERN_SHAPE(to - from), (tern_options){.dtype = TERN_I64}));
 }
 static bool size(terni_om_run *r) {
@@ -276,13 +275,41 @@ static bool constant_of_shape(terni_om_run *r) {
     return out(r, one ? tern_clone(one) : NULL);
 }
 
+/* How many steps of delta lie in [start, limit). */
+static uint64_t steps_between(int64_t start, int64_t limit, int64_t delta) {
+    if (delta > 0 ? limit <= start : limit >= start) return 0;
+    const uint64_t way = delta > 0 ? (uint64_t)limit - (uint64_t)start : (uint64_t)start - (uint64_t)limit;
+    const uint64_t step = delta > 0 ? (uint64_t)delta : 0 - (uint64_t)delta;
+    return (way - 1) / step + 1;
+}
+
+static bool range_of_ints(terni_om_run *r) {
+    int64_t v[3];
+    for (int i = 0; i < 3; i++)
+        if (!terni_om_number(r, i, 0, &v[i])) return false;
+    if (v[2] == 0) return terni_om_bad(r, "a delta of 0");
+    const uint64_t n = steps_between(v[0], v[1], v[2]);
+    if (n > TERNI_OM_NUMBERS) return terni_om_bad(r, "%llu elements", (unsigned long long)n);
+    tern_tensor *t = tern_empty(TERN_SHAPE((int64_t)n), (tern_options){.dtype = TERN_I64});
+    int64_t *y = t ? tern_data(t) : NULL;
+    for (uint64_t i = 0; y && i < n; i++) y[i] = (int64_t)((uint64_t)v[0] + i * (uint64_t)v[2]);
+    return out(r, t ? tern_cast(t, dtype_of(r)) : NULL);
+}
+
 static bool range(terni_om_run *r) {
     double v[3];
-    for (int i = 0; i < 3; i++)
-        if (terni_om_doubles(r, i, &v[i], 1) < 0) return false;
+    for (int i = 1; i < 3; i++)
+        if (tern_dtype_is_float(tern_dtype_of(r->in[i])) != tern_dtype_is_float(dtype_of(r)))
+            return terni_om_bad(r, "inputs of different types");
+    if (!tern_dtype_is_float(dtype_of(r))) return range_of_ints(r);
+    for (int i = 0; i < 3; i++) {
+        const int n = terni_om_doubles(r, i, &v[i], 1);
+        if (n < 1) return n < 0 ? false : terni_om_bad(r, "no number in input %d", i);
+        if (!isfinite(v[i])) return terni_om_bad(r, "input %d is %g", i, v[i]);
+    }
     if (v[2] == 0) return terni_om_bad(r, "a delta of 0");
     const double n = ceil((v[1] - v[0]) / v[2]);
-    if (!(n < 0x1p40)) return terni_om_bad(r, "%g elements", n);
+    if (!(n <= TERNI_OM_NUMBERS)) return terni_om_bad(r, "%g elements", n);
     tern_tensor *t = tern_arange(0, n > 0 ? n : 0, (tern_options){.dtype = TERN_F64});
     return out(r, tern_cast(tern_add_scalar(tern_mul_scalar(t, v[2]), v[0]), dtype_of(r)));
 }
@@ -318,16 +345,20 @@ static bool gather_elements(terni_om_run *r) {
 }
 
 static bool trilu(terni_om_run *r) {
-    double k = 0;
-    if (terni_om_doubles(r, 1, &k, 1) < 0) return false;
-    return out(r, (terni_om_int(r, "upper", 1) ? tern_triu : tern_tril)(r->in[0], (int64_t)k));
+    int64_t k;
+    tern_tensor *x = r->in[0];
+    if (!terni_om_number(r, 1, 0, &k)) return false;
+    if (tern_ndim(x) < 2) return terni_om_bad(r, "%d dimensions; expected 2 or more", tern_ndim(x));
+    /* Beyond the matrix all diagonals are alike. */
+    k = terni_om_within(k, -tern_size(x, -2), tern_size(x, -1));
+    return out(r, (terni_om_int(r, "upper", 1) ? tern_triu : tern_tril)(x, k));
 }
 
 static bool cumsum(terni_om_run *r) {
-    double at = 0;
+    int64_t at;
     tern_tensor *x = r->in[0];
-    if (terni_om_doubles(r, 1, &at, 1) < 0) return false;
-    const int axis = terni_om_axis(r, (int64_t)at, tern_ndim(x));
+    if (!terni_om_number(r, 1, 0, &at)) return false;
+    const int axis = terni_om_axis(r, at, tern_ndim(x));
     const bool back = terni_om_int(r, "reverse", 0) != 0;
     if (axis < 0) return false;
     if (back) x = tern_flip(x, &axis, 1);
@@ -338,10 +369,10 @@ static bool cumsum(terni_om_run *r) {
 }
 
 static bool topk(terni_om_run *r) {
-    double k = (double)terni_om_int(r, "k", 0);
-    if (terni_om_doubles(r, 1, &k, 1) < 0) return false;
+    int64_t k;
+    if (!terni_om_number(r, 1, terni_om_int(r, "k", 0), &k)) return false;
     const int axis = terni_om_axis(r, terni_om_int(r, "axis", -1), tern_ndim(r->in[0]));
-    return axis >= 0 && out(r, tern_topk(r->in[0], (int64_t)k, axis, !terni_om_int(r, "largest", 1), &r->out[1]));
+    return axis >= 0 && out(r, tern_topk(r->in[0], k, axis, !terni_om_int(r, "largest", 1), &r->out[1]));
 }
 
 static bool nonzero(terni_om_run *r) {
@@ -410,87 +441,6 @@ static bool einsum(terni_om_run *r) {
     return out(r, tern_einsum(equation, r->all, r->n));
 }
 
-/* ---- resizing ------------------------------------------------------------------------------------------------------
- */
-
-/* Where element i lies among the `size` old ones; scale is new to old. */
-static double coordinate(const char *how, int64_t i, int64_t size, double scale) {
-    const double at = (double)i, length = scale * (double)size;
-    if (strcmp(how, "align_corners") == 0) return length == 1 ? 0 : at * ((double)size - 1) / (length - 1);
-    if (strcmp(how, "asymmetric") == 0) return at / scale;
-    if (strcmp(how, "pytorch_half_pixel") == 0 && length == 1) return 0;
-    return (at + 0.5) / scale - 0.5; /* half_pixel */
-}
-
-static int64_t nearest(const char *how, double at) {
-    if (strcmp(how, "floor") == 0) return (int64_t)floor(at);
-    if (strcmp(how, "ceil") == 0) return (int64_t)ceil(at);
-    if (strcmp(how, "round_prefer_ceil") == 0) return (int64_t)floor(at + 0.5);
-    return (int64_t)ceil(at - 0.5); /* round_prefer_floor */
-}
-
-/* Along one axis: two elements and their shares, or one. */
-static tern_tensor *resized(terni_om_run *r, tern_tensor *x, int axis, int64_t n, double scale, bool linear) {
-    const char *how =
-        terni_om_text(r, "coordinate_transformation_mode", r->model->opset < 11 ? "asymmetric" : "half_pixel");
-    const char *round = terni_om_text(r, "nearest_mode", r->model->opset < 11 ? "floor" : "round_prefer_floor");
-    const int64_t size = tern_size(x, axis);
-    const tern_options whole = {.dtype = TERN_I64}, real = {.dtype = TERN_F64};
-    tern_tensor *low = tern_empty(TERN_SHAPE(n), whole), *high = tern_empty(TERN_SHAPE(n), whole);
-    tern_shape beside = {.ndim = tern_ndim(x)};
-    for (int d = 0; d < beside.ndim; d++) beside.dim[d] = d == axis ? n : 1;
-    tern_tensor *share = tern_empty(beside, real);
-    int64_t *a = tern_data(low), *b = tern_data(high);
-    double *w = tern_data(share);
-    if (!a || !b || !w) return n == 0 ? tern_slice(x, axis, 0, 0, 1) : NULL;
-    for (int64_t i = 0; i < n; i++) {
-        const double at = coordinate(how, i, size, scale), first = floor(at);
-        a[i] = within(linear ? (int64_t)first : nearest(round, at), 0, size - 1);
-        b[i] = within((int64_t)first + 1, 0, size - 1);
-        w[i] = at - first;
-    }
-    const tern_device device = tern_device_of(x);
-    tern_tensor *p = tern_index_select(x, axis, tern_to(low, device));
-    if (!linear || !p) return p;
-    tern_tensor *q = tern_index_select(x, axis, tern_to(high, device));
-    return tern_lerp(p, q, tern_to(tern_cast(share, tern_dtype_of(x)), device));
-}
-
-static bool resize(terni_om_run *r) {
-    static const char *const kinds[] = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"};
-    const char *mode = terni_om_text(r, "mode", "nearest");
-    const char *how = terni_om_text(r, "coordinate_transformation_mode", "half_pixel");
-    const bool linear = strcmp(mode, "linear") == 0;
-    tern_tensor *x = r->in[0];
-    double scales[DIMS];
-    int64_t sizes[DIMS], axes[DIMS];
-    if (!linear && strcmp(mode, "nearest") != 0) return terni_om_refuse(r, "the attribute mode is %.40s", mode);
-    bool known = false;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) known |= strcmp(kinds[i], how) == 0;
-    if (!known) return terni_om_refuse(r, "the attribute coordinate_transformation_mode is %.40s", how);
-    if (terni_om_int(r, "antialias", 0)) return terni_om_refuse(r, "the attribute antialias is 1");
-    if (strcmp(terni_om_text(r, "keep_aspect_ratio_policy", "stretch"), "stretch") != 0)
-        return terni_om_refuse(r, "the attribute keep_aspect_ratio_policy is not stretch");
-    const bool old = r->model->opset < 11;
-    const int a = terni_om_ints(r, "axes", -1, axes, DIMS), n = terni_om_doubles(r, old ? 1 : 2, scales, DIMS);
-    const int m = old ? TERNI_OM_OPTIONAL : terni_om_ints(r, NULL, 3, sizes, DIMS);
-    if (a < 0 || n < 0 || m < 0) return false;
-    const int count = a == TERNI_OM_OPTIONAL ? tern_ndim(x) : a;
-    const bool sized = m != TERNI_OM_OPTIONAL && m > 0;
-    if ((sized ? m : n) != count) return terni_om_bad(r, "neither scales nor sizes for %d axes", count);
-    for (int i = 0; i < count && x; i++) {
-        const int axis = terni_om_axis(r, a == TERNI_OM_OPTIONAL ? i : axes[i], tern_ndim(x));
-        if (axis < 0) return false;
-        const int64_t size = tern_size(x, axis);
-        const double scale = sized ? (double)sizes[i] / (double)(size ? size : 1) : scales[i];
-        const double to = floor((double)size * scale + 1e-9);
-        if (!(scale > 0) || !(to < 0x1p40)) return terni_om_bad(r, "a scale of %g", scale);
-        const int64_t wanted = sized ? sizes[i] : (int64_t)to;
-        if (wanted != size || scale != 1) x = resized(r, x, axis, wanted, scale, linear);
-    }
-    return own(r, x);
-}
-
 #define REDUCE(op) \
     { op, reduce, "axes keepdims noop_with_empty_axes", 1, 2 }
 const terni_om_rule terni_om_shapes[] = {
@@ -531,9 +481,5 @@ const terni_om_rule terni_om_shapes[] = {
     {"ArgMax", arg, "axis keepdims select_last_index", 1, 1},
     {"ArgMin", arg, "axis keepdims select_last_index", 1, 1},
     {"Einsum", einsum, "equation", 1, 1000},
-    {"Resize", resize,
-     "mode coordinate_transformation_mode nearest_mode axes antialias keep_aspect_ratio_policy cubic_coeff_a "
-     "extrapolation_value",
-     1, 4},
     {NULL, NULL, NULL, 0, 0},
 };

@@ -40,6 +40,15 @@ static bool size_fits(const char *name, int64_t w, int64_t h, tern_picture_opts 
     return true;
 }
 
+/* A PNG's rows have a bit or more for each pixel and a byte more, and deflate packs 1032 bytes into one at best. */
+static bool png_holds(const char *name, int64_t w, int64_t h, size_t bytes) {
+    return h <= ((int64_t)bytes + 64) * 1032 / (w / 8 + 1) ||
+           terni_fail(TERN_ERR_FORMAT,
+                      "picture: %s says that it is %lld x %lld pixels, which is more than a file of its %zu bytes can "
+                      "hold: it is cut off or damaged",
+                      name, (long long)w, (long long)h, bytes);
+}
+
 static tern_tensor *planes(const uint8_t *pixels, int64_t w, int64_t h, int from, int to) {
     tern_tensor *t = tern_empty(TERN_SHAPE(to ? to : from, h, w), (tern_options){.dtype = TERN_U8});
     if (t) spread(pixels, w * h, from, tern_data(t), to ? to : from);
@@ -57,7 +66,7 @@ static tern_tensor *read_png(const char *name, const void *data, size_t bytes, t
     const int channels = (colour ? 3 : 1) + alpha;
     p.format = (colour ? PNG_FORMAT_FLAG_COLOR : 0u) | (alpha ? PNG_FORMAT_FLAG_ALPHA : 0u);
     p.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
-    if (size_fits(name, p.width, p.height, o)) {
+    if (size_fits(name, p.width, p.height, o) && png_holds(name, p.width, p.height, bytes)) {
         uint8_t *pixels = terni_malloc((size_t)p.width * p.height * (size_t)channels);
         if (pixels && !png_image_finish_read(&p, NULL, pixels, 0, NULL))
             terni_fail(TERN_ERR_FORMAT, "picture: %s: %s", name, p.message);

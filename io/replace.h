@@ -18,7 +18,7 @@ typedef struct terni_replace {
     const char *what; /* for messages: "checkpoint" */
     const char *path; /* the caller's */
     int fd;
-    size_t written;
+    size_t written, flushed; /* bytes; the first so many are on their way to the disk */
     char temporary[PATH_MAX];
 } terni_replace;
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "checkpoint_format.h"
+#include "h5.h"
 #include "tern/device.h"
 
 /* ---- attributes -------------------------------------------------------------------------------------------------- */
@@ -79,6 +80,9 @@ static bool add_random(terni_snapshot *s) {
 static bool add_user(terni_snapshot *s, const tern_checkpoint *c) {
     for (int i = 0; i < c->n_user; i++) {
         char name[200];
+        if (c->user[i].text && strlen(c->user[i].text) > TERNI_H5_TEXT)
+            return terni_fail(TERN_ERR_ARGUMENT, "checkpoint: the text %.100s has %zu bytes; expected at most %d",
+                              c->user[i].name, strlen(c->user[i].text), TERNI_H5_TEXT);
         snprintf(name, sizeof name, "user_%s", c->user[i].name);
         const bool ok = c->user[i].text ? add_text(s, TERNI_ROOT, name, c->user[i].text)
                                         : add_f64(s, TERNI_ROOT, name, c->user[i].number);
@@ -129,7 +133,7 @@ static bool place(terni_snapshot *s, int at, terni_snapshot_group group, const c
     const tern_shape shape = tern_shape_get(t);
     const tern_dtype dtype = tern_dtype_of(t);
     if (mode == TERNI_SNAPSHOT_OWN)
-        fresh.tensor = tern_keep(t);
+        fresh.tensor = tern_keep(tern_contiguous(tern_to(t, tern_cpu())));
     else
         fresh.tensor =
             tern_keep(pinned(t) ? tern_empty_pinned(shape, dtype) : tern_empty(shape, (tern_options){.dtype = dtype}));
@@ -236,11 +240,4 @@ void terni_snapshot_drop(terni_snapshot *s) {
     terni_mfree(s->items);
     terni_mfree(s->attributes);
     *s = (terni_snapshot){0};
-}
-
-size_t terni_snapshot_bytes(const terni_snapshot *s) {
-    size_t bytes = 0;
-    for (int i = 0; i < s->n_items; i++)
-        bytes += (size_t)tern_numel(s->items[i].tensor) * tern_dtype_size(tern_dtype_of(s->items[i].tensor));
-    return bytes;
 }

@@ -48,7 +48,7 @@ typedef struct terni_snapshot {
 } terni_snapshot;
 
 typedef enum terni_snapshot_mode {
-    TERNI_SNAPSHOT_OWN,   /* the program's tensors */
+    TERNI_SNAPSHOT_OWN,   /* the program's tensors, or copies of those that are not contiguous on the host */
     TERNI_SNAPSHOT_COPY,  /* copies on the host; all is there when the call returns */
     TERNI_SNAPSHOT_SPACE, /* room for copies, not filled: for another thread to touch */
 } terni_snapshot_mode;
@@ -56,8 +56,6 @@ typedef enum terni_snapshot_mode {
 bool terni_snapshot_take(terni_snapshot *s, const tern_checkpoint *c, terni_snapshot_mode mode);
 /* Frees what s holds; s is as new. */
 void terni_snapshot_drop(terni_snapshot *s);
-/* Bytes of all tensors. */
-size_t terni_snapshot_bytes(const terni_snapshot *s);
 /* Makes the file of s (checkpoint.c). Thread-safe for snapshots of copies. */
 bool terni_checkpoint_write(const char *path, const terni_snapshot *s);
 

@@ -168,11 +168,14 @@ static int64_t distinct(const tern_table *t, int column, const char ***out) {
     return kept;
 }
 
-/* A cell's place among n values; -1 if it is missing. */
-static int64_t place_of(const tern_table *t, int column, int64_t row, const char *const *v, int64_t n) {
-    const char *s = t->cell[row * t->columns + column];
-    const char *const *at = s ? bsearch(&s, v, (size_t)n, sizeof *v, order_of(&t->column[column])) : NULL;
-    return at ? at - v : -1;
+int64_t terni_table_place(const terni_column *c, const char *cell) {
+    int64_t whole;
+    double number;
+    if (!cell || (c->type == TERN_COLUMN_INTEGER && !terni_integer(cell, &whole)) ||
+        (c->type == TERN_COLUMN_NUMBER && !terni_number(cell, &number)))
+        return -1;
+    const char **at = bsearch(&cell, c->category, (size_t)c->categories, sizeof *at, order_of(c));
+    return at ? at - c->category : -1;
 }
 
 int64_t tern_table_categories(const tern_table *t, int column, const char *const **names) {
@@ -187,7 +190,7 @@ tern_tensor *tern_table_codes(const tern_table *t, int column) {
     const terni_column *c = &t->column[column];
     tern_tensor *out = tern_empty(TERN_SHAPE(t->rows), (tern_options){.dtype = TERN_I64});
     for (int64_t i = 0; out && i < t->rows; i++)
-        ((int64_t *)tern_data(out))[i] = place_of(t, column, i, c->category, c->categories);
+        ((int64_t *)tern_data(out))[i] = terni_table_place(c, t->cell[i * t->columns + column]);
     return out;
 }
 

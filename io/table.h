@@ -44,7 +44,7 @@ TERN_API void tern_table_free(tern_table *t);
 TERN_API int64_t tern_table_rows(const tern_table *t);
 /* Those left out are not counted. */
 TERN_API int tern_table_columns(const tern_table *t);
-/* The column of this name; -1 if there is none (no error). */
+/* The first column of this name; -1 if there is none (no error). */
 TERN_API int tern_table_find(const tern_table *t, const char *name);
 /* NULL, or text, outside the columns. Owner: t. */
 TERN_API const char *tern_table_name(const tern_table *t, int column);
@@ -75,12 +75,18 @@ typedef struct tern_table_dataset_opts {
     bool one_hot;     /* texts become one number per category, 0 or 1; else they are refused */
     bool standardise; /* the columns of numbers become (x - mean) / std, over the rows used, where std > 0 */
     bool regression;  /* a target of integers is a number, not a class */
+    /* A dataset that this function made of another table, the training data: its columns (by name), one_hot,
+     * standardise and regression hold here too, and its categories, means and standard deviations; so does its missing,
+     * unless another is given. The table it was made of must live as long as this dataset. NULL: none. */
+    tern_dataset *like;
+    bool unknown; /* with like: a text that the training data has not is no category, as a missing one; else an error */
 } tern_table_dataset_opts;
 
 /* Rows as samples: x [features] f32 in the columns' order; y the target: texts and integers are classes, i64, numbered
  * as tern_table_categories has them; numbers f32. A row whose target is missing is refused, or dropped with
  * TERN_MISSING_DROP. Values are copied, names are t's: it must live as long. Errors: TERN_ERR_ARGUMENT for unknown
- * columns, TERN_ERR_FORMAT for missing values (the line), TERN_ERR_DTYPE for texts, TERN_ERR_MEMORY. */
+ * columns and for a column that is asked for by a name that several have, TERN_ERR_FORMAT for missing values (the line)
+ * and, with like, for what is no number or unknown (a class always), TERN_ERR_DTYPE for texts, TERN_ERR_MEMORY. */
 TERN_API tern_dataset *tern_table_dataset_new(tern_table *t, const char *target, tern_table_dataset_opts opts);
 
 #ifdef __cplusplus

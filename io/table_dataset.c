@@ -4,19 +4,29 @@
 
 #include "table_internal.h"
 
+/* A column that features are made of, as it was found in the training data. */
+typedef struct part {
+    const terni_column *column; /* of the training table */
+    int at;                     /* in the table that is read */
+    double mean, centre, std;   /* of numbers: what is known of them; with what the missing ones became */
+} part;
+
 typedef struct rows {
     tern_dataset d;
     int64_t *row; /* of the table */
     float *x;     /* [rows, features] */
     void *y;      /* i64 or f32 */
+    part *part;   /* what x is made of */
+    int parts;
+    const terni_column *target; /* of the training table */
+    tern_table_dataset_opts o;
 } rows;
 
 typedef struct making {
     const tern_table *t;
     const tern_table_dataset_opts *o;
+    const rows *like; /* or NULL */
     int target;
-    int *column; /* what x is made of */
-    int columns;
     int64_t features;
     rows *out;
 } making;
@@ -36,42 +46,80 @@ static void rows_drop(tern_dataset *d) {
     terni_mfree(s->row);
     terni_mfree(s->x);
     terni_mfree(s->y);
+    terni_mfree(s->part);
     terni_free(s, sizeof *s);
 }
 
-static bool is_text(const making *m, int c) { return m->t->column[c].type == TERN_COLUMN_TEXT; }
+static bool is_text(const part *p) { return p->column->type == TERN_COLUMN_TEXT; }
+
+static const char *cell_of(const making *m, int column, int64_t i) {
+    return m->t->cell[m->out->row[i] * m->t->columns + column];
+}
+
+static bool bad_cell(const making *m, int column, int64_t i, const char *what) {
+    return terni_fail(TERN_ERR_FORMAT, "table_dataset: %s, line %lld, column \"%.60s\": \"%.60s\" %s", m->t->path,
+                      (long long)m->t->line[m->out->row[i]], m->t->column[column].name, cell_of(m, column, i), what);
+}
 
 /* ---- which columns ----------------------------------------------------------------------------------------------- */
 
-static bool add_column(making *m, int c) {
-    if (is_text(m, c) && !m->o->one_hot)
+/* Where several have the name, which one is meant is not known. */
+static int find_column(const making *m, const char *name) {
+    const int c = tern_table_find(m->t, name);
+    if (c < 0) terni_fail(TERN_ERR_ARGUMENT, "table_dataset: %s has no column \"%.60s\"", m->t->path, name);
+    for (int k = c + 1; c >= 0 && k < m->t->columns; k++)
+        if (strcmp(m->t->column[k].name, name) == 0) {
+            terni_fail(TERN_ERR_ARGUMENT, "table_dataset: columns %d and %d of %s are both called \"%.60s\"", c, k,
+                       m->t->path, name);
+            return -1;
+        }
+    return c;
+}
+
+/* The column that is like's part i; -1 after an error. */
+static int find_like(const making *m, int i) {
+    const rows *like = m->like;
+    const terni_column *wanted = like->part[i].column;
+    for (int k = 0; k < like->parts; k++)
+        if (like->part[k].column != wanted && strcmp(like->part[k].column->name, wanted->name) == 0) {
+            terni_fail(TERN_ERR_ARGUMENT, "table_dataset: several columns of the training data are called \"%.60s\"",
+                       wanted->name);
+            return -1;
+        }
+    return find_column(m, wanted->name);
+}
+
+static bool add_column(making *m, const part *p) {
+    if (p->at < 0) return false;
+    if (is_text(p) && !m->o->one_hot)
         return terni_fail(TERN_ERR_DTYPE, "table_dataset: column \"%.60s\" is text; leave it out, or ask for .one_hot",
-                          m->t->column[c].name);
-    m->column[m->columns++] = c;
-    const int64_t wide = is_text(m, c) ? m->t->column[c].categories : 1;
+                          p->column->name);
+    m->out->part[m->out->parts++] = *p;
+    const int64_t wide = is_text(p) ? p->column->categories : 1;
     if (__builtin_add_overflow(m->features, wide, &m->features) || m->features > 1 << 24)
         return terni_fail(TERN_ERR_ARGUMENT, "table_dataset: more than 16777216 features: column \"%.60s\" has %lld",
-                          m->t->column[c].name, (long long)wide);
+                          p->column->name, (long long)wide);
     return true;
 }
 
+static part part_of(const making *m, int c) { return (part){.column = c < 0 ? NULL : &m->t->column[c], .at = c}; }
+
 static bool choose_columns(making *m, const char *target) {
-    int n = m->t->columns;
-    m->target = tern_table_find(m->t, target);
-    if (m->target < 0)
-        return terni_fail(TERN_ERR_ARGUMENT, "table_dataset: %s has no column \"%.60s\"", m->t->path, target);
-    for (n = 0; m->o->columns && m->o->columns[n]; n++) continue;
-    m->column = terni_malloc((size_t)(m->o->columns ? n : m->t->columns) * sizeof *m->column + 1);
-    if (!m->column) return false;
-    for (int i = 0; m->o->columns && i < n; i++) {
-        const int c = tern_table_find(m->t, m->o->columns[i]);
-        if (c < 0)
-            return terni_fail(TERN_ERR_ARGUMENT, "table_dataset: %s has no column \"%.60s\"", m->t->path,
-                              m->o->columns[i]);
-        if (!add_column(m, c)) return false;
+    rows *s = m->out;
+    int named = 0;
+    m->target = find_column(m, target);
+    if (m->target < 0) return false;
+    s->target = m->like ? m->like->target : &m->t->column[m->target];
+    while (m->o->columns && m->o->columns[named]) named++;
+    const int n = m->like ? m->like->parts : m->o->columns ? named : m->t->columns;
+    s->part = terni_malloc((size_t)n * sizeof *s->part + 1);
+    if (!s->part) return false;
+    for (int i = 0; i < n; i++) {
+        part p = m->like ? m->like->part[i] : part_of(m, m->o->columns ? find_column(m, m->o->columns[i]) : i);
+        if (m->like) p.at = find_like(m, i);
+        if (!m->like && !m->o->columns && i == m->target) continue;
+        if (!add_column(m, &p)) return false;
     }
-    for (int c = 0; !m->o->columns && c < m->t->columns; c++)
-        if (c != m->target && !add_column(m, c)) return false;
     return m->features > 0 || terni_fail(TERN_ERR_ARGUMENT, "table_dataset: no column is left for x");
 }
 
@@ -81,8 +129,8 @@ static bool choose_columns(making *m, const char *target) {
 static int lacking(const making *m, int64_t row) {
     const char *const *cell = m->t->cell + row * m->t->columns;
     if (!cell[m->target]) return m->target;
-    for (int i = 0; i < m->columns && m->o->missing <= TERN_MISSING_DROP; i++)
-        if (!cell[m->column[i]]) return m->column[i];
+    for (int i = 0; i < m->out->parts && m->o->missing <= TERN_MISSING_DROP; i++)
+        if (!cell[m->out->part[i].at]) return m->out->part[i].at;
     return -1;
 }
 
@@ -103,44 +151,54 @@ static bool choose_rows(making *m) {
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
-/* A column of numbers into feature f; missing ones become the mean or 0. */
-static void put_numbers(making *m, int c, int64_t f) {
+static double fill_of(const making *m, const part *p) { return m->o->missing == TERN_MISSING_MEAN ? p->mean : 0; }
+
+/* The mean of the known ones; mean and deviation of what is used, where missing ones have become fill. */
+static void measure(const making *m, part *p) {
     const int64_t n = m->out->d.length;
-    double sum = 0, squares = 0;
+    double sum = 0, squares = 0, v;
     int64_t known = 0;
     for (int64_t i = 0; i < n; i++) {
-        double v;
-        const char *s = m->t->cell[m->out->row[i] * m->t->columns + c];
+        const char *s = cell_of(m, p->at, i);
         if (!s || !terni_number(s, &v)) continue;
         sum += v;
         known++;
     }
-    const double mean = known ? sum / (double)known : 0, fill = m->o->missing == TERN_MISSING_MEAN ? mean : 0;
-    const double all = (sum + fill * (double)(n - known)) / (double)n; /* of what is used */
-    for (int pass = 0; pass < 2; pass++) {
-        const double std = sqrt(squares / (double)n);
-        for (int64_t i = 0; i < n; i++) {
-            double v = fill;
-            const char *s = m->t->cell[m->out->row[i] * m->t->columns + c];
-            if (s) (void)terni_number(s, &v);
-            if (pass == 0)
-                squares += (v - all) * (v - all);
-            else
-                m->out->x[i * m->features + f] = (float)(!m->o->standardise ? v : std > 0 ? (v - all) / std : v - all);
-        }
+    p->mean = known ? sum / (double)known : 0;
+    const double fill = fill_of(m, p);
+    p->centre = (sum + fill * (double)(n - known)) / (double)n;
+    for (int64_t i = 0; i < n; i++) {
+        const char *s = cell_of(m, p->at, i);
+        v = fill;
+        if (s) (void)terni_number(s, &v);
+        squares += (v - p->centre) * (v - p->centre);
     }
+    p->std = sqrt(squares / (double)n);
 }
 
-static bool put_categories(making *m, int c, int64_t f) {
-    const int scope = tern_scope_push();
-    tern_tensor *codes = tern_table_codes(m->t, c);
-    const int64_t *code = codes ? tern_data(codes) : NULL;
-    for (int64_t i = 0; code && i < m->out->d.length; i++) {
-        const int64_t k = code[m->out->row[i]];
-        if (k >= 0) m->out->x[i * m->features + f + k] = 1;
+/* A column of numbers into feature f. */
+static bool put_numbers(making *m, part *p, int64_t f) {
+    if (!m->like) measure(m, p);
+    for (int64_t i = 0; i < m->out->d.length; i++) {
+        double v = fill_of(m, p);
+        const char *s = cell_of(m, p->at, i);
+        if (s && !terni_number(s, &v)) return bad_cell(m, p->at, i, "is no number, as the training data's are");
+        if (m->o->standardise) v = p->std > 0 ? (v - p->centre) / p->std : v - p->centre;
+        m->out->x[i * m->features + f] = (float)v;
     }
-    tern_scope_pop(scope);
-    return code != NULL;
+    return true;
+}
+
+static bool put_categories(making *m, const part *p, int64_t f) {
+    for (int64_t i = 0; i < m->out->d.length; i++) {
+        const char *s = cell_of(m, p->at, i);
+        const int64_t k = terni_table_place(p->column, s);
+        if (k >= 0)
+            m->out->x[i * m->features + f + k] = 1;
+        else if (s && !m->o->unknown)
+            return bad_cell(m, p->at, i, "is none of the training data's categories");
+    }
+    return true;
 }
 
 static bool put_x(making *m) {
@@ -150,54 +208,73 @@ static bool put_x(making *m) {
     m->out->x = terni_malloc((size_t)count);
     if (!m->out->x) return false;
     memset(m->out->x, 0, (size_t)count);
-    for (int i = 0; i < m->columns; i++) {
-        if (is_text(m, m->column[i])) {
-            if (!put_categories(m, m->column[i], f)) return false;
-            f += m->t->column[m->column[i]].categories;
-        } else {
-            put_numbers(m, m->column[i], f++);
-        }
+    for (int i = 0; i < m->out->parts; i++) {
+        part *p = &m->out->part[i];
+        if (!(is_text(p) ? put_categories(m, p, f) : put_numbers(m, p, f))) return false;
+        f += is_text(p) ? p->column->categories : 1;
     }
     return true;
 }
 
 static bool put_y(making *m) {
     rows *s = m->out;
-    const terni_column *c = &m->t->column[m->target];
+    const terni_column *c = s->target;
     const bool classes = c->type == TERN_COLUMN_TEXT || (c->type == TERN_COLUMN_INTEGER && !m->o->regression);
     s->d.y_dtype = classes ? TERN_I64 : TERN_F32;
     s->y = terni_malloc((size_t)s->d.length * sizeof(int64_t));
     if (!s->y) return false;
-    const int scope = tern_scope_push();
-    tern_tensor *code = classes ? tern_table_codes(m->t, m->target) : NULL;
-    for (int64_t i = 0; i < s->d.length && (code || !classes); i++) {
+    for (int64_t i = 0; i < s->d.length; i++) {
+        const char *cell = cell_of(m, m->target, i);
         double v = 0;
+        const int64_t k = classes ? terni_table_place(c, cell) : -1;
+        if (classes && k < 0) return bad_cell(m, m->target, i, "is none of the training data's classes");
+        if (!classes && !terni_number(cell, &v))
+            return bad_cell(m, m->target, i, "is no number, as the training data's are");
         if (classes)
-            ((int64_t *)s->y)[i] = ((const int64_t *)tern_data(code))[s->row[i]];
-        else if (terni_number(m->t->cell[s->row[i] * m->t->columns + m->target], &v))
+            ((int64_t *)s->y)[i] = k;
+        else
             ((float *)s->y)[i] = (float)v;
     }
-    tern_scope_pop(scope);
     if (classes && c->categories > INT32_MAX) return terni_fail(TERN_ERR_ARGUMENT, "table_dataset: too many classes");
     s->d.classes = classes ? (int)c->categories : 0;
     s->d.class_names = classes ? (const char *const *)c->category : NULL;
     s->d.label = classes ? rows_label : NULL;
-    return code || !classes;
+    return true;
+}
+
+/* The options of the data that it is to be like, where those that are given have none. */
+static bool take_from_like(tern_table_dataset_opts *o) {
+    if (!o->like) return !o->unknown || terni_fail(TERN_ERR_ARGUMENT, "table_dataset: .unknown is for .like");
+    if (o->like->get != rows_get)
+        return terni_fail(TERN_ERR_ARGUMENT, "table_dataset: .like is no dataset of tern_table_dataset_new");
+    if (o->columns || o->one_hot || o->standardise || o->regression)
+        return terni_fail(TERN_ERR_ARGUMENT,
+                          "table_dataset: columns, one_hot, standardise and regression are those of .like");
+    tern_table_dataset_opts from = ((const rows *)o->like)->o;
+    from.like = o->like;
+    from.unknown = o->unknown;
+    from.columns = NULL;
+    if (o->missing != TERN_MISSING_ERROR) from.missing = o->missing;
+    *o = from;
+    return true;
 }
 
 tern_dataset *tern_table_dataset_new(tern_table *t, const char *target, tern_table_dataset_opts opts) {
     if (!terni_given(t, "table_dataset", "table") || !terni_given(target, "table_dataset", "target")) return NULL;
     if ((unsigned)opts.missing > TERN_MISSING_ZERO)
         return terni_null(TERN_ERR_ARGUMENT, "table_dataset: %d is no way with missing values", (int)opts.missing);
+    if (!take_from_like(&opts)) return NULL;
     rows *s = terni_calloc(sizeof *s);
     if (!s) return NULL;
+    s->o = opts;
     s->d.drop = rows_drop;
     s->d.get = rows_get;
-    making m = {.t = t, .o = &opts, .out = s};
+    making m = {.t = t, .o = &opts, .like = (const rows *)opts.like, .out = s};
     bool ok = choose_columns(&m, target) && choose_rows(&m) && put_x(&m);
     s->d.x_shape = TERN_SHAPE(m.features);
     ok = ok && put_y(&m);
-    terni_mfree(m.column);
+    s->o.columns = NULL; /* the program's, which may go */
+    s->o.like = NULL;
     if (ok) return &s->d;
     rows_drop(&s->d);
     return NULL;

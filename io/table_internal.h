@@ -27,6 +27,8 @@ struct tern_table {
 
 /* Finds every column's categories. */
 bool terni_table_settle(tern_table *t);
+/* A cell's place among a column's categories, maybe of another table; -1 if it is missing or not among them. */
+int64_t terni_table_place(const terni_column *c, const char *cell);
 /* What a cell holds, all of it but for spaces about it; "." is the decimal point in every locale. */
 bool terni_integer(const char *s, int64_t *out);
 bool terni_number(const char *s, double *out);

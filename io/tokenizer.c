@@ -72,19 +72,13 @@ bool terni_tokenizer_merge(tern_tokenizer *k, int32_t left, int32_t right, int32
 
 /* ---- tables ------------------------------------------------------------------------------------------------------ */
 
-/* FNV-1a. */
-uint64_t terni_tokenizer_hash(const char *bytes, size_t n) {
-    uint64_t h = 14695981039346656037u;
-    for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)bytes[i]) * 1099511628211u;
-    return h;
-}
 static uint64_t pair_hash(int32_t left, int32_t right) {
     const uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
     return h ^ h >> 29;
 }
 
 static int64_t bytes_slot(const tern_tokenizer *k, const char *bytes, size_t n) {
-    int64_t at = (int64_t)(terni_tokenizer_hash(bytes, n) & (uint64_t)(k->n_by_bytes - 1));
+    int64_t at = (int64_t)(terni_hash(bytes, n) & (uint64_t)(k->n_by_bytes - 1));
     for (; k->by_bytes[at]; at = (at + 1) & (k->n_by_bytes - 1)) {
         const terni_token *t = &k->tokens[k->by_bytes[at] - 1];
         if (t->n == n && memcmp(t->bytes, bytes, n) == 0) break;

@@ -35,7 +35,6 @@ bool terni_tokenizer_merge(tern_tokenizer *k, int32_t left, int32_t right, int32
 /* When all tokens and merges are there: makes the tables. */
 bool terni_tokenizer_ready(tern_tokenizer *k);
 int32_t terni_tokenizer_find(const tern_tokenizer *k, const char *bytes, size_t n);
-uint64_t terni_tokenizer_hash(const char *bytes, size_t n);
 
 /* Calls f for each word of text, in order, until it gives false. */
 typedef bool (*terni_word_fn)(void *user, const char *word, size_t n);

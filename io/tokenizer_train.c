@@ -55,8 +55,7 @@ static bool rehash_words(trainer *r) {
     if (!t) return false;
     memset(t, 0, (size_t)size * sizeof *t);
     for (int64_t i = 0; i < r->n_words; i++) {
-        int64_t at =
-            (int64_t)(terni_tokenizer_hash(r->text + r->words[i].at, (size_t)r->words[i].n) & (uint64_t)(size - 1));
+        int64_t at = (int64_t)(terni_hash(r->text + r->words[i].at, (size_t)r->words[i].n) & (uint64_t)(size - 1));
         while (t[at]) at = (at + 1) & (size - 1);
         t[at] = (int32_t)i + 1;
     }
@@ -70,7 +69,7 @@ static bool count_word(void *user, const char *text, size_t n) {
     trainer *r = user;
     if (n > INT32_MAX / 4) return terni_fail(TERN_ERR_ARGUMENT, "tokenizer: a word of %zu bytes", n);
     if (2 * r->n_words >= r->n_word_table && !rehash_words(r)) return false;
-    int64_t at = (int64_t)(terni_tokenizer_hash(text, n) & (uint64_t)(r->n_word_table - 1));
+    int64_t at = (int64_t)(terni_hash(text, n) & (uint64_t)(r->n_word_table - 1));
     for (; r->word_table[at]; at = (at + 1) & (r->n_word_table - 1)) {
         word *w = &r->words[r->word_table[at] - 1];
         if ((size_t)w->n == n && memcmp(r->text + w->at, text, n) == 0) {

@@ -9,10 +9,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* Writes to a temporary file beside path, with the sum; fsync; rename; fsync of the folder. On failure the old file is
- * intact and the temporary one is gone. */
-bool terni_whole_file_write(const char *path, const void *data, size_t bytes);
+/* A part of a file's content, from byte `at` on. */
+typedef struct terni_piece {
+    uint64_t at;
+    const void *data;
+    size_t bytes;
+} terni_piece;
+
+/* Writes a content of so many bytes to a temporary file beside path, with the sum; fsync; rename; fsync of the folder.
+ * Pieces rise and do not overlap; between them are zeros. A second thread makes the sum meanwhile, of the bytes that
+ * are written: the file is whole even if its pieces change under the hand. On failure the old file is intact and the
+ * temporary one is gone. */
+bool terni_whole_file_write(const char *path, const terni_piece *pieces, size_t n, uint64_t bytes);
 /* Reads path and checks the sum. *data (for terni_mfree) and *bytes are the content without it. */
 bool terni_whole_file_read(const char *path, void **data, size_t *bytes);
 

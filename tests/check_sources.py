@@ -91,7 +91,7 @@ SEES = {
     "tests": set(FOLDERS),
 }
 # What of core's own is seen from outside of it: the memory door and the errors by nn, optim and io; views by backends.
-INTERNAL = {"nn": {"core/door.h"}, "optim": {"core/door.h"}, "io": {"core/door.h"},
+INTERNAL = {"nn": {"core/door.h"}, "optim": {"core/door.h"}, "io": {"core/door.h", "core/plain_locale.h"},
             "cpu": {"core/backend.h", "core/base.h", "core/ops.h", "core/half.h", "core/philox.h",
                     "core/special.h", "core/order.h", "core/formulas.h", "core/elementwise_math.inc", "core/elementwise_integer.inc",
                     "core/elementwise.def", "core/update.def", "core/ops.def"},

@@ -260,6 +260,29 @@ TERN_TEST(fit, straight_and_resumed_agree_bit_for_bit, .timeout = 600) {
 }
 
 /* Gradients that were there before, and an optimizer that keeps them, change nothing. */
+/* A frozen batch_norm stays in evaluation mode, through training, validation and what comes after. */
+TERN_TEST(fit, modes_of_parts) {
+    setup s;
+    REQUIRE(start(&s, 5));
+    tern_module *norm = tern_module_child(s.net, "3"), *dropout = tern_module_child(s.net, "4");
+    tern_tensor *mean = tern_module_get(s.net, "3.running_mean");
+    tern_module_train(norm, false);
+    tern_fit_opts o = {.data = s.train, .batch = 90, .validation = s.test, .epochs = 2};
+    CHECK(tern_fit(s.net, s.opt, o), "%s", tern_error_message());
+    CHECK(s.net->training && dropout->training && !norm->training);
+    CHECK_ITEM(tern_sum(tern_abs(mean), NULL, 0, false), 0, 0);
+    CHECK(tern_evaluate(s.net, (tern_evaluate_opts){.data = s.test}, NULL));
+    CHECK(s.net->training && dropout->training && !norm->training);
+    CHECK(tern_predict(s.net, (tern_evaluate_opts){.data = s.test}) != NULL);
+    CHECK(s.net->training && dropout->training && !norm->training);
+    /* A model in evaluation mode is trained whole, and goes back. */
+    tern_module_train(s.net, false);
+    CHECK(tern_fit(s.net, s.opt, o), "%s", tern_error_message());
+    CHECK(!s.net->training && !dropout->training && !norm->training);
+    CHECK(tern_item(tern_sum(tern_abs(mean), NULL, 0, false)) > 0);
+    stop(&s);
+}
+
 TERN_TEST(fit, gradients_of_others) {
     setup s[3];
     for (int k = 0; k < 3; k++) {

@@ -167,11 +167,94 @@ TERN_TEST(fit_callbacks, checkpoints) {
     EXPECT_ERROR(tern_fit(s.net, s.opt, o), TERN_ERR_ARGUMENT, "of another run");
     o.resume = folder;
     o.resume_prefix = "net";
-    EXPECT_ERROR(tern_fit(s.net, s.opt, o), TERN_ERR_FORMAT, "fit_callback0_0");
+    EXPECT_ERROR(tern_fit(s.net, s.opt, o), TERN_ERR_FORMAT, "/optim");
     o.resume = "/nowhere/x.h5";
     EXPECT_ERROR(tern_fit(s.net, s.opt, o), TERN_ERR_IO, "/nowhere/x.h5");
+    o.resume = "/dev/null/folder"; /* what cannot be read may hold a run */
+    EXPECT_ERROR(tern_fit(s.net, s.opt, o), TERN_ERR_IO, "/dev/null/folder");
     tern_callback_free(c);
     tern_module_free(net);
+    stop(&s);
+}
+
+/* What callbacks remember goes by their names: in another order, beside others that remember nothing, each finds its
+ * own; what does not fit is an error. */
+typedef struct memory {
+    tern_callback c;
+    double numbers[2], found[2];
+} memory;
+static bool memory_begin(tern_callback *c, tern_fit_run *run) {
+    memory *m = (memory *)c;
+    if (run->resumed) memcpy(m->found, m->numbers, sizeof m->found);
+    return true;
+}
+static void memory_make(memory *m, const char *name, double first) {
+    *m = (memory){.c = {.name = name, .on_train_begin = memory_begin, .numbers = m->numbers, .n_numbers = 2},
+                  .numbers = {first, first + 1}};
+}
+
+static bool remembering(const char *folder, tern_callback **c, int n, int64_t epochs) {
+    setup s;
+    tern_callback *all[6] = {tern_save_new(folder, (tern_save_opts){.no_best = true})};
+    if (!start(&s, 1)) return false;
+    for (int i = 0; i < n; i++) all[i + 1] = c[i];
+    const bool ok = tern_fit(
+        s.net, s.opt,
+        (tern_fit_opts){
+            .data = s.train, .batch = 180, .epochs = epochs, .callbacks = all, .n_callbacks = n + 1, .resume = folder});
+    tern_callback_free(all[0]);
+    stop(&s);
+    return ok;
+}
+
+TERN_TEST(fit_callbacks, numbers_are_resumed_by_name) {
+    char folder[300];
+    snprintf(folder, sizeof folder, "%s", test_path("memories"));
+    memory a, b, again, c;
+    memory_make(&a, "a", 10), memory_make(&b, "b b", 20), memory_make(&again, "a", 30), memory_make(&c, "c", 40);
+    REQUIRE(remembering(folder, (tern_callback *[]){&a.c, &b.c, &again.c}, 3, 1));
+    for (int i = 0; i < 2; i++) a.numbers[i] = b.numbers[i] = again.numbers[i] = 0;
+    tern_callback *watch = tern_time_limit_new(3600); /* remembers nothing: new to the run */
+    CHECK(remembering(folder, (tern_callback *[]){&b.c, watch, &a.c, &again.c}, 4, 2));
+    CHECK(a.found[0] == 10 && a.found[1] == 11 && b.found[0] == 20 && b.found[1] == 21 && again.found[1] == 31);
+    EXPECT_ERROR(remembering(folder, (tern_callback *[]){&a.c, &c.c, &again.c}, 3, 3), TERN_ERR_FORMAT, "fit_c_0_0");
+    EXPECT_ERROR(remembering(folder, (tern_callback *[]){&a.c, &b.c}, 2, 3), TERN_ERR_FORMAT, "numbers");
+    EXPECT_ERROR(remembering(folder, (tern_callback *[]){&a.c, &b.c, &again.c, &c.c}, 4, 3), TERN_ERR_FORMAT,
+                 "fit_c_0_0");
+    tern_callback_free(watch);
+}
+
+static void count_errors(tern_code code, const char *message, void *user) {
+    (void)code, (void)message;
+    ++*(int *)user;
+}
+
+/* What versions before names wrote: how many callbacks there were, and what they remember by their places. */
+TERN_TEST(fit_callbacks, older_versions) {
+    char path[300];
+    snprintf(path, sizeof path, "%s", test_path("old.h5"));
+    setup s;
+    REQUIRE(start(&s, 1));
+    tern_checkpoint_user user[] = {{"fit_history", 0, "{}"},
+                                   {"fit_samples", 0, NULL},
+                                   {"fit_loss", 0, NULL},
+                                   {"fit_callbacks", 1, NULL},
+                                   {"fit_callback0_0", 3, NULL}};
+    tern_loader *loader = tern_loader_new(s.train, (tern_loader_opts){.batch = 180});
+    tern_checkpoint c = {.model = s.net, .optim = s.opt, .loader = loader, .epoch = 1, .user = user, .n_user = 5};
+    CHECK(tern_checkpoint_save(path, &c));
+    const tern_fit_opts o = {.data = s.train, .batch = 180, .epochs = 2, .resume = path};
+    EXPECT_ERROR(tern_fit(s.net, s.opt, o), TERN_ERR_FORMAT, "old.h5 was written by an older version");
+    c.n_user = 3; /* no run's: the loader's own error, told of once */
+    CHECK(tern_checkpoint_save(path, &c));
+    int told = 0;
+    tern_on_error(count_errors, &told);
+    CHECK(!tern_fit(s.net, s.opt, o) && tern_error_code() == TERN_ERR_FORMAT && told == 1 &&
+              strstr(tern_error_message(), "holds no user_fit_numbers"),
+          "%s", tern_error_message());
+    tern_error_clear();
+    tern_on_error(NULL, NULL);
+    tern_loader_free(loader);
     stop(&s);
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <pthread.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -164,6 +165,15 @@ TERN_TEST(io_checkpoint, counters_random_state_and_the_program_s_own) {
     CHECK(v[2].text && v[2].text[0] == 0);
     CHECK(tern_random_get().seed == UINT64_MAX - 1 && tern_random_get().position == (uint64_t)1 << 63);
     tern_checkpoint_free_text(&d);
+    static char long_text[(1 << 20) + 1]; /* one byte too long */
+    memset(long_text, 'x', sizeof long_text - 1);
+    tern_checkpoint_user w = {.name = "long", .text = long_text};
+    tern_checkpoint e = {.user = &w, .n_user = 1};
+    EXPECT_ERROR(tern_checkpoint_save(path, &e), TERN_ERR_ARGUMENT, "long has 1048576 bytes");
+    w.text = long_text + 1;
+    REQUIRE(tern_checkpoint_save(test_path("long.h5"), &e) && tern_checkpoint_load(test_path("long.h5"), &e));
+    CHECK(w.text != long_text + 1 && strcmp(w.text, long_text + 1) == 0);
+    tern_checkpoint_free_text(&e);
     v[0].name = "absent";
     EXPECT_ERROR(tern_checkpoint_load(path, &d), TERN_ERR_FORMAT, "user_absent");
     v[0].name = "not a name";
@@ -272,6 +282,33 @@ static unsigned char *slurp(const char *path, size_t *n) {
 static void spill(const char *path, const void *p, size_t n) {
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(p, 1, n, f) != n || fclose(f) != 0) FAIL("cannot write %s", path);
+}
+
+TERN_TEST(io_checkpoint, files_of_earlier_versions) {
+    static const char *const hex[] = {
+#include "reference/checkpoint_chunked.def"
+    };
+    static unsigned char bytes[1 << 14];
+    const char *path = test_path("chunked.h5");
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof hex / sizeof *hex; i++)
+        for (const char *digits = hex[i]; *digits && n < sizeof bytes; digits += 2)
+            sscanf(digits, "%2hhx", &bytes[n++]);
+    spill(path, bytes, n);
+    tern_module *m = tern_linear_new(5, 3, (tern_linear_opts){0});
+    tern_optim *o = tern_adam_new(m, 1, (tern_adam_opts){0});
+    tern_checkpoint c = {.model = m, .optim = o, .no_random = true};
+    REQUIRE(CHECK(tern_checkpoint_load(path, &c)));
+    CHECK(c.epoch == 2 && c.step == 7 && tern_optim_lr(o) == 0.5 && tern_optim_steps(o) == 1);
+    double v[15];
+    CHECK(tern_to_doubles(tern_module_get(m, "weight"), v, 15) && v[0] == 0.25 && v[14] == 0.25);
+    tern_optim_state e;
+    for (int i = 0; tern_optim_each(o, i, &e); i++) { /* the gradient was 2 everywhere */
+        const double want = strstr(e.name, "exp_avg_sq") ? 0.004 : strstr(e.name, "exp_avg") ? 0.2 : 1;
+        CHECK(tern_to_doubles(e.tensor, v, tern_numel(e.tensor)) && fabs(v[0] - want) < 1e-7, "%s is %g", e.name, v[0]);
+    }
+    tern_optim_free(o);
+    tern_module_free(m);
 }
 
 TERN_TEST(io_checkpoint, flips_and_cuts_are_refused) {
@@ -486,6 +523,54 @@ TERN_TEST(io_checkpoint, every_allocation_failing_once) {
     tern_optim_free(p);
     tern_module_free(a);
     tern_module_free(b);
+}
+
+typedef struct changing {
+    float *data;
+    int64_t n;
+    bool stop;
+} changing;
+
+static void *change(void *user) {
+    changing *c = user;
+    for (float value = 0; !__atomic_load_n(&c->stop, __ATOMIC_RELAXED); value++)
+        for (int64_t i = 0; i < c->n; i += 64) __atomic_store(c->data + i, &value, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+/* Weights that another thread changes meanwhile: which of the values are saved is left open, but the file is whole. */
+TERN_TEST(io_checkpoint, while_weights_change) {
+    const char *path = test_path("changing.h5");
+    tern_module *m = tern_linear_new(1500, 1500, (tern_linear_opts){0}); /* 9 MB */
+    tern_checkpoint c = {.model = m};
+    changing all = {.data = tern_data(tern_module_get(m, "weight")), .n = 1500 * 1500};
+    pthread_t thread;
+    for (int i = 0; i < 4; i++) {
+        all.stop = false;
+        REQUIRE(pthread_create(&thread, NULL, change, &all) == 0);
+        const bool saved = tern_checkpoint_save(path, &c);
+        __atomic_store_n(&all.stop, true, __ATOMIC_RELAXED);
+        pthread_join(thread, NULL);
+        CHECK(saved && tern_checkpoint_load(path, &c), "%s", tern_error_message());
+        tern_error_clear();
+    }
+    tern_module_free(m);
+}
+
+/* Saving needs none for tensors, loading the file's size. */
+TERN_TEST(io_checkpoint, memory_of_large_ones) {
+    const char *path = test_path("large.h5");
+    tern_module *m = tern_linear_new(1500, 1500, (tern_linear_opts){0}); /* 9 MB */
+    tern_checkpoint c = {.model = m};
+    const tern_device cpu = tern_cpu();
+    for (int load = 0; load < 2; load++) {
+        tern_memory_reset_peak();
+        const int64_t data = tern_memory_device(cpu).live, host = tern_memory_host().live;
+        CHECK(load ? tern_checkpoint_load(path, &c) : tern_checkpoint_save(path, &c));
+        const int64_t more = tern_memory_device(cpu).peak - data + tern_memory_host().peak - host;
+        CHECK(more < (load ? 10000000 : 1000000), "%s: %" PRId64 " bytes", load ? "loading" : "saving", more);
+    }
+    tern_module_free(m);
 }
 
 TERN_TEST(io_checkpoint, a_load_that_lacks_memory_changes_nothing) {

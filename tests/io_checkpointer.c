@@ -226,11 +226,17 @@ TERN_TEST(io_checkpointer, folders_and_arguments) {
     char folder[300];
     snprintf(folder, sizeof folder, "%s", test_path("locked"));
     mkdir(folder, 0500);
-    if (geteuid() != 0)
-        EXPECT_ERROR(tern_checkpointer_new(folder, NULL, (tern_checkpointer_opts){0}), TERN_ERR_IO, "denied");
-    else
-        fprintf(stderr, "io_checkpointer: skipped: root may write everywhere\n");
+    test_powers(false);
+    EXPECT_ERROR(tern_checkpointer_new(folder, NULL, (tern_checkpointer_opts){0}), TERN_ERR_IO, "denied");
+    chmod(folder, 0);
+    CHECK(tern_checkpoint_count(folder, NULL) == -1); /* nobody knows how many */
+    EXPECT_PENDING(TERN_ERR_IO, "denied");
+    EXPECT_ERROR(tern_checkpoint_load_newest(folder, NULL, &a.c, NULL, 0), TERN_ERR_IO, "denied");
+    test_powers(true);
     chmod(folder, 0700);
+    CHECK(tern_checkpoint_count("/dev/null/folder", NULL) == -1);
+    EXPECT_PENDING(TERN_ERR_IO, "/dev/null/folder");
+    CHECK(tern_checkpoint_count("/nowhere/at/all", NULL) == 0);
     tern_checkpointer *w = tern_checkpointer_new(folder, NULL, (tern_checkpointer_opts){0});
     a.c.step = -1;
     EXPECT_ERROR(tern_checkpointer_save(w, &a.c, false), TERN_ERR_ARGUMENT, "step -1");

@@ -122,6 +122,51 @@ TERN_TEST(io_loader, a_sample_s_error_reaches_the_caller) {
     EXPECT_ERROR(tern_loader_seek(NULL, (tern_loader_state){0}), TERN_ERR_ARGUMENT, "loader");
 }
 
+static void count_errors(tern_code code, const char *text, void *user) {
+    (void)code;
+    if (strstr(text, "sample 42")) ++*(int *)user;
+    ++((int *)user)[1];
+}
+
+typedef struct line { /* as numbers, one after another */
+    numbers n;
+    int64_t at;
+} line;
+static bool line_next(tern_dataset *d, void *x, void *y, bool *end) {
+    line *s = (line *)d;
+    *end = s->at == N;
+    return *end || numbers_get(d, s->at++, x, y);
+}
+static bool line_restart(tern_dataset *d, uint64_t seed, int64_t epoch) {
+    (void)seed, (void)epoch;
+    ((line *)d)->at = 0;
+    return true;
+}
+
+/* The handler, which prints by default, hears of it once, with the sample's number. */
+TERN_TEST(io_loader, an_error_is_told_of_once) {
+    line d = {.n = make()};
+    d.n.bad = 42;
+    for (int k = 0; k < 8; k++) {
+        const int workers = k % 4;
+        int heard[2] = {0};
+        check_case("%d workers, %s", workers, k < 4 ? "by number" : "one after another");
+        d.n.d.next = k < 4 ? NULL : line_next;
+        d.n.d.restart = line_restart;
+        tern_loader *l = tern_loader_new(&d.n.d, (tern_loader_opts){.batch = BATCH, .workers = workers});
+        tern_batch b;
+        tern_on_error(count_errors, heard);
+        while (tern_loader_next(l, &b)) continue;
+        CHECK(heard[0] == 1 && heard[1] == 1, "heard of %d times, %d of them with the number", heard[1], heard[0]);
+        EXPECT_PENDING(TERN_ERR_FORMAT, "sample 42: picture 42.png is torn");
+        heard[0] = heard[1] = 0;
+        if (k >= 4) CHECK(!tern_loader_seek(l, (tern_loader_state){.batch = 6}) && heard[0] == 1 && heard[1] == 1);
+        tern_on_error(NULL, NULL);
+        tern_error_clear();
+        tern_loader_free(l);
+    }
+}
+
 typedef struct flaky { /* each sample number that is a multiple of 40 fails once */
     tern_dataset d;
     atomic_int seen[N];

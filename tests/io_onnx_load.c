@@ -1,9 +1,11 @@
 /* ONNX import: what comes back from an exported model, damaged and foreign files, and messages. What the ops mean is
  * checked by tests/onnx/load.py. */
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common.h"
+#include "onnx_file.h"
 #include "tern/layers.h"
 #include "tern/onnx.h"
 
@@ -73,25 +75,6 @@ TERN_TEST(io_onnx_load, round_trip) {
     unlink(path);
 }
 
-/* The smallest models by hand: fields of onnx.proto. */
-typedef struct bytes {
-    unsigned char p[4096];
-    size_t n;
-} bytes;
-static void put(bytes *b, int field, const void *data, size_t n) {
-    b->p[b->n++] = (unsigned char)(field << 3 | 2);
-    if (n > 127) b->p[b->n++] = (unsigned char)(128 | (n & 127));
-    b->p[b->n++] = (unsigned char)(n > 127 ? n >> 7 : n);
-    memcpy(b->p + b->n, data, n);
-    b->n += n;
-}
-static void put_text(bytes *b, int field, const char *s) { put(b, field, s, strlen(s)); }
-static void put_number(bytes *b, int field, unsigned v) {
-    b->p[b->n++] = (unsigned char)((field & 15) << 3 | (field > 15 ? 128 : 0));
-    if (field > 15) b->p[b->n++] = (unsigned char)(field >> 4);
-    b->p[b->n++] = (unsigned char)v;
-}
-
 /* y = op(x), or what the case changes about it. */
 typedef struct model {
     const char *op, *domain, *attribute, *input, *output;
@@ -102,8 +85,7 @@ typedef struct model {
 } model;
 
 static void write_model(model m) {
-    bytes node = {.n = 0}, attribute = {.n = 0}, graph = {.n = 0}, info = {.n = 0}, opset = {.n = 0}, all = {.n = 0},
-          tensor = {.n = 0};
+    bytes node = {0}, attribute = {0}, graph = {0}, tensor = {0};
     put_text(&node, 1, m.input ? m.input : "x");
     if (!m.no_output) put_text(&node, 2, m.output ? m.output : "y");
     put_text(&node, 3, "first");
@@ -112,31 +94,24 @@ static void write_model(model m) {
     if (m.attribute) {
         put_text(&attribute, 1, m.attribute);
         if (m.value) {
-            memcpy(attribute.p + attribute.n, m.value, m.value_size);
-            attribute.n += m.value_size;
+            put_raw(&attribute, m.value, m.value_size);
         } else {
             put_number(&attribute, 3, 1);
             put_number(&attribute, 20, 2);
         }
-        put(&node, 5, attribute.p, attribute.n);
+        put_part(&node, 5, &attribute);
     }
-    put(&graph, 1, node.p, node.n);
+    put_part(&graph, 1, &node);
     if (m.type) {
         if (m.dims) put_number(&tensor, 1, m.dims);
         put_number(&tensor, 2, m.type);
         put_text(&tensor, 8, "w");
         put(&tensor, 9, "\0\0\0\0", 4);
-        put(&graph, 5, tensor.p, tensor.n);
+        put_part(&graph, 5, &tensor);
     }
-    put_text(&info, 1, "x");
-    put(&graph, 11, info.p, info.n);
-    info.n = 0;
-    put_text(&info, 1, "y");
-    put(&graph, 12, info.p, info.n);
-    put_number(&opset, 2, m.opset ? m.opset : 18);
-    put(&all, 7, graph.p, graph.n);
-    put(&all, 8, opset.p, opset.n);
-    write_file(all.p, all.n);
+    put_info(&graph, 11, "x");
+    put_info(&graph, 12, "y");
+    write_onnx(path, &graph, m.opset ? m.opset : 18);
 }
 
 TERN_TEST(io_onnx_load, says_what_it_refuses) {
@@ -173,6 +148,25 @@ TERN_TEST(io_onnx_load, says_what_it_refuses) {
     tern_error_clear();
     CHECK(!tern_onnx_load(NULL) && tern_error_code() == TERN_ERR_ARGUMENT);
     tern_error_clear();
+    unlink(path);
+}
+
+/* Lists whose parts come one by one, in time that grows as they do. */
+TERN_TEST(io_onnx_load, long_lists_of_single_parts) {
+    enum { N = 150000 };
+    static const unsigned char part[3][5] = {{7 << 3 | 5, 0, 0, 128, 63}, {8 << 3, 1}, {9 << 3 | 2, 3, 'a', 'b', 'c'}};
+    static const size_t size[3] = {5, 2, 5};
+    unsigned char *value = malloc((size_t)N * 5);
+    for (int k = 0; value && k < 3; k++) {
+        for (size_t i = 0; i < N; i++) memcpy(value + i * size[k], part[k], size[k]);
+        write_model((model){.attribute = "list", .value = value, .value_size = N * size[k]});
+        const clock_t from = clock();
+        CHECK(!tern_onnx_load(path));
+        EXPECT_PENDING(TERN_ERR_UNSUPPORTED, "the attribute list");
+        const double seconds = (double)(clock() - from) / CLOCKS_PER_SEC;
+        CHECK(seconds < 2, "list %d took %.1f s", k, seconds);
+    }
+    free(value);
     unlink(path);
 }
 

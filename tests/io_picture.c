@@ -114,6 +114,37 @@ TERN_TEST(io_picture, damaged_files) {
                  TERN_ERR_DTYPE, "i64");
 }
 
+static uint32_t crc_of(const unsigned char *p, size_t n) {
+    uint32_t crc = ~0u;
+    for (size_t i = 0; i < n * 8; i++)
+        crc = (crc >> 1) ^ (((crc ^ ((uint32_t)p[i / 8] >> (i % 8))) & 1) ? 0xEDB88320u : 0);
+    return ~crc;
+}
+static void put_big_endian(unsigned char *p, uint32_t v) {
+    for (int i = 0; i < 4; i++) p[i] = (unsigned char)(v >> (24 - 8 * i));
+}
+
+/* A PNG of a few bytes that says it has millions of pixels is refused before there is memory for them. */
+TERN_TEST(io_picture, more_pixels_than_bytes_can_hold) {
+    static unsigned char png[8192];
+    REQUIRE(tern_picture_save(test_path("a.png"), test_random(TERN_SHAPE(1, 9, 11), 0, 255, TERN_U8)));
+    const size_t n = read_file(test_path("a.png"), png, sizeof png);
+    put_big_endian(png + 16, 12000);
+    put_big_endian(png + 20, 12000);
+    put_big_endian(png + 29, crc_of(png + 12, 17));
+    tern_memory_reset_peak();
+    const int64_t before = tern_memory_host().live;
+    EXPECT_ERROR(tern_picture_load(write_file("vast.png", png, n), (tern_picture_opts){0}), TERN_ERR_FORMAT,
+                 "12000 x 12000");
+    CHECK(tern_memory_host().peak - before < 1 << 20, "%" PRId64 " bytes", tern_memory_host().peak - before);
+    /* One that packs as well as can be is none of them: all of one colour. */
+    tern_tensor *t = tern_full(TERN_SHAPE(1, 2000, 2000), 255, (tern_options){.dtype = TERN_U8});
+    REQUIRE(tern_picture_save(test_path("white.png"), t));
+    tern_tensor *back = tern_picture_load(test_path("white.png"), (tern_picture_opts){0});
+    CHECK_SHAPE(back, 1, 2000, 2000);
+    tern_release(back);
+}
+
 TERN_TEST(io_picture, grid) {
     tern_tensor *t = test_values(TERN_F32, TERN_SHAPE(3, 1, 1, 2), 1, 2, 3, 4, 5, 6);
     tern_tensor *g = tern_picture_grid(t, 0, 0);

@@ -6,6 +6,7 @@
 #include "tern/layers.h"
 #include "tern/picture.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -277,6 +278,13 @@ TERN_TEST(io_readers, arrays_of_hdf5) {
     float x[2], y;
     CHECK(d->get(d, 2, x, &y) && x[0] != 0 && fabsf(x[0]) < 0.8f && y != 0);
     tern_dataset_free(d);
+    char open_file[64]; /* read by another process, which is to have this one's file */
+    const int fd = open(path, O_RDONLY);
+    snprintf(open_file, sizeof open_file, "/proc/self/fd/%d", fd);
+    d = tern_h5_dataset_new(open_file, "model/weight", "/model/bias");
+    CHECK(d && d->length == 3);
+    tern_dataset_free(d);
+    close(fd);
     EXPECT_ERROR(tern_h5_dataset_new(path, "model/weight", "model/none"), TERN_ERR_FORMAT,
                  "model/none: has no dataset");
     EXPECT_ERROR(tern_h5_dataset_new(path, "model", "model/bias"), TERN_ERR_FORMAT, "model: has no dataset");

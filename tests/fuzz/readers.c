@@ -1,6 +1,6 @@
 /* Fuzz targets of the readers of files, for libFuzzer: the input is the file. TERN_FUZZ_READER names the reader.
- * Whatever is in the file, a reader gives a result or an error, and leaves nothing behind. tests/fuzz/run builds and
- * runs it. */
+ * Whatever is in the file, a reader gives a result or an error, and leaves nothing behind. With TERN_FUZZ_SEEDS it says
+ * which files it could read. tests/fuzz/run builds and runs it. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +26,20 @@ static void read_picture(const char *path) {
 }
 
 static void read_onnx(const char *path) { tern_module_free(tern_onnx_load(path)); }
+/* What it makes of small inputs, too: all of them floats, and then whole numbers. tests/fuzz/run lets no request for
+ * memory be large. */
+static void read_onnx_run(const char *path) {
+    tern_module *m = tern_onnx_load(path);
+    const int n = tern_onnx_inputs(m);
+    tern_tensor *x[4], *y;
+    for (int whole = 0; m && n <= 4 && whole < 2; whole++) {
+        tern_error_clear();
+        for (int i = 0; i < n; i++)
+            x[i] = tern_ones(TERN_SHAPE(2, 3), (tern_options){.dtype = whole ? TERN_I64 : TERN_F32});
+        if (tern_onnx_run(m, x, n, &y, 1)) break;
+    }
+    tern_module_free(m);
+}
 
 /* What the other file is where a reader takes two. */
 static char folder[64];
@@ -68,6 +82,16 @@ static void read_tokens(const char *path) {
     read_all(tern_tokens_dataset_new(path, (tern_tokens_opts){.bytes = 2, .block = 8, .offset = 3, .vocab = 1000}));
 }
 
+/* HDF5 works in a process of its own, which libFuzzer does not see into; what that sends is read here. */
+static void read_h5(const char *path) { read_all(tern_h5_dataset_new(path, "x", "y")); }
+static void read_keras(const char *path) {
+    tern_module *m =
+        tern_sequential(tern_linear_new(3, 2, (tern_linear_opts){0}), tern_batch_norm_new(2, (tern_norm_opts){0}));
+    if (!m) abort();
+    (void)tern_keras_load(path, m, (tern_keras_opts){.seconds = 10});
+    tern_module_free(m);
+}
+
 static const struct {
     const char *name;
     void (*read)(const char *path);
@@ -83,7 +107,10 @@ static const struct {
                {"csv", read_csv},
                {"cifar", read_cifar},
                {"tokens", read_tokens},
-               {"onnx", read_onnx}};
+               {"onnx", read_onnx},
+               {"onnx_run", read_onnx_run},
+               {"h5", read_h5},
+               {"keras", read_keras}};
 static void (*reader)(const char *path);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -114,6 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     reader(path);
     const bool failed = !tern_ok();
+    if (!failed && getenv("TERN_FUZZ_SEEDS")) fprintf(stderr, "a good file\n");
     tern_error_clear();
     tern_scope_pop(0);
     const tern_memory_stats left = tern_memory_device(tern_cpu());

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes small good files of every format that Tern reads into FOLDER/READER, for the fuzz targets to start from."""
+import base64
 import gzip
 import io
 import json
@@ -66,6 +67,44 @@ def onnx(*nodes, weights=()):
     return pb((1, 8), (7, pb(*graph)), (8, pb((2, 18))))
 
 
+def constant(name, *values):
+    """A node that makes the whole numbers, or floats."""
+    floats = isinstance(values[0], float)
+    listed = [(7, struct.pack(f"<{len(values)}f", *values))] if floats else [(8, v) for v in values]
+    kind = "value_floats" if floats else "value_ints"
+    return [(2, name), (4, "Constant"), (5, pb((1, kind), *listed, (20, 6 if floats else 7)))]
+
+
+def node(op, inputs, output, *attributes):
+    """A node; attributes are of one whole number, or one text."""
+    return ([(1, i) for i in inputs] + [(2, output), (4, op)]
+            + [(5, pb((1, k), (3, v), (20, 2)) if isinstance(v, int) else pb((1, k), (4, v), (20, 3))) for k, v in attributes])
+
+
+# Made by h5py, packed: x [3, 2] and y [3]; a Dense and a BatchNormalization as Keras 3 has them, and as older files do.
+HDF5 = {"h5": (
+    "eNrr9HBx4+WS4mLm4GCAgf9QoAUVMoCKz3wYvcrfwyWIiaGCSQhZIQxwMTEwMjCw8TAAKcaKzVBtUH4lJxNUwIKBbHBx1buHYCcADWRUYWBgYmJkZIbKwYzH"
+    "4IswMAoqyDOwgHkKDOIcDOL1QBYr0LXM3Nw8DIxAQ0AuBKvgAPqMhYmBmZGJiYWZaz8j1JAJDIMO7L1T0eXm6OHCwMjHBfPrbah7l79eH+7m6OLEwAj3ATQy"
+    "hSAkCk9tfXc1PFRFgCHHiAhVOA0MJwEOWKgKQEKPCxRazIwqUNPYYE7bwTBkQfxk/VqGUTAKRsEoGP6gIi45gaGRrVrhIYMLHwOnO2MDSCSjICEhguGIALCC"
+    "uMC4EFR9MzEAAEdAQhE=",), "keras": (
+    "eNrr9HBx4+WS4mLm4GCAgf9QICEE4RtAxZknRXzx93AJYmKoYBJCVggDXEwMjAwMbIIMQIotJ7Eytah4M8xQZwZqANaSmZnEOEEA5ATWlNS84lQzRohWNjmQ"
+    "mHBSYklyRnxeflFuYk5mVWJJZn5eCAvUdCVinDBlQUIKMU7gB1nHUpZYVLwT6gIGVwbqgL7ot5bEOIEH5ARGAxsmaAhA+IYezFBzLMh3ws7Ae/lgJwANZFRh"
+    "YGBiYmSEGcsESy/ofBEGRkEFeQZIcCswiHMwiNeDIhXoWmYuDqBPmBkZoMlQAmbRAoZBDw4G5YrCw0IE6F9GRkYmMvwuAfU7PCduYBhyQPX46auk5Y7rLFTO"
+    "HT3XN18nIXdEsaLmjjQ2FL4RgwAK35hHkAEtiWKCOfwvXamRIhSGQYpIrrj7iBphoTEMwsK1InTTYHNTgz2QcAAiIG4A4gVAfMABIU6IHgWjYBSMglEwCkbB"
+    "UAPUaJkZDIOW2cHA91LUCAuLYRAWX9yTLgAA7WfGuQ==",
+    "eNrr9HBx4+WS4mLm4GCAgf9QoCIM4RtAxQVTzi3093AJYmLoFRBgYPBmhAgbQaW5mBiAIqJCDCwII2CAJ5yBgZmBh4GDQYSBISexMrUoPi8xN7WYQRioBWQN"
+    "EyMjIxPUIBidkppXnMqAApISS5Iz4vPyi3ITczKrEksy8/MYGDz9/KZD3FXBJITsARjA5zKQT2qhPgmD2sIGFGNkYAXbfxkqxyDFgAdUmHA99Xf28MZuP8iO"
+    "jywQlXZQHVMfH94F0sHjBQoZXkjIlKdmpmeUIAUND76g0c9OLcpLzYGwkzITixkY9LiPhhIRFGyCIA+yQfSHQQ1l4wcJsoAMSmJmQI16EoBmxIHtYCcwMjAy"
+    "qgCdDHQ/M5rzMfgiDIyCCvIMkDBSYBDnYBCvB7JYga5l5uIA+oSZkQGaQCVgFi1gGPTgYFCuKDwsRLBHJTF+l4D6HZ5HNzAMOaB6/PRVinKpPivEoFOwXCoH"
+    "Sq/CWIqEn1CV4OyDBL5mN5uD8hxy/j5B0LQ8aM49MtPtNDjH7sOXY5WhORaqiYEFd8mln56Ym5uIt3DTT0otScRf/unn5pdl5qXH56Ym5hFQUpZYlJmYl5w6"
+    "44fKKWJKCUgwgV1Zw4ZaSICcJQAVEgMJcSM5g0cQIgOKtQ52CFuNASXvuyT336ZGzlAYBjkjueLuI3CylAIFJD9aZEkIQVQVpi2ZRgvbG+yBhAMQAXEDEC8A"
+    "4gMOCHFC9CgYBaNgFIyCUTAKhhqgRhtMYxi0wVwrQjdRIywMhkFYHAx8L0WNsLAYBmHxxT3pAgDOiF95")}
+
+
+def hdf5(name):
+    return [zlib.decompress(base64.b64decode(text)) for text in HDF5[name]]
+
+
 def files():
     f32 = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
     i64 = {"dtype": "I64", "shape": [], "data_offsets": [24, 32]}
@@ -91,6 +130,14 @@ def files():
                       [(1, "x"), (1, "s"), (2, "r"), (4, "Reshape")],
                       [(1, "x"), (1, "r"), (1, "r"), (2, "y"), (4, "LSTM"), (5, pb((1, "activations"), (9, "Tanh"), (20, 8)))]),
                  onnx([(2, "y"), (4, "Constant"), (5, pb((1, "value"), (5, pb((1, 2), (2, 7), (7, 1), (7, 2))), (20, 4)))])],
+        "onnx_run": [onnx(constant("a", 1), constant("b", 7), constant("d", 2), node("Range", ["a", "b", "d"], "y")),
+                     onnx(constant("a", 0.5), constant("b", 3.0), constant("d", 1.0), node("Range", ["a", "b", "d"], "y")),
+                     onnx(constant("k", 1), node("Concat", ["x", "x"], "c", ("axis", 0)), node("Trilu", ["c", "k"], "y", ("upper", 0))),
+                     onnx(constant("s", 2.0, 1.5), node("Resize", ["x", "", "s"], "y", ("mode", "linear"))),
+                     onnx(constant("n", 3, 4), node("Resize", ["x", "", "", "n"], "y", ("nearest_mode", "ceil"))),
+                     onnx(constant("n", 0), node("CumSum", ["x", "n"], "c"), node("TopK", ["c", "n"], "y", ("axis", 0)))],
+        "h5": hdf5("h5"),
+        "keras": hdf5("keras"),
         "checkpoint": [b"\x89HDF\r\n\x1a\n" + bytes(24)],
     }
 

@@ -13,10 +13,10 @@ import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime
 
 
 def run(model, inputs):
+    import onnxruntime
     onnx.checker.check_model(onnx.load(model), full_check=True)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs ONNX models that Tern has loaded itself: ONNX's operator cases, what Tern exported, what PyTorch exported.
+"""Runs ONNX models that Tern has loaded itself: ONNX's operator cases, and what Tern exported.
 
-    tests/onnx/load.py --build build/release [FOLDER...]        (needs numpy, onnx; PyTorch and onnxruntime if there are)
+    tests/onnx/load.py --build build/release [FOLDER...]        (needs numpy, onnx)
 
 The operator cases are those of the package onnx (onnx.backend.test) and of FOLDERs that hold model.onnx with
 test_data_set_N. A case passes, fails, or is refused by tern_onnx_load or tern_onnx_run with TERN_ERR_UNSUPPORTED (an op, an
@@ -150,7 +150,7 @@ def exported(t, args, score):
     """What tests/onnx/export.py left in a folder: in again."""
     if not args.exported:
         return
-    from export import saved  # needs onnxruntime
+    from export import saved
     for path in sorted(glob.glob(os.path.join(args.exported, "*.onnx"))):
         stem = path[:-5]
         if args.only in stem:
