@@ -69,6 +69,26 @@ only() {
     [ "$(cd "$1" && find . -type f | sort | tr '\n' ' ')" = "$2" ]
 }
 
+# full_disk PROGRAM CHECKPOINT: neither the checkpoint nor the curves fit; what was there stays whole.
+full_disk() {
+    if [ -c /dev/full ]; then
+        expect 1 'No space left' "$1" --resume "$2" --plot /dev/full
+    else
+        skip 'curves on a full device: no /dev/full'
+    fi
+    mkdir -p small
+    if [ "$(id -u)" != 0 ] || ! mount -t tmpfs -o size=4m tmpfs small 2>/dev/null; then
+        skip 'a full disk: mounting a small tmpfs needs root'
+        return
+    fi
+    cp "$2" small/x.h5
+    head -c 5000000 /dev/zero >small/fill 2>/dev/null
+    expect 1 'small/x.h5' "$1" --resume small/x.h5
+    check "$1: the checkpoint before is intact" cmp small/x.h5 "$2"
+    check "$1: no temporary file was left" only small './fill ./x.h5 '
+    umount small
+}
+
 # ---- usage ----------------------------------------------------------------------------------------------------------
 
 for p in "$digits" "$mnist"; do
@@ -103,6 +123,7 @@ check 'nothing was written by wrong usage' only . './err ./out '
 # ---- what cannot be done --------------------------------------------------------------------------------------------
 
 expect 1 'nowhere/x.h5' "$digits" --out nowhere/x.h5
+expect 1 'nowhere/x.svg' "$digits" --model mlp --epochs 1 --out p.h5 --plot nowhere/x.svg
 : >file
 expect 1 'file/x.h5' "$digits" --out file/x.h5
 expect 1 'No such file\|cannot' "$digits" --resume absent.h5
@@ -131,11 +152,14 @@ expect 0 'Test accuracy' "$digits" --model mlp --epochs 4 --out straight.h5
 check 'one line an epoch' [ "$(grep -c '^epoch' out)" = 4 ]
 check 'a table of classes' grep -q precision out
 check 'a confusion matrix' grep -q predicted out
+check 'curves' [ "$(grep -c '<polyline' digits.svg)" = 3 ]
+mv digits.svg straight.svg
 expect 0 'stopped after\|Stopped after 2 of 4' "$digits" --model mlp --epochs 4 --stop-after 2 --out half.h5 --workers 1
 line=$(grep -- '--resume half.h5' out)
 check 'the command to go on is said' [ -n "$line" ]
 expect 0 'Test accuracy' sh -c "$line"
 check 'straight and resumed runs are the same' same straight.h5 half.h5
+check 'and so are their curves' same straight.svg digits.svg
 expect 0 'Test accuracy' "$digits" --resume half.h5
 for model in mlp cnn; do
     for optim in adamw adam sgd; do
@@ -243,7 +267,7 @@ check 'nothing else was written' only bad './x.h5 '
 
 # ---- a full disk ----------------------------------------------------------------------------------------------------
 
-mkdir small
+mkdir -p small
 if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=1m tmpfs small 2>/dev/null; then
     expect 0 'Test accuracy' "$digits" --model mlp --epochs 1 --out small/x.h5
     cp small/x.h5 before.h5
@@ -350,6 +374,9 @@ tiny() {
 unset TERN_MNIST_URL
 expect 1 'ossci-datasets.s3.amazonaws.com/mnist/t10k-labels-idx1-ubyte.gz' "$mnist" --data nodata
 check 'the folder is not made' no_file nodata mnist.h5
+expect 1 'nodata/mnist: no file' env TERN_DATA=nodata "$mnist"
+expect 0 'Test accuracy 9' env -u TERN_DATA "$mnist" --model mlp --out m.h5
+check 'digits in place of MNIST are announced' grep -q 'digits that come with Tern, enlarged' out
 tiny tiny 40 40 9
 expect 0 'Test accuracy' "$mnist" --data tiny --model mlp --epochs 1 --batch 8 --out m.h5
 expect 0 'of 40 agree' "$mnist" --data tiny --predict test --resume m.h5
@@ -478,6 +505,8 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
 
 # shellcheck source=tests/examples_images.sh
 . "$here/examples_images.sh"
+# shellcheck source=tests/examples_pictures.sh
+. "$here/examples_pictures.sh"
 
 # ---- the bar --------------------------------------------------------------------------------------------------------
 

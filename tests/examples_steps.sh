@@ -36,6 +36,7 @@ steps() {
     expect 2 'contradicts the checkpoint' "$program" --resume b.h5 --seed 77
     expect 2 'further than --steps' "$program" --resume b.h5 --steps 1
     expect 1 'cannot be written\|No such file' "$program" --resume b.h5 --plot /proc/none/x.svg
+    full_disk "$program" b.h5
 }
 
 small='--hidden 24 --length 16 --batch 4 --eval-every 250'
@@ -52,3 +53,17 @@ expect 2 'needs --resume' "$build/examples/charlm" --generate
 expect 1 'needs more' "$build/examples/charlm" --data straight --length 500
 steps pinn '^Against the exact solution: relative error [0-9.]*e-0[2-9],' --steps 1500 --eval-every 100 --batch 128
 expect 1 'checkpoint of pinn, not of charlm' "$build/examples/charlm" --resume b.h5
+
+# The simulation against an independent program's (tests/reference/cartpole.py), and another's file.
+expect 0 '^169 steps, largest difference [0-9.]*e-1[4-7]$' "$build/examples/dqn" --trajectory "$here/reference/cartpole.csv"
+sed 's/^\(0,-0.0[0-9]\)/\11/' "$here/reference/cartpole.csv" >far.csv
+expect 1 'the simulation differs' "$build/examples/dqn" --trajectory far.csv
+expect 1 'No such file' "$build/examples/dqn" --trajectory absent.csv
+small='--width 16 --batch 8 --replay 300 --learn-after 50'
+# shellcheck disable=SC2086
+{
+    steps dqn '^100 greedy episodes: mean return [0-9.]* of 500' $small --steps 6000 --eval-every 500
+    expect 0 'dqn: 386 parameters' "$build/examples/dqn" $small --algorithm dqn --follow 1 --follow-every 50 --steps 300 --out periodic.h5
+    expect 2 'one of double|dqn' "$build/examples/dqn" --algorithm triple
+    expect 2 'above 0, at most 1' "$build/examples/dqn" --discount 1.5
+}

@@ -107,8 +107,6 @@ static double validate(charlm *g, const corpus *c, int64_t length, tern_device d
 
 /* A step on random pieces of the training text, each read from an empty state. */
 static bool train_step(trainer *t, const corpus *c, double *loss) {
-    const tern_schedule schedule = {
-        .kind = TERN_SCHEDULE_COSINE, .lr = t->lr, .min_lr = t->lr / 20, .warmup = t->steps / 20, .total = t->steps};
     const int scope = tern_scope_push();
     charlm_state state = {0};
     tern_tensor *x, *y;
@@ -116,8 +114,7 @@ static bool train_step(trainer *t, const corpus *c, double *loss) {
         tern_randint(TERN_SHAPE(t->batch), 0, c->n_train - set.length, (tern_options){.dtype = TERN_I64});
     bool ok = from && pieces(c, tern_data(from), t->batch, set.length, t->device, &x, &y);
     tern_tensor *l = ok ? loss_of((charlm *)t->model, x, y, &state) : NULL;
-    ok = tern_backward(l) && tern_schedule_apply(&schedule, t->optim) && tern_optim_clip_norm(t->optim, 1) &&
-         tern_optim_step(t->optim);
+    ok = trainer_update(t, l);
     if (ok && trainer_due(t)) *loss = tern_item(l);
     tern_scope_pop(scope);
     return ok && tern_ok();
@@ -136,8 +133,7 @@ static bool train(trainer *t, const corpus *c) {
             printf("step %5" PRId64 " of %" PRId64 "  loss %.4f  validation %.4f nats a character\n", t->step + 1,
                    t->steps, loss, held);
             fflush(stdout);
-            if (!isfinite(loss))
-                return tern_error_set(TERN_ERR_ARGUMENT, "the loss is %g: a lower --lr may help", loss);
+            if (!trainer_finite(t, "loss", loss)) return false;
         }
         if (!trainer_next(t)) return false;
     }
@@ -153,6 +149,9 @@ static bool network_new(trainer *t, const corpus *c) {
     memcpy(tern_data(g->characters), c->characters, (size_t)c->vocabulary);
     if (!tern_module_to(t->model, t->device)) return false;
     t->optim = tern_adamw_new(t->model, t->lr, (tern_adamw_opts){.weight_decay = 0.01});
+    t->clip = 1;
+    t->schedule = (tern_schedule){
+        .kind = TERN_SCHEDULE_COSINE, .lr = t->lr, .min_lr = t->lr / 20, .warmup = t->steps / 20, .total = t->steps};
     return t->optim != NULL;
 }
 
@@ -164,7 +163,7 @@ static bool same_characters(charlm *g, const corpus *c) {
            tern_error_set(TERN_ERR_ARGUMENT, "the checkpoint was trained on a text of other characters");
 }
 
-static bool work(trainer *t, corpus *c) {
+static bool run(trainer *t, corpus *c) {
     char device[32];
     if (!corpus_new(c, t->data, set.length) || !network_new(t, c) || !trainer_start(t)) return false;
     if (!same_characters((charlm *)t->model, c)) return false;
@@ -175,11 +174,19 @@ static bool work(trainer *t, corpus *c) {
                tern_device_name(t->device, device, sizeof device), c->n, c->vocabulary);
         fflush(stdout);
         if (!train(t, c)) return false;
-        if (t->step < t->steps) return true;
         printf("checkpoint: %s, curves: %s. It writes:\n\n", t->out, t->plot_path);
     }
     return charlm_write((charlm *)t->model, set.prompt ? set.prompt : c->start, set.sample, set.temperature);
 }
+
+static bool work(trainer *t) {
+    corpus c = {0};
+    const bool ok = run(t, &c);
+    free(c.number);
+    return ok;
+}
+
+static const char *wrong(const trainer *t) { return set.generate && !t->resume ? "--generate needs --resume" : NULL; }
 
 static void options(trainer *t) {
     trainer_option(t, (option){"cell", OPTION_CHOICE, "lstm|gru", &set.cell, .help = "the recurrent layer",
@@ -202,23 +209,16 @@ static void options(trainer *t) {
 }
 
 int main(int argc, char **argv) {
-    trainer t = {.name = "charlm",
-                 .about = "Trains an LSTM or a GRU to tell the next character of a text, and writes with it.",
-                 .data_help = "text to train on; Tern's own headers without it",
-                 .steps = 500,
-                 .batch = 32,
-                 .lr = 4e-3,
-                 .seed = 1,
-                 .eval_every = 50,
-                 .checkpoint_every = 200,
-                 .out = "charlm.h5",
-                 .plot_path = "charlm.svg",
-                 .plot = {.title = "charlm", .x_title = "step", .y_title = "nats per character"}};
-    corpus c = {0};
+    static trainer t = {.name = "charlm",
+                        .about = "Trains an LSTM or a GRU to tell the next character of a text, and writes with it.",
+                        .data_help = "text to train on; Tern's own headers without it",
+                        .steps = 500,
+                        .batch = 32,
+                        .lr = 4e-3,
+                        .eval_every = 50,
+                        .checkpoint_every = 200,
+                        .wrong = wrong,
+                        .plot = {.y_title = "nats per character"}};
     options(&t);
-    int code = trainer_read(&t, argc, argv);
-    if (code == EXIT_OK && set.generate && !t.resume) code = trainer_wrong_usage(&t, "--generate needs --resume");
-    if (code == EXIT_OK && !t.help && !work(&t, &c)) code = EXIT_FAILED;
-    free(c.number);
-    return trainer_close(&t, code);
+    return trainer_main(&t, argc, argv, work);
 }

@@ -7,10 +7,11 @@
 #include "train.h"
 
 enum { DATASET, MODEL, OPTIM, SCHEDULE, EPOCHS, BATCH, LR, SEED, N_SETTINGS };
-enum { LOSS_SUM = N_SETTINGS, HITS, SEEN, N_ATTRIBUTES };
+enum { LOSS_SUM = N_SETTINGS, HITS, SEEN, CURVE, N_ATTRIBUTES = CURVE + RUN_CURVES };
 
-static const char *const names[N_ATTRIBUTES] = {"dataset", "model", "optim",    "schedule", "epochs", "batch",
-                                                "lr",      "seed",  "loss_sum", "hits",     "seen"};
+static const char *const names[N_ATTRIBUTES] = {"dataset", "model",  "optim",  "schedule", "epochs",
+                                                "batch",   "lr",     "seed",   "loss_sum", "hits",
+                                                "seen",    "curve0", "curve1", "curve2"};
 
 static void name_attributes(tern_checkpoint_user *user, int n) {
     for (int i = 0; i < n; i++) user[i] = (tern_checkpoint_user){.name = names[i]};
@@ -26,6 +27,20 @@ static tern_checkpoint checkpoint_of(const run *r, tern_checkpoint_user *user, i
                              .step = r->step,
                              .user = user,
                              .n_user = n_user};
+}
+
+static void put_curves(const plot *p, tern_checkpoint_user *user) {
+    static char text[RUN_CURVES][PLOT_TEXT];
+    for (int i = 0; i < RUN_CURVES; i++) user[i].text = plot_curve_text(&p->curve[i], text[i]);
+}
+
+static bool take_curves(plot *p, const tern_checkpoint_user *user) {
+    for (int i = 0; i < RUN_CURVES; i++) {
+        if (!user[i].text || !plot_curve_read(&p->curve[i], user[i].text) ||
+            strcmp(p->curve[i].name, run_curves[i]) != 0)
+            return false;
+    }
+    return true;
 }
 
 bool run_save(const run *r) {
@@ -44,6 +59,7 @@ bool run_save(const run *r) {
     user[LOSS_SUM].number = tern_item(r->meter.loss_sum);
     user[HITS].number = tern_item(r->meter.hits);
     user[SEEN].number = (double)r->meter.seen;
+    put_curves(&r->plot, user + CURVE);
     const tern_checkpoint c = checkpoint_of(r, user, N_ATTRIBUTES, &schedule);
     return tern_ok() && tern_checkpoint_save(s->out, &c);
 }
@@ -55,7 +71,9 @@ bool run_load(run *r) {
     name_attributes(user, N_ATTRIBUTES);
     tern_checkpoint c = checkpoint_of(r, user, N_ATTRIBUTES, &schedule);
     if (!tern_checkpoint_load(s->resume, &c)) return false;
+    const bool curves = take_curves(&r->plot, user + CURVE);
     tern_checkpoint_free_text(&c);
+    if (!curves) return tern_error_set(TERN_ERR_FORMAT, "%s: its curves are damaged", s->resume);
     const double seen = user[SEEN].number;
     if (!(seen >= 0 && seen <= (double)r->samples) || c.epoch < 0) {
         return tern_error_set(TERN_ERR_FORMAT, "%s: it stands at epoch %" PRId64 ", image %g of %" PRId64, s->resume,

@@ -34,12 +34,13 @@ static train_end train_and_test(run *r, const settings *s, tern_dataset *train, 
     }
     interrupt_catch();
     const train_end end = run_train(r, test);
+    if (end == TRAIN_FAILED || !plot_write(&r->plot, s->plot)) return TRAIN_FAILED;
     if (end != TRAIN_DONE) return end;
     confusion c = {.classes = test->classes};
-    if (!evaluate(r->net, test, s, &c)) return tern_ok() ? TRAIN_STOPPED : TRAIN_FAILED;
+    if (!evaluate(r->net, test, s, &c)) return TRAIN_FAILED;
     printf("\n");
     report_print(&c, test->class_names);
-    printf("The trained network is in %s\n", s->out);
+    printf("The trained network is in %s, the curves by epochs in %s\n", s->out, s->plot);
     return TRAIN_DONE;
 }
 
@@ -83,15 +84,5 @@ int example_main(const example *e, int argc, char **argv) {
     } else {
         code = run_example(&s);
     }
-    if (!tern_ok()) {
-        fflush(stdout);
-        fprintf(stderr, "%s: %s\n", e->name, tern_error_message());
-        tern_error_clear();
-        code = EXIT_FAILED;
-    }
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        perror("standard output");
-        code = code == EXIT_OK ? EXIT_FAILED : code;
-    }
-    return code;
+    return program_end(e->name, code);
 }

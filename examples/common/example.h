@@ -6,6 +6,8 @@
 
 #include <tern/tern.h>
 
+#include "program.h"
+
 typedef struct settings settings;
 
 /* A network and the settings that train it well. */
@@ -29,9 +31,6 @@ typedef struct example {
     int64_t height, width;
     bool has_files; /* the data are files: --data and --download */
 } example;
-
-/* Exit codes, the same in all examples. */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* The whole program: reads the options, then trains or predicts. Returns the exit code. */
 int example_main(const example *e, int argc, char **argv);

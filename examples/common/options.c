@@ -88,6 +88,8 @@ static bool set_value(const char *program, option *o, const char *text) {
             if (!*text) return wrong(program, "--%s is empty; expected %s", o->name, o->argument);
             *(const char **)o->value = text;
             break;
+        case OPTION_FILES:
+            break;
     }
     o->given = true;
     return true;
@@ -118,7 +120,7 @@ static bool unknown(const char *program, option *rows, size_t n, const char *arg
     for (size_t i = 1; i < n; i++) {
         if (distance(arg + 2, len, rows[i].name) < distance(arg + 2, len, nearest->name)) nearest = &rows[i];
     }
-    if (distance(arg + 2, len, nearest->name) <= 2) {
+    if (nearest->name[0] && distance(arg + 2, len, nearest->name) <= 2) {
         return wrong(program, "unknown option \"%.*s\", did you mean --%s?", (int)len + 2, arg, nearest->name);
     }
     return wrong(program, "unknown option \"%.*s\"", (int)len + 2, arg);
@@ -128,12 +130,17 @@ bool options_parse(const char *program, option *rows, size_t n, int argc, char *
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
         if (strcmp(arg, "-h") == 0) arg = "--help";
+        option *files = arg[0] == '-' ? NULL : find(rows, n, "", 0);
+        if (files && arg[0]) {
+            argv[++*(int *)files->value] = argv[i];
+            continue;
+        }
         if (arg[0] != '-' || arg[1] == '\0') return wrong(program, "\"%s\" is not an option", arg);
         if (arg[1] != '-' || arg[2] == '\0') return wrong(program, "unknown option \"%s\"", arg);
         const size_t len = strcspn(arg + 2, "=");
         const char *text = arg[2 + len] ? arg + 2 + len + 1 : NULL;
         option *o = find(rows, n, arg + 2, len);
-        if (!o) return unknown(program, rows, n, arg, len);
+        if (!o || o->kind == OPTION_FILES) return unknown(program, rows, n, arg, len);
         if (o->kind == OPTION_FLAG) {
             if (text) return wrong(program, "--%s takes no argument, but \"%s\" was given", o->name, text);
         } else if (!text) {
@@ -172,9 +179,11 @@ void options_help(const option *rows, size_t n) {
         char left[64];
         const option *o = &rows[i];
         const bool bare = o->kind == OPTION_FLAG;
+        if (o->kind == OPTION_FILES) continue;
         snprintf(left, sizeof left, o->may_be_bare ? "  --%s%s[%s]" : "  --%s%s%s", o->name, bare ? "" : " ",
                  bare ? "" : o->argument);
         printf("%-*s", COLUMN, left);
+        if (strlen(left) >= COLUMN) printf("\n%*s", COLUMN, "");
         for (const char *c = o->help; *c; c++) {
             putchar(*c);
             if (*c == '\n') printf("%*s", COLUMN, "");

@@ -12,10 +12,11 @@ typedef enum option_kind {
     OPTION_REAL,   /* value: double *, above min (not equal to it), to max */
     OPTION_TEXT,   /* value: const char **; not empty */
     OPTION_CHOICE, /* value: const char **; one of the words in argument, "mlp|cnn" */
+    OPTION_FILES,  /* value: int *; what is no option: how many there are, moved to argv[1], argv[2], ... */
 } option_kind;
 
 typedef struct option {
-    const char *name; /* without the dashes */
+    const char *name; /* without the dashes; "" for OPTION_FILES */
     option_kind kind;
     const char *argument; /* how --help calls it: "N"; the words of OPTION_CHOICE */
     void *value;          /* holds the default before */

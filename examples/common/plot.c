@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <tern/tern.h>
 
@@ -221,5 +222,9 @@ bool plot_write(const plot *p, const char *path) {
     draw(f, p, &x, &y);
     const bool bad = ferror(f) != 0;
     const int closed = fclose(f);
-    return (!bad && closed == 0) || tern_error_set(TERN_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+    if (!bad && closed == 0) return true;
+    tern_error_set(TERN_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+    struct stat is;
+    if (stat(path, &is) == 0 && S_ISREG(is.st_mode)) remove(path); /* half a picture says less than none */
+    return false;
 }

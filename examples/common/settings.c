@@ -38,6 +38,7 @@ static void add_rows(settings *s) {
     }
     add_row(s, (option){"out", OPTION_TEXT, "FILE", &s->out,
                         .help = "the checkpoint: HDF5, written after every epoch and when interrupted"});
+    add_row(s, (option){"plot", OPTION_TEXT, "FILE", &s->plot, .help = "the curves by epochs (SVG)"});
     add_row(s, (option){"checkpoint-every", OPTION_INT, "N", &s->checkpoint_every, 0, 1e9,
                         .help = "writes it after every N steps as well; 0: not"});
     add_row(s, (option){"stop-after", OPTION_INT, "N", &s->stop_after, 1, 1e6,
@@ -70,9 +71,11 @@ int settings_read(settings *s, const example *e, int argc, char **argv) {
     }
     const bool resuming = options_find(s->options, s->n_options, "resume")->given;
     if (!s->out) s->out = s->resume;
-    static char out[64];
+    static char out[64], plot[64];
     snprintf(out, sizeof out, "%s.h5", e->name);
+    snprintf(plot, sizeof plot, "%s.svg", e->name);
     if (!s->out) s->out = out;
+    if (!s->plot) s->plot = plot;
     if (resuming && !s->resume) s->resume = s->out;
     return EXIT_OK;
 }

@@ -13,7 +13,7 @@ struct settings {
     const example *example;
     const recipe *recipe; /* of model */
     /* One option each. */
-    const char *model, *optim, *schedule, *device_text, *out, *resume, *predict, *data;
+    const char *model, *optim, *schedule, *device_text, *out, *resume, *predict, *data, *plot;
     int64_t epochs, batch, seed, threads, workers, checkpoint_every, stop_after;
     double lr;
     bool download, help;

@@ -8,6 +8,8 @@
 #include "interrupt.h"
 #include "progress.h"
 
+const char *const run_curves[RUN_CURVES] = {"loss", "accuracy", "test accuracy"};
+
 /* ---- the parts of a run ------------------------------------------------------------------------------------- */
 
 static tern_optim *optim_new(const settings *s, tern_module *net) {
@@ -30,6 +32,11 @@ static tern_schedule schedule_of(const settings *s, int64_t batches) {
 
 bool run_new(run *r, const settings *s, tern_dataset *train) {
     *r = (run){.settings = s, .samples = train->length};
+    r->plot = (plot){.title = s->example->name, .x_title = "epoch", .y_title = "", .n = RUN_CURVES};
+    for (int i = 0; i < RUN_CURVES; i++) {
+        r->plot.curve[i].every = 1;
+        snprintf(r->plot.curve[i].name, sizeof r->plot.curve[i].name, "%s", run_curves[i]);
+    }
     tern_seed((uint64_t)s->seed);
     r->net = s->recipe->net_new();
     if (!r->net || !tern_module_to(r->net, s->device)) return false;
@@ -120,7 +127,7 @@ static bool train_batch(run *r, progress *p) {
     return !interrupt_seen() || r->meter.seen == r->samples;
 }
 
-/* What is left of the current epoch; then its checkpoint, and a test. False on errors and when a signal came. */
+/* What is left of the current epoch; then a test, and the checkpoint. False on errors and when a signal came. */
 static bool train_epoch(run *r, progress *p, tern_dataset *test) {
     progress_state state;
     confusion c = {.classes = test->classes};
@@ -141,7 +148,10 @@ static bool train_epoch(run *r, progress *p, tern_dataset *test) {
     progress_epoch_end(p, state);
     r->epoch++;
     meter_clear(&r->meter);
-    if (!run_save(r) || !evaluate(r->net, test, r->settings, &c)) return false;
+    if (!evaluate(r->net, test, r->settings, &c)) return false;
+    const double values[RUN_CURVES] = {state.loss, state.accuracy, confusion_accuracy(&c)};
+    for (int i = 0; i < RUN_CURVES; i++) plot_add(&r->plot, run_curves[i], (double)r->epoch, values[i]);
+    if (!run_save(r)) return false;
     progress_epoch_print(p, state, confusion_accuracy(&c));
     return true;
 }
@@ -184,10 +194,10 @@ bool evaluate(tern_module *net, tern_dataset *d, const settings *s, confusion *c
     for (bool more = loader != NULL; more;) {
         const int scope = tern_scope_push();
         tern_batch b;
-        more = tern_loader_next(loader, &b) && evaluate_batch(net, b, c) && !interrupt_seen();
+        more = tern_loader_next(loader, &b) && evaluate_batch(net, b, c);
         tern_scope_pop(scope);
     }
     tern_grad_mode(was);
     tern_loader_free(loader);
-    return tern_ok() && !interrupt_seen();
+    return tern_ok();
 }

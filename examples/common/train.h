@@ -2,6 +2,7 @@
 #ifndef TRAIN_H
 #define TRAIN_H
 
+#include "plot.h"
 #include "report.h"
 #include "settings.h"
 
@@ -22,6 +23,7 @@ typedef struct run {
     meter meter;
     int64_t samples;     /* in an epoch */
     int64_t epoch, step; /* epochs and steps that are done */
+    plot plot;           /* by epochs */
 } run;
 
 /* Makes network, optimizer and loader for a new run. To be given back with run_free, also after a failure. */
@@ -32,7 +34,11 @@ typedef enum train_end { TRAIN_FAILED, TRAIN_DONE, TRAIN_STOPPED } train_end;
 /* Trains until all epochs are done, --stop-after's are, or a signal comes; prints how it goes. */
 train_end run_train(run *r, tern_dataset *test);
 
-/* The network's answers on a data set, added to c. false after an error, or when a signal came in between. */
+/* The curves of a run by epochs. */
+enum { RUN_CURVES = 3 };
+extern const char *const run_curves[RUN_CURVES];
+
+/* The network's answers on a data set, added to c. false after an error. */
 bool evaluate(tern_module *net, tern_dataset *d, const settings *s, confusion *c);
 
 /* ---- checkpoints (checkpoint.c) ---- */

@@ -24,7 +24,7 @@ static tern_tensor *share(tern_tensor *logits) {
 
 /* One optimizer has the parameters of both networks: its step updates those that have gradients, and leaves the others
  * and their moments alone. */
-static void discriminator_step(epochs *t, gan *g, tern_batch b) {
+static void discriminator_step(trainer *t, gan *g, tern_batch b) {
     tern_tensor *made = tern_detach(gan_make(g, b.n, t->device)); /* no gradient reaches the generator */
     tern_tensor *real_says = tern_forward(g->discriminator, b.x), *made_says = tern_forward(g->discriminator, made);
     /* 0.9 instead of 1 for real ones: it never gets too sure (one-sided smoothing, Salimans et al., arXiv 1606.03498)
@@ -33,10 +33,10 @@ static void discriminator_step(epochs *t, gan *g, tern_batch b) {
     epochs_note(t, D_LOSS, loss, b.n);
     epochs_note(t, REAL, share(real_says), b.n);
     epochs_note(t, MADE, share(tern_neg(made_says)), b.n);
-    epochs_update(t, loss);
+    trainer_update(t, loss);
 }
 
-static void generator_step(epochs *t, gan *g, tern_batch b) {
+static void generator_step(trainer *t, gan *g, tern_batch b) {
     tern_tensor *loss = against(tern_forward(g->discriminator, gan_make(g, b.n, t->device)), 1);
     epochs_note(t, G_LOSS, loss, b.n);
     if (!tern_backward(loss)) return;
@@ -44,7 +44,7 @@ static void generator_step(epochs *t, gan *g, tern_batch b) {
     if (tern_schedule_apply(&t->schedule, t->optim)) tern_optim_step(t->optim);
 }
 
-static bool draw(epochs *t) {
+static bool draw(trainer *t) {
     enum { COLUMNS = 12, N = 96 };
     gan *g = (gan *)t->model;
     const bool was = tern_inference_mode(true);
@@ -55,7 +55,7 @@ static bool draw(epochs *t) {
     return ok;
 }
 
-static bool make(epochs *t) {
+static bool make(trainer *t) {
     t->train = digits_new(t->data, true);
     if (!t->train) return false;
     const int64_t *size = t->train->x_shape.dim;
@@ -63,17 +63,11 @@ static bool make(epochs *t) {
     t->model = g ? &g->m : NULL;
     if (!g || !tern_module_to(t->model, t->device)) return false;
     t->optim = tern_adam_new(t->model, t->lr, (tern_adam_opts){.beta1 = 0.5});
-    t->loader = tern_loader_new(t->train, (tern_loader_opts){.batch = t->batch,
-                                                             .shuffle = true,
-                                                             .seed = (uint64_t)t->seed,
-                                                             .workers = (int)t->workers,
-                                                             .device = t->device});
-    t->schedule = (tern_schedule){.kind = TERN_SCHEDULE_CONSTANT, .lr = t->lr};
-    return tern_ok();
+    return epochs_loader(t);
 }
 
-static bool work(epochs *t) {
-    if (!make(t) || !epochs_begin(t)) return false;
+static bool work(trainer *t) {
+    if (!make(t) || !epochs_start(t)) return false;
     while (epochs_next(t)) {
         tern_batch b;
         while (epochs_batch(t, &b)) {
@@ -82,13 +76,13 @@ static bool work(epochs *t) {
         }
         if (!epochs_done(t)) break;
     }
-    if (!epochs_end(t) || !draw(t)) return false;
+    if (!trainer_end(t) || !draw(t)) return false;
     printf("%s: 96 digits that nobody wrote\n", t->images);
     return true;
 }
 
 int main(int argc, char **argv) {
-    static epochs t = {
+    static trainer t = {
         .name = "gan",
         .about =
             "Trains a generator of handwritten digits against a discriminator, on the 1,797 digits of 8 x\n"
@@ -100,13 +94,7 @@ int main(int argc, char **argv) {
         .epochs = 60,
         .batch = 64,
         .lr = 1e-3};
-    static const option extra[] = {{.name = "latent",
-                                    .kind = OPTION_INT,
-                                    .argument = "N",
-                                    .value = &latent,
-                                    .min = 1,
-                                    .max = 1024,
-                                    .help = "random numbers that an image is made of",
-                                    .in_checkpoint = true}};
-    return epochs_main(&t, extra, sizeof extra / sizeof *extra, argc, argv, work);
+    trainer_option(&t, (option){"latent", OPTION_INT, "N", &latent, 1, 1024,
+                                .help = "random numbers that an image is made of", .in_checkpoint = true});
+    return trainer_main(&t, argc, argv, work);
 }

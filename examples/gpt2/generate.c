@@ -39,7 +39,7 @@ typedef struct writer {
     int32_t *ids; /* the context's tokens */
     double *logits;
     candidate *candidates;
-    gpt2_cache cache;
+    tern_kv_cache *cache;
     int64_t n;
 } writer;
 
@@ -47,11 +47,11 @@ typedef struct writer {
 static bool look(writer *w, bool no_cache) {
     const int scope = tern_scope_push();
     const tern_device device = tern_device_of(tern_module_get(w->g->wte, "weight"));
-    const int64_t first = no_cache ? 0 : w->cache.length, t = w->n - first;
+    const int64_t first = no_cache ? 0 : tern_kv_cache_length(w->cache), t = w->n - first;
     tern_tensor *x = tern_empty(TERN_SHAPE(1, t), (tern_options){.dtype = TERN_I64});
     int64_t *p = tern_data(x);
     for (int64_t i = 0; p && i < t; i++) p[i] = w->ids[first + i];
-    tern_tensor *y = gpt2_forward(w->g, tern_to(x, device), no_cache ? NULL : &w->cache);
+    tern_tensor *y = gpt2_forward(w->g, tern_to(x, device), no_cache ? NULL : w->cache);
     y = tern_select(tern_select(y, 1, -1), 0, 0);
     const bool ok = tern_to_doubles(y, w->logits, w->g->config.vocabulary);
     tern_scope_pop(scope);
@@ -64,7 +64,7 @@ static void slide(writer *w) {
     const int64_t keep = w->g->config.context / 2;
     memmove(w->ids, w->ids + w->n - keep, (size_t)keep * sizeof *w->ids);
     w->n = keep;
-    w->cache.length = 0;
+    (void)tern_kv_cache_set_length(w->cache, 0);
 }
 
 static bool write_token(const tern_tokenizer *k, int32_t id) {
@@ -109,8 +109,9 @@ bool generate(gpt2 *g, const tern_tokenizer *k, const char *prompt, int64_t n, s
         w.n = count < most ? count : most - 1; /* of a long prompt the end */
         memcpy(w.ids, all + count - w.n, (size_t)w.n * sizeof *w.ids);
         for (int64_t i = 0; i < count; i++) ok = ok && write_token(k, all[i]);
-        ok = gpt2_cache_new(&w.cache, g) && write_on(&w, k, n, s);
-        gpt2_cache_free(&w.cache);
+        w.cache = tern_kv_cache_new(most);
+        ok = w.cache && write_on(&w, k, n, s);
+        tern_kv_cache_free(w.cache);
         putchar('\n');
     }
     tern_module_train(&g->m, training);

@@ -81,7 +81,7 @@ static bool settings_from_checkpoint(run *r) {
     tern_checkpoint c = {.no_random = true, .user = u, .n_user = ATTRIBUTES};
     if (!tern_checkpoint_load(set.resume, &c)) return false;
     const double *limit =
-        (const double[]){GPT2_LAYERS_MOST, 256, 1 << 14, 1 << 16, 1 << 20, 0.9, 1 << 16, 1 << 16, 1024, 1e6, 10};
+        (const double[]){GPT2_LAYERS_MOST, 256, 1 << 14, 1 << 16, 1 << 20, 0.9, 1 << 20, 1 << 16, 1024, 1e6, 10};
     for (int i = 0; i < BEST; i++)
         if (!(u[i].number >= (i == DROPOUT || i == LORA || i == LORA_ALPHA ? 0
                               : i == LR                                    ? 1e-300
@@ -368,11 +368,5 @@ int main(int argc, char **argv) {
     tern_tokenizer_free(r.tokens);
     corpus_free(&r.text);
     tern_scope_pop(0);
-    if (!tern_ok()) {
-        fflush(stdout);
-        fprintf(stderr, "gpt2: %s\n", tern_error_message());
-        tern_error_clear();
-        code = EXIT_FAILED;
-    }
-    return code;
+    return program_end("gpt2", code);
 }

@@ -46,23 +46,13 @@ static tern_tensor *heads_of(const gpt2_block *s, tern_tensor *qkv, int which) {
     return tern_transpose(tern_reshape(x, TERN_SHAPE(b, t, heads, w / heads)), 1, 2);
 }
 
-/* What the cache of this layer holds after x was added behind the `length` positions that it has. */
-static tern_tensor *remember(tern_tensor *cache, tern_tensor *x, int64_t length) {
-    const int64_t t = tern_size(x, 2);
-    if (!tern_copy_(tern_narrow(cache, 2, length, t), x)) return NULL;
-    return tern_narrow(cache, 2, 0, length + t);
-}
-
-static tern_tensor *block_forward(gpt2_block *s, tern_tensor *x, gpt2_cache *cache, int layer) {
+static tern_tensor *block_forward(gpt2_block *s, tern_tensor *x, tern_kv_cache *cache) {
     const int scope = tern_scope_push();
     tern_tensor *qkv = tern_forward(s->c_attn, tern_forward(s->ln_1, x));
     tern_tensor *q = heads_of(s, qkv, 0), *k = heads_of(s, qkv, 1), *v = heads_of(s, qkv, 2);
-    if (cache && q) {
-        k = remember(cache->k[layer], k, cache->length);
-        v = remember(cache->v[layer], v, cache->length);
-    }
+    if (cache) k = tern_kv_cache_add(cache, s, k, v, &v);
     /* One position after others sees all of them; several start at the beginning, and see what stands before. */
-    const tern_attention_opts o = {.causal = !cache || cache->length == 0,
+    const tern_attention_opts o = {.causal = !cache || tern_size(x, 1) > 1,
                                    .dropout = s->m.training ? s->config->dropout : 0};
     tern_tensor *y = tern_scaled_dot_product_attention(q, k, v, NULL, o);
     y = tern_reshape(tern_transpose(y, 1, 2), tern_shape_get(x));
@@ -73,7 +63,7 @@ static tern_tensor *block_forward(gpt2_block *s, tern_tensor *x, gpt2_cache *cac
 
 static tern_tensor *block_again(tern_tensor *const *x, int n, void *user) {
     (void)n;
-    return block_forward(user, x[0], NULL, 0);
+    return block_forward(user, x[0], NULL);
 }
 
 /* ---- the network ------------------------------------------------------------------------------------------------- */
@@ -97,30 +87,8 @@ gpt2 *gpt2_new(gpt2_config config) {
     return tern_module_done(g);
 }
 
-bool gpt2_cache_new(gpt2_cache *c, const gpt2 *g) {
-    *c = (gpt2_cache){.length = 0};
-    tern_tensor *like = tern_module_get(g->wte, "weight");
-    const tern_shape shape = TERN_SHAPE(1, g->config.heads, g->config.context, g->config.width / g->config.heads);
-    const tern_options o = {.dtype = tern_dtype_of(like), .device = tern_device_of(like)};
-    for (int i = 0; i < (int)g->config.layers; i++) {
-        const int scope = tern_scope_push();
-        c->k[i] = tern_keep(tern_empty(shape, o));
-        c->v[i] = tern_keep(tern_empty(shape, o));
-        tern_scope_pop(scope);
-    }
-    return tern_ok();
-}
-
-void gpt2_cache_free(gpt2_cache *c) {
-    for (int i = 0; i < GPT2_LAYERS_MOST; i++) {
-        tern_release(c->k[i]);
-        tern_release(c->v[i]);
-    }
-    *c = (gpt2_cache){.length = 0};
-}
-
-tern_tensor *gpt2_forward(gpt2 *g, tern_tensor *tokens, gpt2_cache *cache) {
-    const int64_t t = tern_size(tokens, 1), first = cache ? cache->length : 0;
+tern_tensor *gpt2_forward(gpt2 *g, tern_tensor *tokens, tern_kv_cache *cache) {
+    const int64_t t = tern_size(tokens, 1), first = tern_kv_cache_length(cache);
     if (tern_ok() && (first + t > g->config.context || (first > 0 && t != 1)))
         (void)tern_error_set(TERN_ERR_SHAPE, "gpt2: %lld tokens behind %lld; the context has %lld", (long long)t,
                              (long long)first, (long long)g->config.context);
@@ -130,11 +98,8 @@ tern_tensor *gpt2_forward(gpt2 *g, tern_tensor *tokens, gpt2_cache *cache) {
     if (g->m.training && g->config.dropout > 0) x = tern_dropout(x, g->config.dropout);
     for (int i = 0; i < (int)g->config.layers; i++)
         x = g->config.recompute && g->m.training ? tern_recompute(block_again, &x, 1, g->h[i])
-                                                 : block_forward(g->h[i], x, cache, i);
-    if (cache) {
-        cache->length += t;
-        x = tern_narrow(x, 1, t - 1, 1);
-    }
+                                                 : block_forward(g->h[i], x, cache);
+    if (cache) x = tern_narrow(x, 1, t - 1, 1);
     return tern_scope_return(scope, tern_linear(tern_forward(g->ln_f, x), tern_module_get(g->wte, "weight"), NULL));
 }
 

@@ -31,17 +31,10 @@ typedef struct gpt2 {
  * error. For tern_module_free(&g->m). */
 gpt2 *gpt2_new(gpt2_config config);
 
-/* Keys and values of the positions that were seen, so that the next token costs one position only. */
-typedef struct gpt2_cache {
-    tern_tensor *k[GPT2_LAYERS_MOST], *v[GPT2_LAYERS_MOST]; /* [1, heads, context, width / heads] */
-    int64_t length;
-} gpt2_cache;
-bool gpt2_cache_new(gpt2_cache *c, const gpt2 *g);
-void gpt2_cache_free(gpt2_cache *c);
-
-/* tokens [B, T] i64 -> logits [B, T, vocabulary]. With a cache (B 1, no gradients) the tokens follow those that it has
- * seen, and T is 1 unless it is empty; the logits are the last position's, [1, 1, vocabulary]. */
-tern_tensor *gpt2_forward(gpt2 *g, tern_tensor *tokens, gpt2_cache *cache);
+/* tokens [B, T] i64 -> logits [B, T, vocabulary]. With a cache (no gradients) the tokens follow those that it has seen,
+ * so that each costs one position only, and T is 1 unless it is empty; the logits are the last position's, [B, 1,
+ * vocabulary]. */
+tern_tensor *gpt2_forward(gpt2 *g, tern_tensor *tokens, tern_kv_cache *cache);
 
 /* Arithmetic operations of a training step for one token of a context of that length. */
 double gpt2_flops_per_token(const gpt2 *g, int64_t context);

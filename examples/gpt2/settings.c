@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../common/options.h"
 #include "model.h"
 
 settings set = {.size = "tiny",
@@ -31,7 +30,7 @@ static const struct {
     {"124m", 50257, 1024, 12, 12, 768, 8, 20000, 6e-4, 0},    {"355m", 50257, 1024, 24, 16, 1024, 8, 20000, 3e-4, 0},
     {"774m", 50257, 1024, 36, 20, 1280, 4, 20000, 2.5e-4, 0}, {"1558m", 50257, 1024, 48, 25, 1600, 4, 20000, 2e-4, 0}};
 
-static option rows[] = {
+static const option own[] = {
     {.name = "data",
      .kind = OPTION_TEXT,
      .argument = "FILE",
@@ -99,13 +98,6 @@ static option rows[] = {
      .min = -1,
      .max = 0.9,
      .help = "share that is dropped in training"},
-    {.name = "batch",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.batch,
-     .min = 1,
-     .max = 1 << 16,
-     .help = "pieces of text in a pass"},
     {.name = "accumulate",
      .kind = OPTION_INT,
      .argument = "N",
@@ -120,13 +112,6 @@ static option rows[] = {
      .min = 0,
      .max = 1e9,
      .help = "steps in all"},
-    {.name = "lr",
-     .kind = OPTION_REAL,
-     .argument = "RATE",
-     .value = &set.lr,
-     .min = 0,
-     .max = 10,
-     .help = "highest rate of AdamW"},
     {.name = "warmup",
      .kind = OPTION_INT,
      .argument = "N",
@@ -164,30 +149,6 @@ static option rows[] = {
      .min = 1,
      .max = 1e9,
      .help = "steps between looks at the validation text"},
-    {.name = "checkpoint-every",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.checkpoint_every,
-     .min = 1,
-     .max = 1e9,
-     .help = "steps between checkpoints"},
-    {.name = "stop-after",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.stop_after,
-     .min = 1,
-     .max = 1e9,
-     .help = "end early, after this step, with a checkpoint"},
-    {.name = "out",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.out,
-     .help = "the checkpoint; its tokens go beside it"},
-    {.name = "resume",
-     .kind = OPTION_TEXT,
-     .argument = "FILE",
-     .value = &set.resume,
-     .help = "go on from this checkpoint, or --generate with it"},
     {.name = "save-weights",
      .kind = OPTION_TEXT,
      .argument = "FILE",
@@ -257,37 +218,20 @@ static option rows[] = {
      .value = &set.logits,
      .help = "with --generate: the prompt's logits [tokens, vocabulary]\nas .npy, instead of text"},
     {.name = "no-cache", .kind = OPTION_FLAG, .value = &set.no_cache, .help = "compute all positions for each token"},
-    {.name = "device",
-     .kind = OPTION_TEXT,
-     .argument = "DEVICE",
-     .value = &set.device_text,
-     .help = "auto, cpu, cuda, cuda:1"},
-    {.name = "seed",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.seed,
-     .min = 0,
-     .max = 1e15,
-     .help = "of all that is random"},
-    {.name = "threads",
-     .kind = OPTION_INT,
-     .argument = "N",
-     .value = &set.threads,
-     .min = 0,
-     .max = 1024,
-     .help = "of the CPU; 0: all"},
-    {.name = "help", .kind = OPTION_FLAG, .value = &set.help, .help = "this"},
 };
-enum { ROWS = sizeof rows / sizeof *rows };
+
+enum { OWN = sizeof own / sizeof *own, ROWS = OWN + COMMON_OPTIONS };
+static option rows[ROWS];
 
 bool settings_given(const char *name) { return options_find(rows, ROWS, name)->given; }
 
-static int wrong_usage(const char *why) {
-    fprintf(stderr, "gpt2: %s; gpt2 --help lists the options\n", why);
-    return EXIT_USAGE;
-}
+static int wrong_usage(const char *why) { return program_wrong_usage("gpt2", why); }
 
 int settings_read(int argc, char **argv) {
+    memcpy(rows, own, sizeof own);
+    program_options(rows + OWN,
+                    (common_options){&set.batch, &set.seed, &set.threads, &set.checkpoint_every, &set.stop_after,
+                                     &set.lr, &set.device_text, &set.out, &set.resume, &set.help, "step"});
     if (!options_parse("gpt2", rows, ROWS, argc, argv)) return EXIT_USAGE;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (strcmp(set.size, sizes[i].name) != 0) continue;
@@ -302,11 +246,7 @@ int settings_read(int argc, char **argv) {
         if (!settings_given("dropout")) set.dropout = sizes[i].dropout;
     }
     if (!settings_given("warmup")) set.warmup = set.steps / 20;
-    if (!tern_device_parse(set.device_text, &set.device)) {
-        fprintf(stderr, "gpt2: %s\n", tern_error_message());
-        tern_error_clear();
-        return EXIT_USAGE;
-    }
+    if (!program_device("gpt2", set.device_text, &set.device)) return EXIT_USAGE;
     if (set.width % set.heads) return wrong_usage("--heads does not divide --width");
     if (set.dropout < 0 || set.weight_decay < 0 || set.temperature < 0) return wrong_usage("a setting is negative");
     if ((set.vocab != NULL) != (set.merges != NULL)) return wrong_usage("--vocab and --merges go together");
@@ -322,7 +262,8 @@ int settings_read(int argc, char **argv) {
 
 void settings_help(void) {
     printf(
-        "Trains GPT-2 on text, from scratch or from published weights, and writes with it.\n\n"
+        "Trains GPT-2 on text, from scratch or from published weights, and writes with it. Its tokens go beside the\n"
+        "checkpoint.\n\n"
         "usage: gpt2 [OPTION...]\n\n");
     options_help(rows, ROWS);
 }

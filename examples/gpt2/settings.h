@@ -2,9 +2,7 @@
 #ifndef GPT2_SETTINGS_H
 #define GPT2_SETTINGS_H
 
-#include <tern/tern.h>
-
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+#include "../common/program.h"
 
 typedef struct settings {
     const char *data, *size, *weights, *vocab, *merges, *out, *resume, *save_weights, *adapter, *save_adapter, *logits,

@@ -101,11 +101,9 @@ static bool compare(tern_module *net, const grid *g, tern_device device, errors 
 /* ---- training ---------------------------------------------------------------------------------------------------- */
 
 static bool train_step(trainer *t, double *loss) {
-    const tern_schedule schedule = {
-        .kind = TERN_SCHEDULE_COSINE, .lr = t->lr, .min_lr = t->lr / 100, .total = t->steps};
     const int scope = tern_scope_push();
     tern_tensor *l = residual(t->model, t->batch, t->device);
-    const bool ok = tern_backward(l) && tern_schedule_apply(&schedule, t->optim) && tern_optim_step(t->optim);
+    const bool ok = trainer_update(t, l);
     if (ok && trainer_due(t)) *loss = tern_item(l);
     tern_scope_pop(scope);
     return ok && tern_ok();
@@ -122,8 +120,7 @@ static bool train(trainer *t, const grid *g, errors *e) {
             printf("step %5" PRId64 " of %" PRId64 "  residual %.3e  relative error %.3e  largest %.3e\n", t->step + 1,
                    t->steps, loss, e->relative, e->largest);
             fflush(stdout);
-            if (!isfinite(loss))
-                return tern_error_set(TERN_ERR_ARGUMENT, "the loss is %g: a lower --lr may help", loss);
+            if (!trainer_finite(t, "residual", loss)) return false;
         }
         if (!trainer_next(t)) return false;
     }
@@ -139,13 +136,13 @@ static bool work(trainer *t) {
     t->model = network_new();
     if (!t->model || !tern_module_to(t->model, t->device)) return false;
     t->optim = tern_adam_new(t->model, t->lr, (tern_adam_opts){0});
+    t->schedule = (tern_schedule){.kind = TERN_SCHEDULE_COSINE, .lr = t->lr, .min_lr = t->lr / 100, .total = t->steps};
     if (!t->optim || !trainer_start(t)) return false;
     grid_fill(&g);
     printf("Burgers' equation, viscosity %g: %" PRId64 " parameters, %" PRId64 " points a step, on %s\n", set.viscosity,
            tern_module_count(t->model, false), t->batch, tern_device_name(t->device, device, sizeof device));
     fflush(stdout);
     if (!train(t, &g, &e)) return false;
-    if (t->step < t->steps) return true;
     if (!compare(t->model, &g, t->device, &e)) return false;
     printf("checkpoint: %s, curves: %s\nAgainst the exact solution: relative error %.3e, largest %.3e\n", t->out,
            t->plot_path, e.relative, e.largest);
@@ -153,26 +150,22 @@ static bool work(trainer *t) {
 }
 
 int main(int argc, char **argv) {
-    trainer t = {.name = "pinn",
-                 .about =
-                     "Solves Burgers' equation, u_t + u u_x = viscosity u_xx, with a network that is trained to\n"
-                     "fulfil it, and compares with the exact solution.",
-                 .steps = 5000,
-                 .batch = 512,
-                 .lr = 5e-3,
-                 .seed = 1,
-                 .eval_every = 250,
-                 .checkpoint_every = 1000,
-                 .out = "pinn.h5",
-                 .plot_path = "pinn.svg",
-                 .plot = {.title = "pinn: Burgers' equation", .x_title = "step", .log_y = true}};
+    static trainer t = {
+        .name = "pinn",
+        .about =
+            "Solves Burgers' equation, u_t + u u_x = viscosity u_xx, with a network that is trained to\n"
+            "fulfil it, and compares with the exact solution.",
+        .steps = 5000,
+        .batch = 512,
+        .lr = 5e-3,
+        .eval_every = 250,
+        .checkpoint_every = 1000,
+        .plot = {.title = "pinn: Burgers' equation", .log_y = true}};
     trainer_option(&t, (option){"viscosity", OPTION_REAL, "V", &set.viscosity, 0.003, 1,
                                 "the smaller, the steeper the wave", .in_checkpoint = true});
     trainer_option(&t, (option){"width", OPTION_INT, "N", &set.width, 1, 4096, .help = "of the hidden layers",
                                 .in_checkpoint = true});
     trainer_option(
         &t, (option){"layers", OPTION_INT, "N", &set.layers, 1, 16, .help = "hidden layers", .in_checkpoint = true});
-    int code = trainer_read(&t, argc, argv);
-    if (code == EXIT_OK && !t.help && !work(&t)) code = EXIT_FAILED;
-    return trainer_close(&t, code);
+    return trainer_main(&t, argc, argv, work);
 }

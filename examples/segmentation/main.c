@@ -12,7 +12,7 @@ enum { CLASSES = 4 };
 static int64_t width = 12, samples = 800;
 
 /* The mean over the classes of intersection over union, and the loss, of the test pictures. */
-static void look(epochs *t) {
+static void look(trainer *t) {
     double loss;
     tern_metric *iou = tern_iou_new((tern_metric_opts){.classes = CLASSES, .mean = TERN_METRIC_MACRO});
     tern_module *criterion = tern_cross_entropy_new((tern_cross_entropy_opts){0});
@@ -38,7 +38,7 @@ static tern_tensor *colours(tern_tensor *classes) {
 }
 
 /* Three rows: test pictures, what is there, what the network says. */
-static bool draw(epochs *t) {
+static bool draw(trainer *t) {
     enum { COLUMNS = 10 };
     tern_batch b;
     tern_loader *l = tern_loader_new(t->test, (tern_loader_opts){.batch = COLUMNS, .device = t->device});
@@ -55,69 +55,46 @@ static bool draw(epochs *t) {
     return ok;
 }
 
-static bool make(epochs *t) {
+static bool make(trainer *t) {
     t->train = shapes_scenes_new(samples, 1);
     t->test = t->train ? shapes_scenes_new(200, 2) : NULL;
     unet *u = t->test ? unet_new(3, CLASSES, width) : NULL;
     t->model = u ? &u->m : NULL;
     if (!u || !tern_module_to(t->model, t->device)) return false;
     t->optim = tern_adamw_new(t->model, t->lr, (tern_adamw_opts){0});
-    t->loader = tern_loader_new(t->train, (tern_loader_opts){.batch = t->batch,
-                                                             .shuffle = true,
-                                                             .seed = (uint64_t)t->seed,
-                                                             .workers = (int)t->workers,
-                                                             .device = t->device});
-    if (!t->optim || !t->loader) return false;
-    t->schedule = (tern_schedule){.kind = TERN_SCHEDULE_COSINE,
-                                  .lr = t->lr,
-                                  .min_lr = t->lr / 100,
-                                  .total = t->epochs * tern_loader_batches(t->loader)};
-    return true;
+    return epochs_loader(t) && epochs_cosine(t);
 }
 
-static bool work(epochs *t) {
-    if (!make(t) || !epochs_begin(t)) return false;
+static bool work(trainer *t) {
+    if (!make(t) || !epochs_start(t)) return false;
     while (epochs_next(t)) {
         tern_batch b;
         while (epochs_batch(t, &b)) {
             tern_tensor *loss = tern_cross_entropy(tern_forward(t->model, b.x), b.y, (tern_cross_entropy_opts){0});
             epochs_note(t, LOSS, loss, b.n);
-            epochs_update(t, loss);
+            trainer_update(t, loss);
         }
         if (epochs_done(t)) look(t);
     }
-    if (!epochs_end(t) || !draw(t)) return false;
-    printf("IoU %.4f\n%s: test pictures, what they show, what the network says\n",
-           t->curve[(t->epochs - 1) * t->n_values + IOU], t->images);
+    if (!trainer_end(t) || !draw(t)) return false;
+    printf("IoU %.4f\n%s: test pictures, what they show, what the network says\n", t->value[IOU], t->images);
     return true;
 }
 
 int main(int argc, char **argv) {
-    static epochs t = {.name = "segmentation",
-                       .about =
-                           "Trains a small U-Net to tell which pixels of generated pictures show a disc, a square, a\n"
-                           "triangle or nothing, and writes a PNG of what it says.",
-                       .values = {"loss", "test", "IoU"},
-                       .n_values = 3,
-                       .image_help = "the picture",
-                       .epochs = 14,
-                       .batch = 16,
-                       .lr = 4e-3};
-    static const option extra[] = {{.name = "width",
-                                    .kind = OPTION_INT,
-                                    .argument = "N",
-                                    .value = &width,
-                                    .min = 1,
-                                    .max = 512,
-                                    .help = "channels of the first level",
-                                    .in_checkpoint = true},
-                                   {.name = "samples",
-                                    .kind = OPTION_INT,
-                                    .argument = "N",
-                                    .value = &samples,
-                                    .min = 1,
-                                    .max = 1e8,
-                                    .help = "pictures to train with",
-                                    .in_checkpoint = true}};
-    return epochs_main(&t, extra, sizeof extra / sizeof *extra, argc, argv, work);
+    static trainer t = {.name = "segmentation",
+                        .about =
+                            "Trains a small U-Net to tell which pixels of generated pictures show a disc, a square, a\n"
+                            "triangle or nothing, and writes a PNG of what it says.",
+                        .values = {"loss", "test", "IoU"},
+                        .n_values = 3,
+                        .image_help = "the picture",
+                        .epochs = 14,
+                        .batch = 16,
+                        .lr = 4e-3};
+    trainer_option(&t, (option){"width", OPTION_INT, "N", &width, 1, 512, .help = "channels of the first level",
+                                .in_checkpoint = true});
+    trainer_option(&t, (option){"samples", OPTION_INT, "N", &samples, 1, 1e8, .help = "pictures to train with",
+                                .in_checkpoint = true});
+    return trainer_main(&t, argc, argv, work);
 }

@@ -11,7 +11,7 @@ enum { LOSS, PIXELS, KL, TEST };
 static int64_t latent = 8;
 
 /* The mean loss of the test images, without noise. */
-static double test_loss(epochs *t) {
+static double test_loss(trainer *t) {
     double sum = 0;
     tern_loader *l = tern_loader_new(t->test, (tern_loader_opts){.batch = 500, .device = t->device});
     const bool was = tern_inference_mode(true);
@@ -29,7 +29,7 @@ static double test_loss(epochs *t) {
 }
 
 /* Three blocks of 10 columns: test images, what came back of them, and images of random z. */
-static bool draw(epochs *t) {
+static bool draw(trainer *t) {
     enum { COLUMNS = 10, ROWS = 3, N = COLUMNS * ROWS };
     vae *v = (vae *)t->model;
     tern_batch b;
@@ -48,7 +48,7 @@ static bool draw(epochs *t) {
     return ok;
 }
 
-static bool make(epochs *t) {
+static bool make(trainer *t) {
     t->train = digits_new(t->data, true);
     t->test = t->train ? digits_new(t->data, false) : NULL;
     if (!t->test) return false;
@@ -57,17 +57,11 @@ static bool make(epochs *t) {
     t->model = v ? &v->m : NULL;
     if (!v || !tern_module_to(t->model, t->device)) return false;
     t->optim = tern_adam_new(t->model, t->lr, (tern_adam_opts){0});
-    t->loader = tern_loader_new(t->train, (tern_loader_opts){.batch = t->batch,
-                                                             .shuffle = true,
-                                                             .seed = (uint64_t)t->seed,
-                                                             .workers = (int)t->workers,
-                                                             .device = t->device});
-    t->schedule = (tern_schedule){.kind = TERN_SCHEDULE_CONSTANT, .lr = t->lr};
-    return tern_ok();
+    return epochs_loader(t);
 }
 
-static bool work(epochs *t) {
-    if (!make(t) || !epochs_begin(t)) return false;
+static bool work(trainer *t) {
+    if (!make(t) || !epochs_start(t)) return false;
     while (epochs_next(t)) {
         tern_batch b;
         while (epochs_batch(t, &b)) {
@@ -75,34 +69,29 @@ static bool work(epochs *t) {
             epochs_note(t, LOSS, l.total, b.n);
             epochs_note(t, PIXELS, l.reconstruction, b.n);
             epochs_note(t, KL, l.kl, b.n);
-            epochs_update(t, l.total);
+            trainer_update(t, l.total);
         }
         if (epochs_done(t)) epochs_set(t, TEST, test_loss(t));
     }
-    if (!epochs_end(t) || !draw(t)) return false;
+    if (!trainer_end(t) || !draw(t)) return false;
     printf("%s: 30 test digits, the same from their codes, and 30 of random codes\n", t->images);
     return true;
 }
 
 int main(int argc, char **argv) {
-    static epochs t = {.name = "vae",
-                       .about =
-                           "Trains a variational autoencoder of handwritten digits, on the 1,797 of 8 x 8 pixels that\n"
-                           "come with Tern or on MNIST, and writes what it draws as a PNG.",
-                       .values = {"loss", "pixels", "kl", "test"},
-                       .n_values = 4,
-                       .data_help = "folder of MNIST's IDX files; the bundled digits without it",
-                       .image_help = "the picture",
-                       .epochs = 40,
-                       .batch = 32,
-                       .lr = 1e-3};
-    static const option extra[] = {{.name = "latent",
-                                    .kind = OPTION_INT,
-                                    .argument = "N",
-                                    .value = &latent,
-                                    .min = 1,
-                                    .max = 1024,
-                                    .help = "numbers that stand for an image",
-                                    .in_checkpoint = true}};
-    return epochs_main(&t, extra, sizeof extra / sizeof *extra, argc, argv, work);
+    static trainer t = {
+        .name = "vae",
+        .about =
+            "Trains a variational autoencoder of handwritten digits, on the 1,797 of 8 x 8 pixels that\n"
+            "come with Tern or on MNIST, and writes what it draws as a PNG.",
+        .values = {"loss", "pixels", "kl", "test"},
+        .n_values = 4,
+        .data_help = "folder of MNIST's IDX files; the bundled digits without it",
+        .image_help = "the picture",
+        .epochs = 40,
+        .batch = 32,
+        .lr = 1e-3};
+    trainer_option(&t, (option){"latent", OPTION_INT, "N", &latent, 1, 1024, .help = "numbers that stand for an image",
+                                .in_checkpoint = true});
+    return trainer_main(&t, argc, argv, work);
 }

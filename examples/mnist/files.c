@@ -1,4 +1,4 @@
-#include "mnist_files.h"
+#include "files.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,6 +33,11 @@ static bool folder_of(const settings *s, char out[MNIST_PATH_MAX]) {
     if (n >= MNIST_PATH_MAX) return tern_error_set(TERN_ERR_ARGUMENT, "%s: the path is too long", s->data);
     memcpy(out, s->data, n + 1);
     return true;
+}
+
+bool mnist_asked_for(const settings *s) {
+    const char *root = getenv("TERN_DATA");
+    return s->data || s->download || (root && *root) || access("data/mnist", F_OK) == 0;
 }
 
 static const char *url(void) {
