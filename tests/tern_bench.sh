@@ -111,7 +111,7 @@ cat >peer <<'END'
 while read -r word _; do
     case $word in
     run) echo "ok $PEER_SECONDS" ;;
-    memory) echo 'ok 100000000' ;;
+    memory) echo 'ok 100000000 100000000' ;;
     *) echo 'ok 1' ;;
     esac
 done

@@ -5,7 +5,7 @@
 
 The cases, their inputs and PyTorch's expressions come from `tern-bench list --json`; the models stand below, under the
 names that tern-bench gives them. Optimizers are PyTorch's fused ones, its fastest. --serve answers open, run, memory and
-close as tern-bench does, so that benchmarks/run can let both take turns; --memory NAME prints the growth of the process
+close as tern-bench does, so that benchmarks/run can let both take turns; --memory NAME prints the peak of the tensors and the growth of the process
 over three steps of a model, beyond what it was after one step of it at tiny sizes (tern-bench does the same)."""
 import argparse
 import datetime
@@ -266,7 +266,7 @@ def measure(case, device, seconds):
                 break
         result.update(min=min(times), median=statistics.median(times), max=max(times), calls=job.calls)
         if case["group"] == "models" and "epoch" not in case["name"]:  # of a step, that is
-            result["resident"] = memory_of(case["torch"], device)
+            result["tensors_peak"], result["resident"] = memory_of(case["torch"], device)
         result["error"] = ""
     except Exception as e:  # whatever PyTorch cannot do is its row's remark
         result["error"] = f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0]}"
@@ -286,13 +286,34 @@ def memory_print(name, device):
     step = MODELS[name](device, False)
     for _ in range(3):
         step()
-    print(status("VmHWM") - before if device.type == "cpu" else torch.cuda.max_memory_allocated(device))
+    if device.type != "cpu":
+        print(torch.cuda.max_memory_allocated(device), 0)
+        return
+    grown = status("VmHWM") - before
+    step = None
+    gc.collect()
+    print(tensors_peak(name, device), grown)
+
+
+def tensors_peak(name, device):
+    """The most bytes that PyTorch's allocator had handed out at once, by its profiler."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step = MODELS[name](device, False)
+        for _ in range(3):
+            step()
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    live = peak = 0
+    for e in sorted(events, key=lambda e: e.start_ns()):
+        live += e.nbytes()
+        peak = max(peak, live)
+    return peak
 
 
 def memory_of(name, device):
+    """(tensors, process) in bytes, of a process of its own; zeros where it failed."""
     out = subprocess.run([sys.executable, os.path.abspath(__file__), "--memory", name, "--device", str(device), "--threads",
-                          str(torch.get_num_threads())], capture_output=True, text=True, check=False).stdout
-    return int(out) if out.strip().isdigit() else 0
+                          str(torch.get_num_threads())], capture_output=True, text=True, check=False).stdout.split()
+    return (int(out[-2]), int(out[-1])) if len(out) >= 2 and out[-1].isdigit() and out[-2].isdigit() else (0, 0)
 
 
 # ---- the program -----------------------------------------------------------------------------------------------------
@@ -318,7 +339,7 @@ def serve(cases, device):
             elif words == ["run"]:
                 print(f"ok {job.run():.9g}")
             elif words == ["memory"]:
-                print("ok", memory_of(case["torch"], device) if case["group"] == "models" else 0)
+                print("ok", *memory_of(case["torch"], device) if case["group"] == "models" else (0, 0))
             elif words == ["close"]:
                 job = None
                 gc.collect()

@@ -32,6 +32,7 @@ static tern_tensor *heads_of(tern_tensor *qkv, int which, int64_t heads) {
 
 static tern_tensor *block_forward(block *s, tern_tensor *x) {
     const int64_t b = tern_size(x, 0), t = tern_size(x, 1), width = tern_size(x, 2);
+    const int scope = tern_scope_push(); /* what the tape does not want is gone after the block */
     tern_tensor *qkv = tern_forward(s->c_attn, tern_forward(s->ln_1, x));
     tern_tensor *y =
         tern_scaled_dot_product_attention(heads_of(qkv, 0, s->heads), heads_of(qkv, 1, s->heads),
@@ -39,7 +40,7 @@ static tern_tensor *block_forward(block *s, tern_tensor *x) {
     y = tern_reshape(tern_transpose(y, 1, 2), TERN_SHAPE(b, t, width));
     x = tern_add(x, tern_forward(s->c_proj, y));
     y = tern_gelu_tanh(tern_forward(s->fc, tern_forward(s->ln_2, x)));
-    return tern_add(x, tern_forward(s->proj, y));
+    return tern_scope_return(scope, tern_add(x, tern_forward(s->proj, y)));
 }
 
 static block *block_new(const gpt2_config *g) {
