@@ -50,10 +50,10 @@ programs() {
         [ ! -f "$f" ] || [ ! -x "$f" ] || cp -p "$f" "$stage/$folder/"
     done
 }
-programs examples "$build"/examples/digits "$build"/examples/mnist "$build"/examples/gpt2
+programs examples "$build"/examples/*
 programs tests "$build"/tests/test-* "$build"/tests/tsan_* "$build"/tests/lib*.so
 programs benchmarks "$build"/benchmarks/bench-* "$build"/benchmarks/peer-*
-for f in tests/examples.sh tests/tern_bench.sh tests/cpu tests/gpu benchmarks/run benchmarks/goals.tsv benchmarks/gpu \
+for f in $(cd "$source" && ls tests/examples*.sh) tests/tern_bench.sh tests/cpu tests/gpu benchmarks/run benchmarks/goals.tsv benchmarks/gpu \
     benchmarks/peers/pytorch.py; do
     mkdir -p "$stage/${f%/*}"
     [ ! -e "$source/$f" ] || cp -p "$source/$f" "$stage/$f"
@@ -123,8 +123,8 @@ cat >"$stage/README" <<END
 Tern $version for Linux on x86-64 with glibc 2.36 or newer. Nothing has to be installed; the folder may stand anywhere.
 $cuda
 
-    examples/gpt2                    trains a small GPT-2 on text and writes
-    examples/digits                  trains on the digits that are bundled; --device cuda or cpu, --help
+    examples/digits                  trains on the digits that are bundled; --device cuda or cpu, --help; so do
+                                     cifar, gpt2, charlm, gan, dqn and the others beside it, each on data of its own
     tests/cpu                        all tests on the CPU (bash; in a chroot with /proc mounted); --out FOLDER
     tests/gpu --out FOLDER           all checks on an NVIDIA GPU (bash); --budget SECONDS, --list, --help
     benchmarks/gpu --out FOLDER      timings on a GPU, beside PyTorch where python3 has it (python3 3.11 or newer)
