@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "json.h"
@@ -171,31 +172,75 @@ static bool own_name(const char *name, const char *prefix, char *buf) {
     return n > 0 && n < NAME;
 }
 
-/* Every layer that the archive has something for gets an adapter. */
-static bool attach(tern_archive *a, const char *path, tern_module *m, tern_lora_opts o, const char *prefix) {
+/* The half of an adapter that a tensor's name is, 'A' or 'B'; 0 for another name. */
+static char half_of(const char *name) {
+    const char *end = strstr(name, ".lora_");
+    if (end && strcmp(end, ".lora_A.weight") == 0) return 'A';
+    return end && strcmp(end, ".lora_B.weight") == 0 ? 'B' : 0;
+}
+
+/* Whether a layer can have such an adapter. */
+static bool layer_fits(const char *path, const char *linear, tern_module *l, tern_lora_opts o) {
+    tern_lora_opts is;
+    if (strcmp(l->type, "linear") != 0)
+        return terni_fail(TERN_ERR_ARGUMENT, "adapter: %s has an adapter for %s, which is a %s, no linear", path,
+                          linear, l->type);
+    return !tern_lora_settings(l, &is) || same_settings(is, o) ||
+           terni_fail(TERN_ERR_ARGUMENT, "adapter: %s has an adapter of other settings than %s", linear, path);
+}
+
+/* A tensor of the adapter of l: rank and width are right, and the other half is there. */
+static bool half_fits(tern_archive *a, const char *path, const tern_archive_entry *e, tern_module *l, char half,
+                      int64_t rank) {
+    char other[NAME], sa[128], sb[128];
+    tern_named w = {0};
+    snprintf(other, sizeof other, "%.*s%c.weight", (int)(strlen(e->name) - strlen("A.weight")), e->name,
+             half == 'A' ? 'B' : 'A');
+    if (!tern_archive_find(a, other))
+        return terni_fail(TERN_ERR_FORMAT, "adapter: %s: there is no %s beside %s", path, other, e->name);
+    for (int i = 0; tern_module_each(l, i, &w) && strcmp(w.name, "weight") != 0; i++) {
+    }
+    if (!w.name || strcmp(w.name, "weight") != 0) return true; /* it is computed; the adapter's own shape will tell */
+    const tern_shape is = tern_shape_get(e->tensor), want = half == 'A' ? TERN_SHAPE(rank, tern_size(w.tensor, 1))
+                                                                        : TERN_SHAPE(tern_size(w.tensor, 0), rank);
+    return tern_shape_equal(is, want) ||
+           terni_fail(TERN_ERR_SHAPE, "adapter: %s has shape %s; expected %s", e->name,
+                      tern_shape_text(is, sa, sizeof sa), tern_shape_text(want, sb, sizeof sb));
+}
+
+/* All that the file says is compared with m before anything is made or changed. */
+static bool check(tern_archive *a, const char *path, tern_module *m, tern_lora_opts o, const char *prefix) {
     tern_archive_entry e;
     char name[NAME], linear[NAME];
     for (int64_t i = 0; tern_archive_each(a, i, &e); i++) {
-        if (!own_name(e.name, prefix, name) || !linear_name(name, linear))
+        const char half = half_of(e.name);
+        if (!half || !own_name(e.name, prefix, name) || !linear_name(name, linear))
             return terni_fail(TERN_ERR_FORMAT, "adapter: %s: %s is no adapter's tensor%s%s", path, e.name,
                               prefix ? " under " : "", prefix ? prefix : "");
         tern_module *l = tern_module_child(m, linear);
-        tern_lora_opts is;
-        if (!l) return false;
-        if (tern_lora_settings(l, &is)) {
-            if (!same_settings(is, o))
-                return terni_fail(TERN_ERR_ARGUMENT, "adapter: %s has an adapter of other settings than %s", linear,
-                                  path);
-        } else if (!tern_ok() || tern_lora_attach(m, linear, o) < 0)
-            return false;
+        if (!l || !layer_fits(path, linear, l, o) || !half_fits(a, path, &e, l, half, o.rank)) return false;
     }
     return tern_archive_count(a) > 0 || terni_fail(TERN_ERR_FORMAT, "adapter: %s holds no tensors", path);
 }
 
-/* All shapes are compared before any value is copied. */
+/* Every layer that the archive has something for gets an adapter, if it has none. */
+static bool attach(tern_archive *a, tern_module *m, tern_lora_opts o, const char *prefix) {
+    tern_archive_entry e;
+    char name[NAME], linear[NAME];
+    for (int64_t i = 0; tern_archive_each(a, i, &e); i++) {
+        tern_lora_opts is;
+        tern_module *l =
+            own_name(e.name, prefix, name) && linear_name(name, linear) ? tern_module_child(m, linear) : NULL;
+        if (!l || (!tern_lora_settings(l, &is) && tern_lora_attach(l, "", o) < 0)) return false;
+    }
+    return true;
+}
+
+/* Shapes are compared once more, for weights that are computed. What was merged is taken off again: the weight has the
+ * old adapter in it. */
 static bool fill(tern_archive *a, tern_module *m, const char *prefix) {
     tern_archive_entry e;
-    char name[NAME], sa[128], sb[128];
+    char name[NAME], linear[NAME], sa[128], sb[128];
     bool ok = true;
     for (int pass = 0; ok && pass < 2; pass++)
         for (int64_t i = 0; ok && tern_archive_each(a, i, &e); i++) {
@@ -207,22 +252,35 @@ static bool fill(tern_archive *a, tern_module *m, const char *prefix) {
                                 tern_shape_text(tern_shape_get(e.tensor), sa, sizeof sa),
                                 tern_shape_text(tern_shape_get(t), sb, sizeof sb));
             if (ok && pass == 1)
-                ok = tern_copy_(t, tern_to(tern_cast(e.tensor, tern_dtype_of(t)), tern_device_of(t))) != NULL;
+                ok = linear_name(name, linear) && tern_lora_unmerge(tern_module_child(m, linear)) &&
+                     tern_copy_(t, tern_to(tern_cast(e.tensor, tern_dtype_of(t)), tern_device_of(t))) != NULL;
             tern_scope_pop(scope);
         }
     return ok;
+}
+
+/* The tensors; says so where they are in the form that is not read. */
+static tern_archive *load_tensors(const char *folder, char *path) {
+    if (!path_in(folder, "adapter_model.bin", path, PATH_MAX)) return NULL;
+    const bool pickle = access(path, F_OK) == 0;
+    if (!path_in(folder, "adapter_model.safetensors", path, PATH_MAX)) return NULL;
+    if (pickle && access(path, F_OK) != 0)
+        return terni_null(TERN_ERR_UNSUPPORTED,
+                          "adapter: %s holds a PyTorch pickle (adapter_model.bin), which can run code when it is read; "
+                          "save it from Python with safe_serialization=True",
+                          folder);
+    return tern_safetensors_load(path, (tern_safetensors_opts){0});
 }
 
 bool tern_adapter_load(const char *folder, tern_module *m, tern_adapter_opts opts) {
     char path[PATH_MAX];
     tern_lora_opts settings;
     if (!terni_given(folder, "adapter", "folder") || !terni_given(m, "adapter", "m")) return false;
-    if (!path_in(folder, "adapter_config.json", path, sizeof path) || !load_config(path, &settings) ||
-        !path_in(folder, "adapter_model.safetensors", path, sizeof path))
-        return false;
-    tern_archive *a = tern_safetensors_load(path, (tern_safetensors_opts){0});
+    if (!path_in(folder, "adapter_config.json", path, sizeof path) || !load_config(path, &settings)) return false;
+    tern_archive *a = load_tensors(folder, path);
     const bool was = tern_grad_mode(false);
-    const bool ok = a && attach(a, path, m, settings, opts.prefix) && fill(a, m, opts.prefix);
+    const bool ok =
+        a && check(a, path, m, settings, opts.prefix) && attach(a, m, settings, opts.prefix) && fill(a, m, opts.prefix);
     tern_grad_mode(was);
     tern_archive_free(a);
     return ok;

@@ -1,6 +1,6 @@
 /* Adapters in PEFT's files. PEFT itself reads and writes them in tests/formats/gpt2.py. */
-#include <sys/stat.h>
-#include <unistd.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "common.h"
 #include "tern/adapter.h"
@@ -86,6 +86,7 @@ TERN_TEST(io_adapter, what_goes_wrong) {
         check_case("%s", cases[i].text);
         write_config(cases[i].text);
         EXPECT_ERROR(tern_adapter_load(test_path("a"), plain, (tern_adapter_opts){0}), cases[i].code, cases[i].want);
+        CHECK(!tern_lora_each(plain, 0, NULL, 0), "an adapter was left behind");
     }
     check_case("%s", "");
     write_config("{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":5}");
@@ -93,4 +94,59 @@ TERN_TEST(io_adapter, what_goes_wrong) {
     tern_module_free(m);
     tern_module_free(plain);
     tern_module_free(small);
+}
+
+/* Files whose tensors are not those of whole adapters leave the module as it was. */
+TERN_TEST(io_adapter, half_of_an_adapter) {
+    static const struct {
+        const char *remove, *add, *want;
+        tern_code code;
+    } cases[] = {{"base_model.model.2.lora_B.weight", NULL, "no base_model.model.2.lora_B.weight", TERN_ERR_FORMAT},
+                 {"base_model.model.0.lora_A.weight", NULL, "no base_model.model.0.lora_A.weight", TERN_ERR_FORMAT},
+                 {NULL, "base_model.model.0.lora_magnitude_vector", "no adapter's tensor", TERN_ERR_FORMAT},
+                 {NULL, "base_model.model.1.lora_A.weight", "is a relu, no linear", TERN_ERR_ARGUMENT},
+                 {NULL, "base_model.model.5.lora_A.weight", "5", TERN_ERR_ARGUMENT}};
+    tern_module *m = adapted_new(), *plain = net_new();
+    tern_tensor *more = tern_ones(TERN_SHAPE(2, 6), (tern_options){0});
+    REQUIRE(tern_adapter_save(test_path("a"), m, (tern_adapter_opts){0}));
+    char path[512], pickle[512];
+    snprintf(path, sizeof path, "%s", test_path("a/adapter_model.safetensors"));
+    snprintf(pickle, sizeof pickle, "%s", test_path("a/adapter_model.bin"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check_case("%zu", i);
+        tern_archive *a = tern_safetensors_load(path, (tern_safetensors_opts){.copy = true});
+        tern_archive *b = tern_archive_new();
+        tern_archive_entry e;
+        for (int64_t k = 0; tern_archive_each(a, k, &e); k++)
+            if (!cases[i].remove || strcmp(e.name, cases[i].remove) != 0) CHECK(tern_archive_put(b, e.name, e.tensor));
+        if (cases[i].add) CHECK(tern_archive_put(b, cases[i].add, more));
+        CHECK(tern_safetensors_save(path, b, (tern_safetensors_opts){0}));
+        EXPECT_ERROR(tern_adapter_load(test_path("a"), plain, (tern_adapter_opts){0}), cases[i].code, cases[i].want);
+        CHECK(!tern_lora_each(plain, 0, NULL, 0), "an adapter was left behind");
+        CHECK(tern_safetensors_save(path, a, (tern_safetensors_opts){0}));
+        tern_archive_free(a);
+        tern_archive_free(b);
+    }
+    CHECK(rename(path, pickle) == 0);
+    EXPECT_ERROR(tern_adapter_load(test_path("a"), plain, (tern_adapter_opts){0}), TERN_ERR_UNSUPPORTED,
+                 "safe_serialization");
+    tern_module_free(m);
+    tern_module_free(plain);
+}
+
+/* A merged adapter is in the weight: loading another takes it out first. */
+TERN_TEST(io_adapter, into_a_merged_adapter) {
+    tern_module *m = adapted_new(), *other = adapted_new();
+    tern_tensor *x = test_random(TERN_SHAPE(3, 6), -1, 1, TERN_F32);
+    const bool was = tern_grad_mode(false);
+    static const char *const names[] = {"0.weight", "2.weight", "0.bias", "2.bias"};
+    for (int i = 0; i < 4; i++) tern_copy_(tern_module_get(other, names[i]), tern_module_get(m, names[i]));
+    REQUIRE(tern_adapter_save(test_path("a"), m, (tern_adapter_opts){0}));
+    CHECK(tern_lora_merge(other));
+    CHECK(tern_adapter_load(test_path("a"), other, (tern_adapter_opts){0}));
+    CHECK_SAME(tern_forward(other, x), tern_forward(m, x), ((tolerance){1e-5, 1e-5}));
+    tern_grad_mode(was);
+    CHECK_OK();
+    tern_module_free(m);
+    tern_module_free(other);
 }

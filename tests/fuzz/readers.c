@@ -42,18 +42,53 @@ static void read_onnx_run(const char *path) {
     tern_module_free(m);
 }
 
-/* What the other file is where a reader takes two. */
+/* Where the other files are of a reader that takes several. */
 static char folder[64];
-static const char *beside(const char *name, const char *text) {
+static const char *write_beside(const char *name, const void *data, size_t n) {
     static char path[128];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *f = fopen(path, "wb");
-    if (!f || fputs(text, f) < 0 || fclose(f) != 0) abort();
+    if (!f || fwrite(data, 1, n, f) != n || fclose(f) != 0) abort();
     return path;
+}
+static const char *beside(const char *name, const char *text) { return write_beside(name, text, strlen(text)); }
+
+/* The input as two files of the folder, text and data: the first zero byte, which no JSON has, stands between them. */
+static void split(const char *path, const char *text, const char *data) {
+    static char all[1 << 16];
+    FILE *f = fopen(path, "rb");
+    if (!f) abort();
+    const size_t n = fread(all, 1, sizeof all, f), first = strnlen(all, n), skip = first + (first < n);
+    fclose(f);
+    write_beside(text, all, first);
+    write_beside(data, all + skip, n - skip);
 }
 static void read_vocab(const char *path) { tern_tokenizer_free(tern_tokenizer_load(path, beside("merges", "a b\n"))); }
 static void read_merges(const char *path) {
     tern_tokenizer_free(tern_tokenizer_load(beside("vocab", "{\"a\":0,\"b\":1,\"ab\":2,\"aba\":3}"), path));
+}
+
+/* An index, and of its two shards the one called a. */
+static void read_index(const char *path) {
+    static const char b[] =
+        "\x36\0\0\0\0\0\0\0{\"b\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]}}\1\0\0\0\2\0\0";
+    split(path, "m.safetensors.index.json", "a");
+    write_beside("b", b, sizeof b); /* the last byte is the text's end */
+    char index[128];
+    snprintf(index, sizeof index, "%s/m.safetensors.index.json", folder);
+    tern_archive_free(tern_safetensors_load(index, (tern_safetensors_opts){0}));
+}
+/* A folder of PEFT's: the settings, then the tensors. */
+static void read_adapter(const char *path) {
+    tern_module *m =
+        tern_sequential(tern_linear_new(3, 2, (tern_linear_opts){0}), tern_linear_new(2, 1, (tern_linear_opts){0}));
+    if (!m) abort();
+    split(path, "adapter_config.json", "adapter_model.safetensors");
+    if (tern_adapter_load(folder, m, (tern_adapter_opts){0})) {
+        tern_tensor *x = tern_ones(TERN_SHAPE(1, 3), (tern_options){0});
+        if (!tern_forward(m, x)) abort(); /* what was loaded fits */
+    }
+    tern_module_free(m);
 }
 
 /* A checkpoint's sum keeps HDF5 from all that was not written by Tern: this is about the part in front of it. */
@@ -110,6 +145,8 @@ static const struct {
     void (*read)(const char *path);
 } readers[] = {{"safetensors", read_safetensors},
                {"safetensors_copy", read_safetensors_copy},
+               {"safetensors_index", read_index},
+               {"adapter", read_adapter},
                {"npy", read_npy},
                {"npz", read_npz},
                {"idx", read_idx},

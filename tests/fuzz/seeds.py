@@ -105,6 +105,21 @@ def hdf5(name):
     return [zlib.decompress(base64.b64decode(text)) for text in HDF5[name]]
 
 
+def index(**where):
+    return json.dumps({"metadata": {"total_size": 8}, "weight_map": where}).encode() + b"\0"
+
+
+def adapter(dtype, size, **more):
+    """Of rank 2 for linear layers of 3 to 2 and 2 to 1: adapter_config.json, a zero, adapter_model.safetensors."""
+    entries, at = {}, 0
+    for name, shape in (("0.lora_A", [2, 3]), ("0.lora_B", [2, 2]), ("1.lora_A", [2, 2]), ("1.lora_B", [1, 2])):
+        end = at + size * shape[0] * shape[1]
+        entries[f"base_model.model.{name}.weight"] = {"dtype": dtype, "shape": shape, "data_offsets": [at, end]}
+        at = end
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ["0", "1"], "bias": "none", **more}
+    return json.dumps(config).encode() + b"\0" + safetensors(entries, bytes(at))
+
+
 def files():
     f32 = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
     i64 = {"dtype": "I64", "shape": [], "data_offsets": [24, 32]}
@@ -113,6 +128,9 @@ def files():
     return {
         "safetensors": [safetensors({"w": f32}, bytes(24)),
                         safetensors({"w": f32, "n": i64, "u": u16}, bytes(36), __metadata__={"format": "pt"}), safetensors({}, b"")],
+        "safetensors_index": [index(w="a", b="b") + safetensors({"w": f32}, bytes(24)), index(w="a", n="a") + safetensors({"w": f32, "n": i64}, bytes(32)),
+                              index(b="b"), index(w="a") + safetensors({"w": f32}, bytes(24)), index()],
+        "adapter": [adapter("F32", 4), adapter("BF16", 2, use_rslora=True, rank_pattern={}, modules_to_save=None)],
         "npy": [npy("<f4", False, "(2, 3)", bytes(24)), npy(">i2", True, "(2, 3)", bytes(12)), npy("|b1", False, "()", b"\1"),
                 npy("<V2", False, "(1,)", bytes(2))],
         "npz": [npz(zipfile.ZIP_STORED), npz(zipfile.ZIP_DEFLATED)],
