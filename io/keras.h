@@ -11,19 +11,20 @@
  *     conv1d, conv2d, conv3d        Conv1D, Conv2D, Conv3D              [kernel..., in / groups, out]
  *       of as many groups as inputs   DepthwiseConv1D, DepthwiseConv2D  [kernel..., in, out / in]; or ConvND
  *     conv_transpose1d, 2d, 3d      Conv1DTranspose, ...                [kernel..., out, in]; no groups
- *     batch_norm                    BatchNormalization                  with or without scale and centre
- *     layer_norm, rms_norm          LayerNormalization, RMSNormalization
- *     group_norm, instance_norm     GroupNormalization                  the latter without running statistics
- *     embedding                     Embedding
+ *     a sequential of two of these  SeparableConv1D, SeparableConv2D    one for each input channel, without a bias,
+ * then one with kernel 1; saved so if .names says it batch_norm                    BatchNormalization of scale and
+ * centre one alone: .norms layer_norm, rms_norm          LayerNormalization, RMSNormalization group_norm, instance_norm
+ * GroupNormalization                  the latter without running statistics embedding                     Embedding
  *     prelu                         PReLU                               a slope for each channel; written as [channels]
  *     rnn, lstm, gru; their cells   SimpleRNN, LSTM, GRU (reset_after)  a layer of Keras's for each of Tern's layers
  *       bidirectional                 Bidirectional
  *     multihead_attention           MultiHeadAttention                  heads that fill dims; no kv_heads
  *
- * An lstm's or rnn's two biases become their sum; loading puts it into bias_ih and zeros into bias_hh. Buffers that
- * Keras has not (num_batches_tracked) are left as they are. What has parameters and is none of these is an error, on
- * either side, and so is a mismatch: nothing is left out. Of files, an optimizer's state and the state of random
- * generators are not read.
+ * A GRU with reset_after=False computes something else than Tern's gru: it is refused where it has a bias, and cannot
+ * be told from the other where it has none. An lstm's or rnn's two biases become their sum; loading puts it into
+ * bias_ih and zeros into bias_hh. Buffers that Keras has not (num_batches_tracked) are left as they are. What has
+ * parameters and is none of these is an error, on either side, and so is a mismatch: nothing is left out. Of files, an
+ * optimizer's state and the state of random generators are not read.
  *
  * Which layer is which. The older files have an order: it is compared with the order of the module's tree. The new ones
  * have names only, by kind ("layers/dense", "layers/dense_1"), in Keras's order of layers: the tree is walked, and the
@@ -65,12 +66,21 @@ typedef struct tern_keras_order {
                            of the kind; 1: it is, but has the same order on both sides. Of a norm or prelu: either */
 } tern_keras_order;
 
+typedef struct tern_keras_norm {
+    const char *module; /* full name of a batch_norm, layer_norm, group_norm or instance_norm */
+    bool no_scale;      /* Keras's has scale=False: loading makes the weight ones, saving refuses another */
+    bool no_center;     /* Keras's has center=False: likewise the bias, of zeros. (Both: .no_affine of the layer's own
+                           settings.) */
+} tern_keras_norm;
+
 typedef struct tern_keras_opts {
     tern_keras_format format;
     const tern_keras_name *names;
     int n_names;
     const tern_keras_order *orders;
     int n_orders;
+    const tern_keras_norm *norms;
+    int n_norms;
     bool channels_first; /* the model of Keras's has data_format="channels_first": .orders need not be told */
     bool flat;           /* saving: a sequential within is no group of its own */
     bool not_strict;     /* loading: layers may be missing or unexpected; what is in both is loaded */

@@ -27,6 +27,13 @@ typedef struct terni_keras_var {
     bool state; /* not trained: behind the trained ones of a model within, in older files */
 } terni_keras_var;
 
+/* A parameter that Keras's layer has not, and what it computes with instead. */
+typedef struct terni_keras_fixed {
+    tern_tensor *tensor;
+    double value;
+    const char *name;
+} terni_keras_fixed;
+
 typedef enum terni_keras_role { TERNI_OTHER, TERNI_SPATIAL, TERNI_DENSE, TERNI_VECTOR } terni_keras_role;
 
 /* A layer of Keras's that has weights. */
@@ -41,6 +48,7 @@ typedef struct terni_keras_layer {
     int64_t in, out; /* channels or features */
     terni_keras_var vars[TERNI_KERAS_VARS];
     int n_vars;
+    terni_keras_fixed fixed; /* tensor NULL: there is none */
 } terni_keras_layer;
 
 typedef struct terni_keras_list {
@@ -52,7 +60,8 @@ typedef struct terni_keras_list {
 typedef struct terni_keras_walk {
     tern_module *root;
     const tern_keras_opts *opts;
-    const tern_archive *file; /* of the new kind, to look for groups; NULL: saving, or an older file */
+    tern_archive *file; /* of the new kind, to look for groups; NULL: saving, or an older file */
+    bool separable;     /* an older file with separable convolutions is read */
     terni_keras_list list;
 } terni_keras_walk;
 
@@ -63,6 +72,9 @@ bool terni_keras_walk_tree(terni_keras_walk *w);
 bool terni_keras_weights(terni_keras_layer *l, const tern_keras_opts *opts);
 /* The kind of a module's layer ("dense"), or NULL: none of Keras's. */
 const char *terni_keras_kind(tern_module *m, bool *depthwise);
+/* "separable_conv2d" for a sequential that can be one: a convolution of each channel without a bias, and one with
+ * kernel 1; NULL for other modules. */
+const char *terni_keras_separable(tern_module *m);
 /* How many layers of Keras's a module of such a kind is. */
 int64_t terni_keras_count(tern_module *m);
 /* Whether any group or dataset of the file stands under path. */

@@ -10,6 +10,7 @@
 typedef struct maker {
     terni_keras_layer *l;
     const tern_keras_order *order; /* or NULL */
+    const tern_keras_norm *norm;   /* or NULL */
     int taken;                     /* parameters and buffers that are in a weight of Keras's */
 } maker;
 
@@ -107,6 +108,10 @@ static bool norm(maker *k) {
         tern_tensor *t = take(k, name[i]);
         if (!t) continue;
         k->l->in = k->l->out = tern_numel(t);
+        if (k->norm && i < 2 && (i ? k->norm->no_center : k->norm->no_scale)) {
+            k->l->fixed = (terni_keras_fixed){t, i ? 0 : 1, name[i]};
+            continue;
+        }
         if (!fits(k, asked, tern_numel(t))) return false;
         const char *called = rms ? "scale" : keras[i];
         if (!(tern_ndim(t) == 1 ? put_vector(k, called, t, asked) : put(k, called, t))) return false;
@@ -172,6 +177,29 @@ static bool conv(maker *k) {
     k->l->in = transposed ? tern_size(w, 0) : tern_size(w, 1) * groups;
     k->l->out = transposed ? tern_size(w, 1) : tern_size(w, 0);
     return put(k, "kernel", k->l->depthwise ? by_channel(w, groups) : behind(w, 1, 0)) && (!b || put(k, "bias", b));
+}
+
+const char *terni_keras_separable(tern_module *m) {
+    const char *name;
+    if (strcmp(m->type, "sequential") != 0 || tern_module_children(m) != 2) return NULL;
+    tern_module *each = tern_module_child_at(m, 0, &name), *point = tern_module_child_at(m, 1, &name);
+    const bool flat = strcmp(each->type, "conv1d") == 0;
+    if ((!flat && strcmp(each->type, "conv2d") != 0) || strcmp(each->type, point->type) != 0) return NULL;
+    tern_tensor *w = find(each, "weight"), *p = find(point, "weight");
+    if (!w || !p || find(each, "bias") || tern_size(w, 1) != 1 || tern_conv_groups(point) != 1) return NULL;
+    if (tern_size(p, 1) != tern_size(w, 0) || tern_numel(p) != tern_size(p, 0) * tern_size(p, 1)) return NULL;
+    return flat ? "separable_conv1d" : "separable_conv2d";
+}
+
+static bool separable(maker *k) {
+    const char *name;
+    const int64_t in = tern_conv_groups(tern_module_child_at(k->l->from, 0, &name));
+    tern_tensor *w = take(k, "0.weight"), *p = take(k, "1.weight"), *b = take(k, "1.bias");
+    if (!w || !p || in < 1) return refuse(k, "has no weights of its own");
+    k->l->in = in;
+    k->l->out = tern_size(p, 0);
+    return put(k, "depthwise_kernel", by_channel(w, in)) && put(k, "pointwise_kernel", behind(p, 1, 0)) &&
+           (!b || put(k, "bias", b));
 }
 
 /* ---- recurrent layers -------------------------------------------------------------------------------------------- */
@@ -365,9 +393,12 @@ static bool all_taken(const maker *k) {
 bool terni_keras_weights(terni_keras_layer *l, const tern_keras_opts *opts) {
     const int i = kind_at(l->from);
     maker k = {.l = l};
+    for (int o = 0; o < opts->n_norms; o++)
+        if (strcmp(opts->norms[o].module, l->module) == 0) k.norm = &opts->norms[o];
     for (int o = 0; o < opts->n_orders; o++)
         if (strcmp(opts->orders[o].module, l->module) == 0) k.order = &opts->orders[o];
     l->n_vars = 0;
-    l->role = kinds[i].role;
-    return kinds[i].make(&k) && tern_ok() && all_taken(&k);
+    l->fixed.tensor = NULL;
+    l->role = i < 0 ? TERNI_SPATIAL : kinds[i].role;
+    return (i < 0 ? separable : kinds[i].make)(&k) && tern_ok() && all_taken(&k);
 }

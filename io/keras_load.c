@@ -163,9 +163,10 @@ static bool fits(loading *s, const terni_keras_layer *l, const terni_keras_var *
     }
     if (tern_shape_equal(is, v->shape) && (d == TERN_F32 || d == TERN_F64)) return true;
     char a[128], b[128], detail[900];
-    snprintf(detail, sizeof detail, " (%s %s instead of %s for %s, a %s)", tern_dtype_name(d),
+    const bool before = strncmp(l->kind, "gru", 3) == 0 && v->shape.ndim == 2 && v->shape.dim[0] == 2 && is.ndim == 1;
+    snprintf(detail, sizeof detail, " (%s %s instead of %s for %s, a %s%s)", tern_dtype_name(d),
              tern_shape_text(tern_shape_get(t), a, sizeof a), tern_shape_text(v->shape, b, sizeof b), shown(l),
-             l->from->type);
+             l->from->type, before ? "; it is a GRU with reset_after=False, which Tern has not" : "");
     terni_complain(&s->wrong, "other shape:", name, detail);
     return false;
 }
@@ -187,6 +188,11 @@ static bool settle_depthwise(const loading *s, terni_keras_layer *l, const tern_
 
 /* ---- new files --------------------------------------------------------------------------------------------------- */
 
+/* A norm with one weight less than Tern's: the file does not say which of the two it has. */
+static bool half_norm(const terni_keras_layer *l, int missing) {
+    return strstr(l->kind, "normalization") && !l->fixed.tensor && missing > 0 && missing == l->n_vars - 1;
+}
+
 static bool find_in_new(loading *s, int at) {
     terni_keras_layer *l = &s->walk.list.layers[at];
     if (s->opts->not_strict && !terni_keras_has(s->file, l->path)) return true;
@@ -195,7 +201,7 @@ static bool find_in_new(loading *s, int at) {
         snprintf(name, sizeof name, "%s/%s", l->path, l->vars[i].place);
         tern_tensor *t = tern_archive_find(s->file, name);
         if (!t)
-            missing(s, l, name, "");
+            missing(s, l, name, half_norm(l, i) ? "one of scale and center, then: tell .norms which" : "");
         else if (!tern_archive_put(s->used, name, t) || (i == 0 && !settle_depthwise(s, l, t)))
             return false;
         else if (fits(s, l, &l->vars[i], name, t))
@@ -287,6 +293,7 @@ static bool settle_format(loading *s) {
 static bool match(loading *s) {
     s->walk.file = s->format == TERN_KERAS_3 ? s->file : NULL;
     if (s->format == TERN_KERAS_LEGACY && !read_order(s)) return false;
+    for (int i = 0; i < s->n_weights; i++) s->walk.separable |= strstr(s->weights[i].name, "pointwise_kernel") != NULL;
     if (!terni_keras_walk_tree(&s->walk)) return false;
     const int n = s->walk.list.n;
     s->found = terni_malloc(((size_t)n * TERNI_KERAS_VARS + 1) * sizeof *s->found);
@@ -314,6 +321,13 @@ static bool fill(const terni_keras_var *v, tern_tensor *t) {
     return ok;
 }
 
+/* Whether the file has that layer; it may have not with .not_strict. */
+static bool taken(const loading *s, int at) {
+    for (int v = 0; v < s->walk.list.layers[at].n_vars; v++)
+        if (s->found[at * TERNI_KERAS_VARS + v]) return true;
+    return false;
+}
+
 static bool take_over(const loading *s) {
     bool ok = true;
     for (int i = 0; ok && i < s->walk.list.n; i++)
@@ -323,6 +337,10 @@ static bool take_over(const loading *s) {
             ok = !t || fill(&s->walk.list.layers[i].vars[v], t);
             tern_scope_pop(scope);
         }
+    for (int i = 0; ok && i < s->walk.list.n; i++) {
+        const terni_keras_layer *l = &s->walk.list.layers[i];
+        if (l->fixed.tensor && taken(s, i)) ok = tern_fill_(l->fixed.tensor, l->fixed.value) != NULL;
+    }
     return ok && tern_ok();
 }
 

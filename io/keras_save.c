@@ -242,6 +242,20 @@ static bool each_once(const terni_keras_list *list) {
     return list->n > 0 || terni_fail(TERN_ERR_ARGUMENT, "keras: the module has no weights");
 }
 
+/* What Keras's layers have not must be what they compute without. */
+static bool fixed_hold(const terni_keras_list *list) {
+    for (int i = 0; i < list->n; i++) {
+        const terni_keras_fixed *f = &list->layers[i].fixed;
+        if (!f->tensor) continue;
+        const double off = tern_item(tern_max(tern_abs(tern_sub_scalar(f->tensor, f->value)), NULL, 0, false));
+        if (!tern_ok()) return false;
+        if (!(off == 0))
+            return terni_fail(TERN_ERR_ARGUMENT, "keras: .norms: %s has a %s that is not all %g, which Keras's has not",
+                              list->layers[i].module, f->name, f->value);
+    }
+    return true;
+}
+
 static bool is_older(const char *path, tern_keras_format format) {
     static const char end[] = ".weights.h5";
     const size_t n = strlen(path), m = sizeof end - 1;
@@ -256,7 +270,7 @@ bool tern_keras_save(const char *path, tern_module *m, tern_keras_opts opts) {
     const bool was = tern_grad_mode(false);
     void *data = NULL;
     size_t bytes = 0;
-    if (terni_keras_walk_tree(&w) && each_once(&w.list)) {
+    if (terni_keras_walk_tree(&w) && each_once(&w.list) && fixed_hold(&w.list)) {
         terni_h5_enter();
         data = build(&s, &w.list, is_older(path, opts.format), &bytes);
         terni_h5_leave();

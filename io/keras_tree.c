@@ -166,9 +166,35 @@ static bool own_group(const terni_keras_walk *w, scope *s, tern_module *m, const
     return !*own || by_kind(w, s, "sequential", true, path);
 }
 
+/* Whether a sequential that can be a separable convolution of that kind is one: the file says, or .names. */
+static bool is_separable(const terni_keras_walk *w, scope *s, const char *name, const char *last, const char *kind) {
+    char path[TERNI_KERAS_NAME], first[2 * TERNI_KERAS_NAME];
+    const char *given = *name ? named(w->opts, name) : NULL;
+    const int n = (int)strlen(name);
+    for (int i = 0; i < w->opts->n_names; i++) { /* a layer within is named: they are two */
+        const char *module = w->opts->names[i].module;
+        if ((n == 0 && !strchr(module, '.')) || (strncmp(module, name, (size_t)n) == 0 && module[n] == '.'))
+            return false;
+    }
+    if (!w->file && given && !w->separable) {
+        const char *slash = strrchr(given, '/');
+        return strncmp(slash ? slash + 1 : given, kind, strlen("separable_conv")) == 0;
+    }
+    if (!w->file) return w->separable;
+    if (given ? !join(path, "", given) : !by_name(w, s, last, path))
+        return !given && tern_ok() && by_kind(w, s, kind, false, path) && terni_keras_has(w->file, path);
+    snprintf(first, sizeof first, "%s/vars/0", path);
+    return tern_archive_find(w->file, first) != NULL;
+}
+
 static bool walk(terni_keras_walk *w, scope *s, tern_module *m, const char *name, const char *last) {
     bool depthwise, own;
     const char *kind = terni_keras_kind(m, &depthwise);
+    if (!kind) {
+        kind = terni_keras_separable(m);
+        if (kind && !is_separable(w, s, name, last, kind)) kind = NULL;
+        if (!tern_ok()) return false;
+    }
     if (kind) return add_leaf(w, s, m, name, last, kind, depthwise);
     tern_named e;
     for (int i = 0; tern_module_each(m, i, &e); i++)
@@ -250,7 +276,7 @@ static bool look_ahead(const terni_keras_walk *w, int at) {
     return true;
 }
 
-static bool orders_told(const terni_keras_walk *w) {
+static bool options_told(const terni_keras_walk *w) {
     for (int o = 0; o < w->opts->n_orders; o++) {
         const char *module = w->opts->orders[o].module;
         const terni_keras_layer *l = NULL;
@@ -259,6 +285,16 @@ static bool orders_told(const terni_keras_walk *w) {
         if (!l || (l->role != TERNI_DENSE && l->role != TERNI_VECTOR))
             return terni_fail(TERN_ERR_ARGUMENT, "keras: .orders: %s is no linear, norm or prelu of the module",
                               module);
+    }
+    for (int o = 0; o < w->opts->n_norms; o++) {
+        const tern_keras_norm *norm = &w->opts->norms[o];
+        bool there = false;
+        for (int i = 0; i < w->list.n; i++)
+            there |= strcmp(w->list.layers[i].module, norm->module) == 0 && w->list.layers[i].fixed.tensor;
+        if (!there || norm->no_scale == norm->no_center)
+            return terni_fail(TERN_ERR_ARGUMENT, "keras: .norms: %s %s", norm->module,
+                              there ? "is to have neither scale nor center; that is .no_affine of the layer itself"
+                                    : "is no norm of the module with what is told of");
     }
     int64_t channels = 0, given = 0;
     for (int i = 0; !w->opts->channels_first && i < w->list.n; i++) {
@@ -270,8 +306,11 @@ static bool orders_told(const terni_keras_walk *w) {
 
 bool terni_keras_walk_tree(terni_keras_walk *w) {
     const tern_keras_opts *o = w->opts;
-    if (o->n_names < 0 || o->n_orders < 0 || (o->n_names && !o->names) || (o->n_orders && !o->orders))
-        return terni_fail(TERN_ERR_ARGUMENT, "keras: .names or .orders is NULL, or has a count below 0");
+    if (o->n_names < 0 || o->n_orders < 0 || o->n_norms < 0 || (o->n_names && !o->names) ||
+        (o->n_orders && !o->orders) || (o->n_norms && !o->norms))
+        return terni_fail(TERN_ERR_ARGUMENT, "keras: .names, .orders or .norms is NULL, or has a count below 0");
+    for (int i = 0; i < o->n_norms; i++)
+        if (!o->norms[i].module) return terni_fail(TERN_ERR_ARGUMENT, "keras: .norms: entry %d has no module", i);
     for (int i = 0; i < o->n_names; i++) {
         if (!o->names[i].module || !o->names[i].layer || !*o->names[i].layer)
             return terni_fail(TERN_ERR_ARGUMENT, "keras: .names: entry %d has no module or no layer", i);
@@ -283,5 +322,5 @@ bool terni_keras_walk_tree(terni_keras_walk *w) {
     if (!top) return false;
     const bool ok = walk(w, top, w->root, "", "");
     terni_free(top, sizeof *top);
-    return ok && tern_ok() && orders_told(w);
+    return ok && tern_ok() && options_told(w);
 }

@@ -96,6 +96,22 @@ def cases(b):
     yield "depthwise", lambda: seq((6, 6, 3), L.DepthwiseConv2D(3, depth_multiplier=2), L.Conv2D(6, 1, groups=6), L.Conv2D(2, 1)), \
         lambda: b.seq(b.conv2d(3, 6, 3, {"groups": 3}), b.conv2d(6, 6, 1, {"groups": 6}), b.conv2d(6, 2, 1, {})), (6, 6, 3), \
         {"names": [("1", "conv2d")], "saved": [("1", "layers/conv2d"), ("2", "layers/conv2d_1")]}
+    yield "separable", lambda: seq((6, 7, 3), L.SeparableConv2D(4, (3, 2), depth_multiplier=2), L.ReLU(), L.SeparableConv2D(5, 2, use_bias=False), L.Conv2D(2, 1)), \
+        lambda: b.seq(b.seq(b.conv2d_rect(3, 6, [3, 2], {"groups": 3, "no_bias": True}), b.conv2d(6, 4, 1, {})), b.relu(),
+                      b.seq(b.conv2d(4, 4, 2, {"groups": 4, "no_bias": True}), b.conv2d(4, 5, 1, {"no_bias": True})), b.conv2d(5, 2, 1, {})), (6, 7, 3), \
+        {"saved": [("0", "layers/separable_conv2d"), ("2", "layers/separable_conv2d_1")]}
+    yield "separable1d", lambda: seq((6, 1), L.SeparableConv1D(3, 2, depth_multiplier=4)), \
+        lambda: b.seq(b.conv1d(1, 4, 2, {"no_bias": True}), b.conv1d(4, 3, 1, {})), (6, 1), {"one_way": True}
+    yield "pair", lambda: seq((6, 6, 3), keras.Sequential([L.DepthwiseConv2D(3, use_bias=False), L.Conv2D(4, 1)]), L.Conv2D(2, 1)), \
+        lambda: b.seq(b.seq(b.conv2d(3, 3, 3, {"groups": 3, "no_bias": True}), b.conv2d(3, 4, 1, {})), b.conv2d(4, 2, 1, {})), (6, 6, 3), {}
+    yield "half norms", lambda: seq((5, 6), L.LayerNormalization(scale=False), L.Dense(6), L.LayerNormalization(center=False), L.LayerNormalization(), L.Dense(2)), \
+        lambda: b.seq(b.layer_norm((6,), {"eps": EPS}), lin(6, 6), b.layer_norm((6,), {"eps": EPS}), b.layer_norm((6,), {"eps": EPS}), lin(6, 2)), (5, 6), \
+        {"norms": [("0", True, False), ("2", False, True)]}
+    yield "half batch norms", lambda: seq((8, 8, 3), L.Conv2D(4, 3, use_bias=False), L.BatchNormalization(scale=False), L.ReLU(), L.BatchNormalization(center=False),
+                                          L.GroupNormalization(2, center=False), L.Conv2D(2, 1)), \
+        lambda: b.seq(b.conv2d(3, 4, 3, {"no_bias": True}), b.batch_norm(4, {"eps": EPS}), b.relu(), b.batch_norm(4, {"eps": EPS}),
+                      b.group_norm(2, 4, {"eps": EPS}), b.conv2d(4, 2, 1, {})), (8, 8, 3), \
+        {"norms": [("1", True, False), ("3", False, True), ("4", False, True)]}
     yield "depthwise1d", lambda: seq((6, 3), L.DepthwiseConv1D(3, depth_multiplier=2)), lambda: b.conv1d(3, 6, 3, {"groups": 3}), (6, 3), {}
     yield "lstm", lambda: seq((7,), L.Embedding(11, 4), L.LSTM(5, return_sequences=True), L.Dense(2)), \
         lambda: b.seq(b.embedding(11, 4, {}), b.lstm(4, 5, {"batch_first": True}), lin(5, 2)), (7,), {}
@@ -146,9 +162,11 @@ def options(t, o, saving, older):
     a = (name * max(len(names), 1))(*[name(m.encode(), l.encode()) for m, l in names])
     orders = o.get("orders", [])
     r = (order * max(len(orders), 1))(*[order(m.encode(), i, u) for m, i, u in orders])
+    norm, norms = t.struct("tern_keras_norm"), o.get("norms", [])
+    h = (norm * max(len(norms), 1))(*[norm(m.encode(), scale, center) for m, scale, center in norms])
     s = t.struct("tern_keras_opts")(names=C.cast(a, C.c_void_p), n_names=len(names), orders=C.cast(r, C.c_void_p), n_orders=len(orders),
-                                    flat=o.get("flat", False))
-    s.keep = (a, r)
+                                    norms=C.cast(h, C.c_void_p), n_norms=len(norms), flat=o.get("flat", False))
+    s.keep = (a, r, h)
     return s
 
 
@@ -167,7 +185,7 @@ def sample(shape, seed):
 
 
 def spatial(name):
-    return name not in ("lstm", "lstms", "gru", "rnn", "bidirectional", "attention", "norms")
+    return name not in ("lstm", "lstms", "gru", "rnn", "bidirectional", "attention", "norms", "half norms")
 
 
 def run_tern(t, m, case, x):
@@ -251,7 +269,9 @@ def fixtures(out):
                               L.Conv2DTranspose(2, 2, strides=2), L.Flatten(), L.Dense(3)), (5, 6, 2)),
         "sequence": (lambda: seq((7,), L.Embedding(11, 3), L.Bidirectional(L.LSTM(2, return_sequences=True)), L.GRU(3, return_sequences=True),
                                  keras.Sequential([L.SimpleRNN(2, return_sequences=True), L.BatchNormalization(), L.Dense(2)])), (7,)),
-        "attention": (attention_model, (5, 8))}
+        "attention": (attention_model, (5, 8)),
+        "separable": (lambda: seq((4, 5, 2), L.SeparableConv2D(3, 2, depth_multiplier=2, use_bias=False), L.BatchNormalization(scale=False), L.ReLU(),
+                                  L.SeparableConv2D(2, (1, 2)), L.BatchNormalization(center=False), L.Flatten(), L.Dense(2)), (4, 5, 2))}
     with tempfile.TemporaryDirectory() as folder, open(out, "w", encoding="utf-8") as f:
         print("/* Files of Keras's, and what Keras computes from them: KERAS(name, bytes, (packed by zlib), (input), (output)).\n"
               f" * Written by tests/reference/keras_check.py with Keras {keras.__version__}. */", file=f)
@@ -260,7 +280,7 @@ def fixtures(out):
             model, x = build(), sample(shape, 7)[:2]
             randomise(model, 1)
             y = np.asarray(model.predict(x, verbose=0))
-            if spatial(name) and x.ndim > 2 and name == "image":
+            if spatial(name) and x.ndim > 2 and name in ("image", "separable"):
                 x = np.moveaxis(x, -1, 1)
             for kind, path in (("new", "k.weights.h5"), ("older", "k.h5")):
                 path = os.path.join(folder, path)
