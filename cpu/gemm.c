@@ -30,7 +30,8 @@ enum {
     BLOCK_BYTES = 480 << 10, /* of b's block: half of a second-level cache */
     LOCAL_BYTES = 64 << 10,  /* what is taken from the stack for it */
     DIRECT_BYTES = 32 << 10, /* b up to this size needs no packing */
-    PREFETCH = 8             /* rows ahead */
+    PREFETCH = 8,            /* rows ahead */
+    AHEAD = 6                /* vectors ahead, in rows that are transposed */
 };
 
 /* Columns of a block of b, whole panels, that fit into bytes. */
