@@ -356,7 +356,10 @@ def serve(cases, device):
 
 def head(args):
     with open("/proc/cpuinfo", encoding="utf-8") as f:
-        cpu = next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "unknown")
+        said = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in f.read().split("\n\n")[0].splitlines())}
+    cpu = said.get("model name", "unknown")
+    if "cpu family" in said and "model" in said:
+        cpu += f" family {said['cpu family']} model {said['model']}"
     return {"tool": "pytorch.py", "library": torch.__version__, "commit": torch.version.git_version,
             "compiler": platform.python_compiler(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(),
             "processor": cpu, "system": platform.platform(), "libraries": torch.__config__.show(), "device": args.device,

@@ -96,18 +96,30 @@ static void field(FILE *f, const char *name, const char *text) {
     fputs(",\n", f);
 }
 
+/* What one line of /proc/cpuinfo says after its name, or NULL. */
+static const char *said(char *line, const char *name) {
+    const size_t n = strlen(name);
+    char *at = strchr(line, ':');
+    if (strncmp(line, name, n) != 0 || !at || at[1] != ' ' || line[n + strspn(line + n, "\t ")] != ':') return NULL;
+    at[strcspn(at, "\n")] = 0;
+    return at + 2;
+}
+
+/* With its family and model: virtual machines name very different processors alike. */
 static void processor(char *buf, size_t size) {
-    char line[256];
-    snprintf(buf, size, "unknown");
+    char line[256], name[200] = "unknown", family[16] = "", model[16] = "";
     FILE *f = fopen("/proc/cpuinfo", "r");
-    while (f && fgets(line, sizeof line, f)) {
-        char *at = strchr(line, ':');
-        if (strncmp(line, "model name", 10) || !at) continue;
-        at[strcspn(at, "\n")] = 0;
-        snprintf(buf, size, "%s", at + 2);
-        break;
+    while (f && fgets(line, sizeof line, f) && line[0] != '\n') {
+        const char *text;
+        if ((text = said(line, "model name"))) snprintf(name, sizeof name, "%s", text);
+        if ((text = said(line, "cpu family"))) snprintf(family, sizeof family, "%s", text);
+        if ((text = said(line, "model"))) snprintf(model, sizeof model, "%s", text);
     }
     if (f) fclose(f);
+    if (family[0] && model[0])
+        snprintf(buf, size, "%s family %s model %s", name, family, model);
+    else
+        snprintf(buf, size, "%s", name);
 }
 
 void bench_json_head(FILE *f, int argc, char **argv, tern_device device) {
