@@ -456,6 +456,12 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
     expect 0 'Stopped after step 5' "$gpt2" $small --out b.h5 --stop-after 5
     check 'gpt2: goes on' "$gpt2" $small --resume b.h5 --out b.h5 >out 2>err </dev/null
     check 'gpt2: 5 steps and 7 are 12, bit for bit' cmp a.h5 b.h5
+    head -c 20000 "$here/../README.md" >short.txt # its validation part is less than what is looked at in training
+    check 'gpt2: trains on a file' "$gpt2" $small --data short.txt --out e.h5 >out 2>err </dev/null
+    seen=$(sed -n 's/.*step    12 of 12 .*validation \([0-9.]*\) .*/\1/p' out)
+    expect 0 "validation $seen (.* a byte) over [0-9]* tokens" "$gpt2" --evaluate --resume e.h5 --data short.txt
+    expect 1 'has no 32 tokens' "$gpt2" --evaluate --resume e.h5 --data /dev/null
+    expect 2 '--evaluate needs' "$gpt2" --evaluate
     for low in bf16 f16; do
         check "gpt2: trains in $low" "$gpt2" $small --dtype $low --peak 1 --out low.h5 >out 2>err </dev/null
         check "gpt2: its MFU in $low" grep -q 'TFLOP/s, MFU [0-9.]* %' out

@@ -12,6 +12,8 @@
 #include "settings.h"
 #include "text.h"
 
+enum { LOOK_PIECES = 100 }; /* of the validation text, while it trains */
+
 /* ---- a run ------------------------------------------------------------------------------------------------------- */
 
 typedef struct run {
@@ -209,24 +211,35 @@ static tern_tensor *loss_of(gpt2 *g, tern_tensor *x, tern_tensor *y) {
     return loss;
 }
 
-/* The mean loss over the validation text, of a hundred pieces at most; NaN after an error. */
-static double validate(run *r) {
-    enum { PIECES = 100 };
-    double sum = 0;
-    int64_t n = 0;
+/* The mean loss over the validation text, or over most pieces from all over it; NaN if there are none, the user stops
+ * it, or an error is met. */
+static double validate(run *r, int64_t most) {
+    const int64_t all = corpus_validation_pieces(&r->text, set.context), n = all < most ? all : most;
+    double sum = n > 0 ? 0 : (double)NAN;
     const bool was = tern_inference_mode(true);
     tern_module_train(&r->g->m, false);
-    for (; n < PIECES && !interrupt_seen(); n++) {
+    for (int64_t i = 0; i < n && !isnan(sum); i++) {
         const int scope = tern_scope_push();
         tern_tensor *x, *y;
-        const bool there = corpus_validation(&r->text, n, set.context, set.device, &x, &y);
-        if (there) sum += tern_item(loss_of(r->g, x, y));
+        const bool ok = !interrupt_seen() && corpus_validation(&r->text, i * all / n, set.context, set.device, &x, &y);
+        sum += ok ? tern_item(loss_of(r->g, x, y)) : (double)NAN;
         tern_scope_pop(scope);
-        if (!there) break;
     }
     tern_module_train(&r->g->m, true);
     tern_inference_mode(was);
-    return tern_ok() && n > 0 ? sum / (double)n : (double)NAN;
+    return sum / (double)n;
+}
+
+static bool evaluate(run *r) {
+    interrupt_catch();
+    const double loss = validate(r, INT64_MAX);
+    if (!tern_ok() || interrupt_seen()) return false;
+    if (isnan(loss) && corpus_validation_pieces(&r->text, set.context) == 0)
+        return tern_error_set(TERN_ERR_ARGUMENT, "the last tenth of the text has no %" PRId64 " tokens and their next",
+                              set.context);
+    printf("validation %.4f (%.4f a byte) over %" PRId64 " tokens\n", loss, loss / r->text.bytes_per_token,
+           corpus_validation_pieces(&r->text, set.context) * set.context);
+    return true;
 }
 
 /* Clips the gradients and takes the step; with a scaler, unless they overflowed. */
@@ -281,7 +294,7 @@ static bool train(run *r) {
         since++;
         if (look) {
             const double rate = (double)(since * set.batch * set.accumulate * set.context) / (seconds() - began);
-            const double val = validate(r);
+            const double val = validate(r, LOOK_PIECES);
             if (!tern_ok()) return false;
             if (val < r->best) r->best = val;
             if (!interrupt_seen()) report(r, loss, val, rate);
@@ -308,7 +321,7 @@ static bool prepare(run *r) {
     r->tokens = ok ? tokenizer_new(text, bytes) : NULL;
     ok = r->tokens && (set.generate || corpus_new(&r->text, r->tokens, text, bytes));
     free(text);
-    ok = ok && network_new(r) && (set.generate || optimizer_new(r)) && (!set.resume || load(r));
+    ok = ok && network_new(r) && (set.generate || set.evaluate || optimizer_new(r)) && (!set.resume || load(r));
     return ok && (!set.generate || tern_module_cast(&r->g->m, dtype()));
 }
 
@@ -334,6 +347,7 @@ static bool work(run *r) {
         if (set.logits) return write_logits(r);
         return generate(r->g, r->tokens, set.prompt, set.length, how);
     }
+    if (set.evaluate) return evaluate(r);
     char device[32];
     printf("GPT-2: %" PRId64 " parameters, %" PRId64 " layers, %" PRId64 " heads, width %" PRId64 ", context %" PRId64
            ", %s on %s\ntext: %" PRId64 " bytes, %" PRId64 " tokens of %" PRId64 "; a tenth is for validation\n",

@@ -149,6 +149,10 @@ static const option own[] = {
      .min = 1,
      .max = 1e9,
      .help = "steps between looks at the validation text"},
+    {.name = "evaluate",
+     .kind = OPTION_FLAG,
+     .value = &set.evaluate,
+     .help = "print the loss over all of the validation text instead of\ntraining"},
     {.name = "save-weights",
      .kind = OPTION_TEXT,
      .argument = "FILE",
@@ -256,7 +260,9 @@ int settings_read(int argc, char **argv) {
         return wrong_usage("--save-adapter needs --lora or --adapter");
     if (set.lora && set.adapter) return wrong_usage("--lora begins new adapters, --adapter loads some");
     if (set.logits && !set.generate) return wrong_usage("--logits goes with --generate");
+    if (set.generate && set.evaluate) return wrong_usage("--generate and --evaluate are two tasks");
     if (set.generate && !set.weights && !set.resume) return wrong_usage("--generate needs --weights or --resume");
+    if (set.evaluate && !set.weights && !set.resume) return wrong_usage("--evaluate needs --weights or --resume");
     return EXIT_OK;
 }
 

@@ -10,7 +10,7 @@ typedef struct settings {
     int64_t vocabulary, context, layers, heads, width, batch, accumulate, steps, warmup, seed, threads, eval_every,
         length, top_k, checkpoint_every, stop_after, lora;
     double lora_alpha, lr, dropout, weight_decay, temperature, top_p, peak;
-    bool help, generate, recompute, no_cache;
+    bool help, generate, evaluate, recompute, no_cache;
     tern_device device;
 } settings;
 

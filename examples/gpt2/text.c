@@ -51,8 +51,13 @@ bool corpus_batch(const corpus *c, int64_t batch, int64_t length, tern_device de
     return from && pieces(c, tern_data(from), batch, length, device, x, y);
 }
 
+int64_t corpus_validation_pieces(const corpus *c, int64_t length) {
+    const int64_t held = c->n - c->n_train;
+    return held > 0 ? (held - 1) / length : 0; /* the last token has no next one */
+}
+
 bool corpus_validation(const corpus *c, int64_t i, int64_t length, tern_device device, tern_tensor **x,
                        tern_tensor **y) {
     const int64_t from = c->n_train + i * length;
-    return from + length < c->n && pieces(c, &from, 1, length, device, x, y);
+    return pieces(c, &from, 1, length, device, x, y);
 }

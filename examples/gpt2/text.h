@@ -18,7 +18,9 @@ void corpus_free(corpus *c);
 /* Random pieces of the training part: x and y [batch, length] i64 on device, y the tokens that follow x's. In the
  * current scope; the draws are from the program's stream. */
 bool corpus_batch(const corpus *c, int64_t batch, int64_t length, tern_device device, tern_tensor **x, tern_tensor **y);
-/* Piece number i of the validation part, [1, length]; false past its end or after an error. */
+/* How many pieces of length the validation part has. */
+int64_t corpus_validation_pieces(const corpus *c, int64_t length);
+/* Piece number i of them, [1, length]; false after an error. */
 bool corpus_validation(const corpus *c, int64_t i, int64_t length, tern_device device, tern_tensor **x,
                        tern_tensor **y);
 
