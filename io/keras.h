@@ -11,10 +11,12 @@
  *     conv1d, conv2d, conv3d        Conv1D, Conv2D, Conv3D              [kernel..., in / groups, out]
  *       of as many groups as inputs   DepthwiseConv1D, DepthwiseConv2D  [kernel..., in, out / in]; or ConvND
  *     conv_transpose1d, 2d, 3d      Conv1DTranspose, ...                [kernel..., out, in]; no groups
- *     a sequential of two of these  SeparableConv1D, SeparableConv2D    one for each input channel, without a bias,
- * then one with kernel 1; saved so if .names says it batch_norm                    BatchNormalization of scale and
- * centre one alone: .norms layer_norm, rms_norm          LayerNormalization, RMSNormalization group_norm, instance_norm
- * GroupNormalization                  the latter without running statistics embedding                     Embedding
+ *     sequential of two convolutions  SeparableConv1D, SeparableConv2D  one of each input channel, without a bias, then
+ *                                                                       one with kernel 1; saved so if .names says it
+ *     batch_norm                    BatchNormalization                  of scale and center one alone: .norms
+ *     layer_norm, rms_norm          LayerNormalization, RMSNormalization
+ *     group_norm, instance_norm     GroupNormalization                  the latter without running statistics
+ *     embedding                     Embedding
  *     prelu                         PReLU                               a slope for each channel; written as [channels]
  *     rnn, lstm, gru; their cells   SimpleRNN, LSTM, GRU (reset_after)  a layer of Keras's for each of Tern's layers
  *       bidirectional                 Bidirectional
