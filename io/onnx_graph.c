@@ -32,7 +32,18 @@ typedef struct list {
     int64_t n, cap;
 } list;
 
+/* Places by address: open addressing, half full at most. */
+typedef struct place {
+    const void *key; /* NULL: free */
+    int64_t at;
+} place;
+typedef struct map {
+    place *p;
+    int64_t n, cap; /* cap: a power of two */
+} map;
+
 struct terni_onnx {
+    map where, needed; /* of a tensor its binding; of a value 1 if something alive takes it */
     list nodes, initializers, bindings, texts, outputs; /* node, initializer, bound, char *, terni_value */
     terni_bytes input_infos, output_infos;
     int64_t counter;
@@ -50,6 +61,38 @@ static void *more(list *l, size_t size) {
     void *at = (char *)l->p + (size_t)l->n++ * size;
     memset(at, 0, size);
     return at;
+}
+
+/* The place of key, or the free one where it belongs; m has room. */
+static place *place_of(const map *m, const void *key) {
+    uint64_t h = (uint64_t)(uintptr_t)key * 0x9e3779b97f4a7c15u; /* the golden ratio's bits spread neighbours */
+    int64_t i = (int64_t)(h >> 20) & (m->cap - 1);
+    while (m->p[i].key && m->p[i].key != key) i = (i + 1) & (m->cap - 1);
+    return &m->p[i];
+}
+
+/* Of key, or -1. */
+static int64_t map_find(const map *m, const void *key) {
+    const place *s = m->cap ? place_of(m, key) : NULL;
+    return s && s->key ? s->at : -1;
+}
+
+static bool map_put(map *m, const void *key, int64_t at) {
+    if (2 * (m->n + 1) > m->cap) {
+        map more = {.cap = m->cap ? 2 * m->cap : 256, .n = m->n};
+        const size_t bytes = (size_t)more.cap * sizeof *more.p;
+        more.p = terni_malloc(bytes);
+        if (!more.p) return false;
+        memset(more.p, 0, bytes);
+        for (int64_t i = 0; i < m->cap; i++)
+            if (m->p[i].key) *place_of(&more, m->p[i].key) = m->p[i];
+        terni_mfree(m->p);
+        *m = more;
+    }
+    place *s = place_of(m, key);
+    m->n += !s->key;
+    *s = (place){key, at};
+    return true;
 }
 
 static terni_value text(terni_onnx *g, const char *s) {
@@ -74,6 +117,8 @@ void terni_onnx_graph_free(terni_onnx *g) {
     }
     for (int64_t i = 0; i < g->initializers.n; i++) tern_release(((initializer *)g->initializers.p)[i].t);
     for (int64_t i = 0; i < g->texts.n; i++) terni_mfree(((char **)g->texts.p)[i]);
+    terni_mfree(g->where.p);
+    terni_mfree(g->needed.p);
     terni_mfree(g->nodes.p);
     terni_mfree(g->initializers.p);
     terni_mfree(g->bindings.p);
@@ -182,9 +227,8 @@ bool terni_onnx_named(terni_onnx *g, const char *name, tern_tensor *t) {
 }
 
 static bound *binding(const terni_onnx *g, const tern_tensor *t) {
-    for (int64_t i = g->bindings.n - 1; i >= 0; i--)
-        if (((bound *)g->bindings.p)[i].t == t) return (bound *)g->bindings.p + i;
-    return NULL;
+    const int64_t at = map_find(&g->where, t);
+    return at < 0 ? NULL : (bound *)g->bindings.p + at;
 }
 
 terni_value terni_onnx_value(terni_onnx *g, tern_tensor *t) {
@@ -198,7 +242,7 @@ terni_value terni_onnx_value(terni_onnx *g, tern_tensor *t) {
 
 static bool bind(terni_onnx *g, const tern_tensor *t, terni_value v, const char *why) {
     bound *b = binding(g, t);
-    if (!b && !(b = more(&g->bindings, sizeof *b))) return false;
+    if (!b && !((b = more(&g->bindings, sizeof *b)) && map_put(&g->where, t, g->bindings.n - 1))) return false;
     *b = (bound){t, v, why};
     return true;
 }
@@ -245,28 +289,21 @@ bool terni_onnx_output(terni_onnx *g, const char *name, tern_tensor *t, bool bat
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-static bool needed(const terni_onnx *g, terni_value v) {
-    const terni_value *out = g->outputs.p;
-    for (int64_t i = 0; i < g->outputs.n; i++)
-        if (out[i] == v) return true;
-    for (int64_t i = 0; i < g->nodes.n; i++) {
-        const node *n = (node *)g->nodes.p + i;
-        for (int k = 0; n->alive && k < n->n_in; k++)
-            if (n->in[k] == v) return true;
-    }
-    return false;
-}
-
 /* Names are unique objects, so that they are compared by address; a node comes after what it takes. */
-static void mark(terni_onnx *g) {
-    for (int64_t i = g->nodes.n - 1; i >= 0; i--) {
+static bool mark(terni_onnx *g) {
+    const terni_value *out = g->outputs.p;
+    bool ok = true;
+    for (int64_t i = 0; ok && i < g->outputs.n; i++) ok = map_put(&g->needed, out[i], 1);
+    for (int64_t i = g->nodes.n - 1; ok && i >= 0; i--) {
         node *n = (node *)g->nodes.p + i;
-        for (int k = 0; k < n->n_out && !n->alive; k++) n->alive = needed(g, n->out[k]);
+        for (int k = 0; k < n->n_out; k++) n->alive |= map_find(&g->needed, n->out[k]) >= 0;
+        for (int k = 0; ok && n->alive && k < n->n_in; k++) ok = map_put(&g->needed, n->in[k], 1);
     }
     for (int64_t i = 0; i < g->initializers.n; i++) {
         initializer *c = (initializer *)g->initializers.p + i;
-        c->alive = needed(g, c->name);
+        c->alive = map_find(&g->needed, c->name) >= 0;
     }
+    return ok;
 }
 
 static void put_node(terni_bytes *b, const node *n) {
@@ -298,11 +335,10 @@ static bool put_initializer(terni_bytes *b, const initializer *c) {
 
 bool terni_onnx_write(terni_onnx *g, const char *path) {
     terni_bytes graph = {0}, model = {0}, opset = {0};
-    mark(g);
+    bool ok = mark(g);
     for (int64_t i = 0; i < g->nodes.n; i++)
         if (((node *)g->nodes.p)[i].alive) put_node(&graph, (node *)g->nodes.p + i);
     terni_put_text(&graph, 2, "tern");
-    bool ok = true;
     for (int64_t i = 0; ok && i < g->initializers.n; i++)
         if (((initializer *)g->initializers.p)[i].alive)
             ok = put_initializer(&graph, (initializer *)g->initializers.p + i);
