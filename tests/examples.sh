@@ -451,10 +451,11 @@ gpt2=$build/examples/gpt2
 small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 --dropout 0.1 --steps 12 --eval-every 6 --length 40'
 # shellcheck disable=SC2086
 {
-    check 'gpt2: trains' "$gpt2" $small --out a.h5 >out 2>err </dev/null
+    check 'gpt2: trains' "$gpt2" $small --out a.h5 --plot a.svg >out 2>err </dev/null
+    check 'gpt2: its curves' [ "$(grep -c '<polyline.*points="[0-9]' a.svg)" = 2 ]
     check 'gpt2: says how' grep -q 'step    12 of 12  loss [0-9.]*  validation [0-9.]*' out
     expect 0 'Stopped after step 5' "$gpt2" $small --out b.h5 --stop-after 5
-    check 'gpt2: goes on' "$gpt2" $small --resume b.h5 --out b.h5 >out 2>err </dev/null
+    check 'gpt2: goes on' "$gpt2" $small --resume b.h5 --plot b.svg >out 2>err </dev/null
     check 'gpt2: 5 steps and 7 are 12, bit for bit' cmp a.h5 b.h5
     head -c 20000 "$here/../README.md" >short.txt # its validation part is less than what is looked at in training
     check 'gpt2: trains on a file' "$gpt2" $small --data short.txt --out e.h5 >out 2>err </dev/null
@@ -462,11 +463,21 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
     expect 0 "validation $seen (.* a byte) over [0-9]* tokens" "$gpt2" --evaluate --resume e.h5 --data short.txt
     expect 1 'has no 32 tokens' "$gpt2" --evaluate --resume e.h5 --data /dev/null
     expect 2 '--evaluate needs' "$gpt2" --evaluate
+    check 'gpt2: with the same curves' cmp a.svg b.svg
+    check 'gpt2: and nothing elsewhere' no_file gpt2.h5
+    for other in '--layers 3' '--lora 2' '--dtype bf16' '--size 10m' '--seed 7'; do
+        expect 2 "$other contradicts the checkpoint b.h5" "$gpt2" --resume b.h5 $other
+    done
+    expect 2 'further than --steps' "$gpt2" --resume b.h5 --steps 11
+    full_disk "$gpt2" b.h5
+    head -c 3000 b.h5 >bad.h5
+    expect 1 'bad.h5' "$gpt2" --resume bad.h5
+    [ ! -c /dev/full ] || { "$gpt2" --help >/dev/full 2>err; check 'gpt2: help to a full device fails' [ $? = 1 ]; }
     for low in bf16 f16; do
         check "gpt2: trains in $low" "$gpt2" $small --dtype $low --peak 1 --out low.h5 >out 2>err </dev/null
         check "gpt2: its MFU in $low" grep -q 'TFLOP/s, MFU [0-9.]* %' out
         expect 0 'Stopped after step 5' "$gpt2" $small --dtype $low --out cut.h5 --stop-after 5
-        check "gpt2: goes on in $low" "$gpt2" $small --dtype $low --resume cut.h5 --out cut.h5 >out 2>err </dev/null
+        check "gpt2: goes on in $low" "$gpt2" --resume cut.h5 --peak 1 >out 2>err </dev/null
         check "gpt2: bit for bit in $low" cmp low.h5 cut.h5
         check "gpt2: writes in $low" "$gpt2" --generate --dtype $low --resume low.h5 --length 5 >with 2>err </dev/null
     done
@@ -476,11 +487,19 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
         check "gpt2: the same text with and without the cache, $how" cmp with without
     done
     check 'gpt2: it wrote something' [ "$(wc -c <with)" -gt 10 ]
-    check 'gpt2: weights as safetensors' "$gpt2" $small --resume a.h5 --out c.h5 --save-weights w.safetensors >out 2>err </dev/null
+    check 'gpt2: weights as safetensors' "$gpt2" --resume a.h5 --out c.h5 --save-weights w.safetensors >out 2>err </dev/null
     check 'gpt2: from them' "$gpt2" $small --weights w.safetensors --vocab a.h5.vocab.json --merges a.h5.merges.txt --steps 2 --out c.h5 >out 2>err </dev/null
+    # Fewer tokens than the weights have positions: a resumed run keeps to that.
+    few="--weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --context 16 --steps 6 --eval-every 3"
+    check 'gpt2: with a smaller context' "$gpt2" $few --out few.h5 >out 2>err </dev/null
+    expect 0 'Stopped after step 3' "$gpt2" $few --out more.h5 --stop-after 3
+    check 'gpt2: goes on with it' "$gpt2" --resume more.h5 >out 2>err </dev/null
+    check 'gpt2: and says so' grep -q 'context 16,' out
+    check 'gpt2: bit for bit' cmp few.h5 more.h5
+    expect 1 'its layers is 2; --layers asks for 5' "$gpt2" $few --layers 5 --out x.h5
     check 'gpt2: an adapter' "$gpt2" $small --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --lora 2 --out d.h5 --save-adapter adapter >out 2>err </dev/null
     expect 0 'Stopped after step 5' "$gpt2" $small --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --lora 2 --out e.h5 --stop-after 5
-    check 'gpt2: an adapter goes on' "$gpt2" $small --resume e.h5 --out e.h5 >out 2>err </dev/null
+    check 'gpt2: an adapter goes on' "$gpt2" --resume e.h5 >out 2>err </dev/null
     check 'gpt2: bit for bit' cmp d.h5 e.h5
     check 'gpt2: with its adapter' "$gpt2" --generate --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --adapter adapter --temperature 0 --length 30 >with 2>err </dev/null
     check 'gpt2: from the checkpoint' "$gpt2" --generate --resume d.h5 --temperature 0 --length 30 >without 2>err </dev/null

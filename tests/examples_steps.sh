@@ -45,6 +45,14 @@ small='--hidden 24 --length 16 --batch 4 --eval-every 250'
     steps charlm 'validation [0-9.]* nats' $small --steps 2000
     expect 0 'gru of 24 units, 2 layers' "$build/examples/charlm" $small --cell gru --layers 2 --dropout 0.2 --steps 4 --out gru.h5
     expect 0 '^/\* The ' "$build/examples/charlm" --generate --resume gru.h5 --sample 20 --prompt '/* The '
+    for seed in 3 4 3; do
+        "$build/examples/charlm" --generate --resume gru.h5 --sample 30 --seed $seed >out 2>err </dev/null
+        check "charlm: writes with seed $seed" [ "$(wc -c <out)" -gt 30 ]
+        mv out "seed$seed.$(ls seed$seed.* 2>/dev/null | wc -l)"
+    done
+    # A checkpoint that is only read need not be one that can be written.
+    check 'charlm: writes with what cannot be written' sh -c '"$0" --generate --resume /dev/fd/3 --sample 9 3<gru.h5' "$build/examples/charlm" >out 2>err
+    check 'charlm: the seed decides what it writes' sh -c 'cmp seed3.0 seed3.1 && ! cmp -s seed3.0 seed4.0'
     awk 'BEGIN { for (i = 0; i < 90; i++) print "O for a Muse of fire" }' >muse
     expect 0 '^O for a Muse' "$build/examples/charlm" $small --data muse --steps 2 --out muse.h5
     expect 1 'that the text has not: "/"' "$build/examples/charlm" $small --data muse --prompt '/' --out muse.h5

@@ -167,7 +167,9 @@ static bool run(trainer *t, corpus *c) {
     char device[32];
     if (!corpus_new(c, t->data, set.length) || !network_new(t, c) || !trainer_start(t)) return false;
     if (!same_characters((charlm *)t->model, c)) return false;
-    if (!set.generate) {
+    if (set.generate) {
+        tern_seed((uint64_t)t->seed);
+    } else {
         printf("%s of %" PRId64 " units, %" PRId64 " layers: %" PRId64 " parameters on %s\ntext: %" PRId64
                " characters, %" PRId64 " different ones; a tenth is for validation\n",
                set.cell, set.hidden, set.layers, tern_module_count(t->model, false),
@@ -184,6 +186,12 @@ static bool work(trainer *t) {
     const bool ok = run(t, &c);
     free(c.number);
     return ok;
+}
+
+/* To write with a network the seed is free, and nothing is saved. */
+static void parsed(trainer *t) {
+    t->only_reads = set.generate;
+    if (set.generate) options_find(t->options, t->n_options, "seed")->in_checkpoint = false;
 }
 
 static const char *wrong(const trainer *t) { return set.generate && !t->resume ? "--generate needs --resume" : NULL; }
@@ -218,6 +226,7 @@ int main(int argc, char **argv) {
                         .eval_every = 50,
                         .checkpoint_every = 200,
                         .wrong = wrong,
+                        .parsed = parsed,
                         .plot = {.y_title = "nats per character"}};
     options(&t);
     return trainer_main(&t, argc, argv, work);

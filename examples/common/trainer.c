@@ -26,7 +26,7 @@ static void add_common(trainer *t) {
         trainer_option(t, (option){"workers", OPTION_INT, "N", &t->workers, 0, 64,
                                    .help = "threads that make batches; 0: the program itself does"});
     } else {
-        trainer_option(t, (option){"steps", OPTION_INT, "N", &t->steps, 1, most, .in_checkpoint = true,
+        trainer_option(t, (option){"steps", OPTION_INT, "N", &t->steps, !t->zero_steps, most, .in_checkpoint = true,
                                    .help = "steps in all; --resume may raise it"});
         trainer_option(t, (option){"eval-every", OPTION_INT, "N", &t->eval_every, 1, most, .in_checkpoint = true,
                                    .help = "steps between the lines that tell how it goes"});
@@ -111,6 +111,7 @@ static tern_checkpoint_user *add_stand(attributes *a, int n) {
 bool trainer_save(trainer *t) {
     static attributes a; /* large */
     double sums[TRAINER_VALUES] = {0};
+    if (t->saving && !t->saving(t)) return false;
     if (t->sums && !tern_to_doubles(t->sums, sums, TRAINER_VALUES)) return false;
     fill_settings(&a, t);
     tern_checkpoint_user *u = add_stand(&a, t->plot.n);
@@ -257,7 +258,7 @@ static bool load(trainer *t) {
 
 bool trainer_start(trainer *t) {
     if (t->schedule.lr <= 0) t->schedule.lr = t->lr;
-    if (!tern_checkpoint_try(t->out) || (t->resume && !load(t))) return false;
+    if ((!t->only_reads && !tern_checkpoint_try(t->out)) || (t->resume && !load(t))) return false;
     interrupt_catch();
     return true;
 }
@@ -324,6 +325,7 @@ static int read_options(trainer *t, int argc, char **argv) {
         return EXIT_OK;
     }
     if (!program_device(t->name, t->device_text, &t->device)) return EXIT_USAGE;
+    if (t->parsed) t->parsed(t);
     if (t->resume) {
         const int code = settings_from_checkpoint(t);
         if (code != EXIT_OK) return code;

@@ -27,7 +27,7 @@
 #include "program.h"
 #include "progress.h"
 
-enum { TRAINER_OPTIONS = 32, TRAINER_VALUES = PLOT_CURVES };
+enum { TRAINER_OPTIONS = 48, TRAINER_VALUES = PLOT_CURVES };
 
 typedef struct trainer {
     /* What the program says of itself. */
@@ -37,6 +37,14 @@ typedef struct trainer {
     const char *image_help; /* what --images shows; NULL: there is no such option */
     /* NULL, or a function that says what is wrong with the options together; NULL if nothing is. */
     const char *(*wrong)(const struct trainer *t);
+    /* NULL, or called when the options are read, before what a checkpoint says: sets what they left open, and may clear
+     * an option's in_checkpoint. */
+    void (*parsed)(struct trainer *t);
+    /* NULL, or called before each checkpoint, for files beside it. */
+    bool (*saving)(struct trainer *t);
+    void *user;      /* the program's */
+    bool zero_steps; /* --steps 0 will do: nothing is trained */
+    bool only_reads; /* no checkpoint will be written, so that --out is not tried */
     /* One option each. Of epochs and steps a program sets one: in what it counts. */
     int64_t epochs, steps, batch, seed, threads, workers, eval_every, checkpoint_every, stop_after;
     double lr;
