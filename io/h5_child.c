@@ -357,7 +357,7 @@ static bool hear(terni_h5_process *h, tern_archive *a) {
 
 tern_archive *terni_h5_read(const terni_h5_request *r) {
     struct stat st;
-    if (!terni_file_usable(r->what, r->path)) return NULL;
+    if (!terni_file_usable(r->what, r->path) || terni_file_pickle(r->what, r->path, NULL, 0)) return NULL;
     if (stat(r->path, &st) != 0) return terni_null(TERN_ERR_IO, "%s: %s: %s", r->what, r->path, strerror(errno));
     tern_archive *a = tern_archive_new();
     terni_h5_process p = {.what = r->what, .path = r->path, .lack = TERN_ERR_IO, .late = TERN_ERR_FORMAT};

@@ -107,7 +107,8 @@ static bool take_item(text *t, header *h) {
 
 static bool parse_header(const char *name, const unsigned char *p, size_t bytes, header *h) {
     if (bytes < 10 || memcmp(p, "\x93NUMPY", 6) != 0)
-        return terni_fail(TERN_ERR_FORMAT, "npy: %s is no .npy file", name);
+        return !terni_file_pickle("npy", name, p, bytes) &&
+               terni_fail(TERN_ERR_FORMAT, "npy: %s is no .npy file", name);
     const size_t wide = p[6] == 1 ? 2 : 4;
     size_t n = 0;
     if (p[6] < 1 || p[6] > 3)

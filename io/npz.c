@@ -89,7 +89,9 @@ static bool ends_well(const char *path, uint64_t *size) {
 tern_archive *tern_npz_load(const char *path) {
     uint64_t left;
     if (!terni_given(path, "npz", "path")) return NULL;
-    if (!terni_file_usable("npz", path) || !ends_well(path, &left) || !tern_ok()) return NULL;
+    if (!terni_file_usable("npz", path) || terni_file_pickle("npz", path, NULL, 0) || !ends_well(path, &left) ||
+        !tern_ok())
+        return NULL;
     unzFile z = unzOpen64(path);
     if (!z) return terni_null(TERN_ERR_FORMAT, "npz: %s is no zip file, or cut off", path);
     unz_global_info64 g;

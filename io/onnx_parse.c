@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "onnx_model.h"
+#include "replace.h"
 
 static bool damaged(const char *what) { return terni_fail(TERN_ERR_FORMAT, "onnx_load: %s is damaged", what); }
 
@@ -403,7 +404,7 @@ static bool opset(terni_om *m, terni_cursor c) {
 bool terni_om_parse(terni_om *m, const char *path, const void *data, size_t bytes) {
     terni_cursor c = {data, (const unsigned char *)data + bytes};
     terni_pb_field f;
-    bool found = false, ok = true;
+    bool found = false, ok = !terni_file_pickle("onnx_load", path, data, bytes);
     int got;
     while (ok && (got = terni_pb_next(&c, &f)) != 0) {
         if (got < 0) return terni_fail(TERN_ERR_FORMAT, "onnx_load: %s is no ONNX model, or damaged", path);

@@ -172,6 +172,32 @@ static bool read_all(int fd, const char *what, const char *path, char *p, size_t
     return true;
 }
 
+/* A bare pickle of protocol 2 or later, or a zip archive whose first member is one. */
+static bool is_pickle(const unsigned char *p, size_t n) {
+    static const char member[] = "/data.pkl";
+    if (n > 2 && p[0] == 0x80 && p[1] >= 2 && p[1] <= 5) return true;
+    if (n < 30 || memcmp(p, "PK\3\4", 4) != 0) return false;
+    const size_t name = p[26] | (size_t)p[27] << 8, k = sizeof member - 1;
+    return name >= k && 30 + name <= n && memcmp(p + 30 + name - k, member, k) == 0;
+}
+
+bool terni_file_pickle(const char *what, const char *path, const void *data, size_t n) {
+    unsigned char head[512];
+    if (!data) {
+        const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        const ssize_t got = fd < 0 ? -1 : read(fd, head, sizeof head);
+        if (fd >= 0) close(fd);
+        data = head;
+        n = got > 0 ? (size_t)got : 0;
+    }
+    if (!is_pickle(data, n)) return false;
+    terni_fail(TERN_ERR_UNSUPPORTED,
+               "%s: %s is a PyTorch pickle (.pt, .pth, .bin), which can run code when it is read; save it from Python "
+               "with safetensors.torch.save_file, and read that",
+               what, path);
+    return true;
+}
+
 bool terni_file_usable(const char *what, const char *path) {
     struct stat st;
     if (stat(path, &st) != 0 || access(path, R_OK) != 0)

@@ -34,6 +34,10 @@ bool terni_replace_drop(terni_replace *r);
 /* Removes temporary files in folder that processes which no longer live left of files whose name starts so. */
 void terni_replace_sweep(const char *folder, const char *start);
 
+/* Records that path is one of PyTorch's pickles (.pt, .pth, .bin), which no reader takes, if its first n bytes say so;
+ * they are read from there if data is NULL. False without an error if it is none. For readers that found it is not
+ * theirs. */
+bool terni_file_pickle(const char *what, const char *path, const void *data, size_t n);
 /* path is a regular file that can be read; else records why not. */
 bool terni_file_usable(const char *what, const char *path);
 /* All of a regular file, for terni_mfree; at most `most` bytes, and one byte of 0 behind them. */

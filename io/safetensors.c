@@ -121,11 +121,6 @@ static bool map_source(source *s) {
     return true;
 }
 
-/* Pickles in their two coats, which people will try. */
-static bool is_pickle(const unsigned char *p) {
-    return memcmp(p, "PK\3\4", 4) == 0 || (p[0] == 0x80 && p[1] >= 2 && p[1] <= 5);
-}
-
 static json_t *read_header(source *s) {
     unsigned char b[8];
     if (s->size < 10)
@@ -134,11 +129,8 @@ static json_t *read_header(source *s) {
     uint64_t n = 0;
     for (int i = 0; i < 8; i++) n |= (uint64_t)b[i] << (8 * i);
     if (n > HEADER_MOST || n > s->size - 8 || n < 2)
-        return is_pickle(b)
-                   ? terni_null(TERN_ERR_UNSUPPORTED,
-                                "safetensors: %s is a PyTorch pickle (.pt, .bin), which can run code when it is read; "
-                                "save it from Python with safetensors.torch.save_file",
-                                s->path)
+        return terni_file_pickle("safetensors", s->path, NULL, 0)
+                   ? NULL
                    : terni_null(
                          TERN_ERR_FORMAT,
                          "safetensors: %s says that its header has %llu bytes; its size is %zu: it is cut off or "

@@ -169,7 +169,8 @@ bool tern_checkpoint_try(const char *path) {
 static bool verify(const char *path, const unsigned char *p, size_t size) {
     static const unsigned char hdf5[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     if (size < sizeof hdf5 || memcmp(p, hdf5, sizeof hdf5) != 0)
-        return terni_fail(TERN_ERR_FORMAT, "checkpoint: %s is no HDF5 file", path);
+        return !terni_file_pickle("checkpoint", path, p, size) &&
+               terni_fail(TERN_ERR_FORMAT, "checkpoint: %s is no HDF5 file", path);
     const unsigned char *t = p + size - TRAILER;
     if (size < TRAILER + sizeof hdf5 || memcmp(t, magic, sizeof magic) != 0)
         return terni_fail(

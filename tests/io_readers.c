@@ -3,7 +3,9 @@
 #include "tern/archive.h"
 #include "tern/checkpoint.h"
 #include "tern/datasets.h"
+#include "tern/keras.h"
 #include "tern/layers.h"
+#include "tern/onnx.h"
 #include "tern/picture.h"
 
 #include <fcntl.h>
@@ -308,5 +310,34 @@ TERN_TEST(io_readers, arrays_of_hdf5) {
         tern_dataset_free(tern_h5_dataset_new(write_file("bad.h5", bad, n), "model/weight", "model/bias"));
         CHECK(tern_ok() || tern_error_code() == TERN_ERR_FORMAT, "%s", tern_error_message());
         tern_error_clear();
+    }
+}
+
+/* ---- what no reader takes ---------------------------------------------------------------------------------------- */
+
+/* The beginnings of what torch.save writes, now and before 1.6. */
+TERN_TEST(io_readers, pickles) {
+    static const char zip[] =
+        "PK\3\4\0\0\10\10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xa\0\x18\0a/data.pklFB\x14\0ZZZZZZZZ",
+                      old[] =
+                          "\x80\2\x8a\xal\xfc\x9c"
+                          "F\xf9 j\xa8P\x19.\x80\2M\xe9\3",
+                      other[] = "PK\3\4 something else, of some length";
+    for (int i = 0; i < 3; i++) {
+        check_case("%d", i);
+        const char *path = i == 0   ? write_file("a.pt", zip, sizeof zip)
+                           : i == 1 ? write_file("a.pt", old, sizeof old)
+                                    : write_file("a.pt", other, sizeof other);
+        const char *want = i < 2 ? "safetensors.torch.save_file" : "a.pt";
+        const tern_code code = i < 2 ? TERN_ERR_UNSUPPORTED : TERN_ERR_FORMAT;
+        tern_module *m = tern_linear_new(2, 2, (tern_linear_opts){0});
+        EXPECT_ERROR(tern_safetensors_load(path, (tern_safetensors_opts){0}), code, want);
+        EXPECT_ERROR(tern_npy_load(path), code, want);
+        EXPECT_ERROR(tern_npz_load(path), code, want);
+        EXPECT_ERROR(tern_onnx_load(path), code, want);
+        EXPECT_ERROR(tern_keras_load(path, m, (tern_keras_opts){0}), code, want);
+        EXPECT_ERROR(tern_h5_dataset_new(path, "x", "y"), code, want);
+        EXPECT_ERROR(tern_checkpoint_load(path, &(tern_checkpoint){.model = m}), code, want);
+        tern_module_free(m);
     }
 }
