@@ -61,6 +61,10 @@ expect 2 'needs --resume' "$build/examples/charlm" --generate
 expect 1 'needs more' "$build/examples/charlm" --data straight --length 500
 steps pinn '^Against the exact solution: relative error [0-9.]*e-0[2-9],' --steps 1500 --eval-every 100 --batch 128
 expect 1 'checkpoint of pinn, not of charlm' "$build/examples/charlm" --resume b.h5
+expect 1 'checkpoint of another program, not of digits' "$digits" --resume b.h5
+expect 1 'checkpoint of another program, not of digits' "$digits" --predict test --resume b.h5
+"$digits" --model mlp --epochs 1 --out mlp.h5 >out 2>err </dev/null
+expect 1 'checkpoint of another program, not of charlm' "$build/examples/charlm" --resume mlp.h5
 
 # The simulation against an independent program's (tests/reference/cartpole.py), and another's file.
 expect 0 '^169 steps, largest difference [0-9.]*e-1[4-7]$' "$build/examples/dqn" --trajectory "$here/reference/cartpole.csv"

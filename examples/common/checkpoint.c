@@ -150,6 +150,17 @@ static bool agrees(const settings *s, option_line *given, const char *path) {
     return true;
 }
 
+/* False, with an error, for a checkpoint of a program that names no data set. */
+static bool is_ours(const settings *s, const char *path) {
+    tern_checkpoint_user u = {.name = names[DATASET]};
+    tern_checkpoint c = {.no_random = true, .user = &u, .n_user = 1, .not_strict = true};
+    if (!tern_checkpoint_load(path, &c)) return false;
+    const bool ours = u.text != NULL;
+    tern_checkpoint_free_text(&c);
+    return ours || tern_error_set(TERN_ERR_FORMAT, "%s: this is a checkpoint of another program, not of %s", path,
+                                  s->example->name);
+}
+
 int settings_from_checkpoint(settings *s, const char *path) {
     option_line given[SETTINGS_OPTIONS_MAX];
     tern_checkpoint_user user[N_SETTINGS];
@@ -157,7 +168,7 @@ int settings_from_checkpoint(settings *s, const char *path) {
     for (size_t i = 0; i < s->n_options; i++) option_text(&s->options[i], given[i], sizeof given[i]);
     name_attributes(user, N_SETTINGS);
     tern_checkpoint c = {.no_random = true, .user = user, .n_user = N_SETTINGS};
-    if (!tern_checkpoint_load(path, &c)) return EXIT_FAILED;
+    if (!is_ours(s, path) || !tern_checkpoint_load(path, &c)) return EXIT_FAILED;
     const bool taken = take_all(s, path, user);
     tern_checkpoint_free_text(&c);
     if (!taken) return EXIT_FAILED;

@@ -172,7 +172,7 @@ static int take_all(trainer *t, const attributes *a) {
 /* False, with an error, for a checkpoint of another program. */
 static bool is_ours(const trainer *t) {
     tern_checkpoint_user program = {.name = "program"};
-    tern_checkpoint first = {.no_random = true, .user = &program, .n_user = 1};
+    tern_checkpoint first = {.no_random = true, .user = &program, .n_user = 1, .not_strict = true}; /* may have none */
     if (!tern_checkpoint_load(t->resume, &first)) return false;
     const bool ours = program.text && strcmp(program.text, t->name) == 0;
     if (!ours)
