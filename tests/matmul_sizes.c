@@ -1,6 +1,9 @@
 /* Matrix products of sizes about those at which kernels go from one tile, panel, block or path to the next, of every
  * layout. Elements are sixteenths below 1, so that sums are exact in f32, whatever their order: any difference is an
  * error. And the same bits whatever the number of threads. On TERN_TEST_DEVICE. */
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "common.h"
 
 static const tolerance exact = {0, 0};
@@ -126,6 +129,98 @@ TERN_TEST(matmul_sizes, linear) {
         }
 }
 
+/* Nobody may read what lies behind a matrix: a page that cannot be read follows each of them. */
+static tern_tensor *fenced(int64_t m, int64_t n, int seed, char **pages) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)(m * n) * sizeof(float);
+    *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (*pages == MAP_FAILED || bytes > page || mprotect(*pages + page, page, PROT_NONE)) abort();
+    float *v = (float *)(void *)(*pages + page - bytes);
+    for (int64_t i = 0; i < m * n; i++) v[i] = (float)((i * 7 + seed) % 31 - 15) / 16;
+    return tern_wrap(v, TERN_SHAPE(m, n), TERN_F32, NULL, NULL);
+}
+
+TERN_TEST(matmul_sizes, nothing_behind_is_read) {
+    const int64_t heights[] = {1, 4, 12, 20}, widths[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33},
+                  depths[] = {1, 5, 19};
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < 4 * 13 * 3 * 4; i++) {
+        const int64_t m = heights[i % 4], n = widths[i / 4 % 13], k = depths[i / 52 % 3];
+        const bool ta = i / 156 % 2, tb = i / 312;
+        check_case("%" PRId64 "x%" PRId64 " * %" PRId64 "x%" PRId64 ", %d, %d", m, k, k, n, ta, tb);
+        char *pages[2];
+        const int scope = tern_scope_push();
+        tern_tensor *a = ta ? fenced(k, m, 3, &pages[0]) : fenced(m, k, 3, &pages[0]);
+        tern_tensor *b = tb ? fenced(n, k, 8, &pages[1]) : fenced(k, n, 8, &pages[1]);
+        if (ta) a = tern_transpose(a, 0, 1);
+        if (tb) b = tern_transpose(b, 0, 1);
+        CHECK_SAME(tern_matmul(a, b), defined(a, b, NULL, (tern_options){0}), exact);
+        tern_scope_pop(scope);
+        for (int p = 0; p < 2; p++) munmap(pages[p], 2 * page);
+    }
+}
+
+static tern_tensor *call(int which, tern_tensor *x, tern_tensor *w) {
+    tern_tensor *b = tern_select(w, 0, 0);
+    switch (which) {
+        case 0:
+            return tern_matmul(x, w);
+        case 1:
+            return tern_linear(x, w, b);
+        case 2:
+            return tern_linear_relu(x, w, b);
+        default:
+            return tern_linear_gelu_tanh(x, w, b);
+    }
+}
+
+/* Where nothing is recorded a product is the kernel and its result: the same values as with a tape, and but one block
+ * of bookkeeping, the result's head. */
+TERN_TEST(matmul_sizes, unrecorded) {
+    const tern_options o = {TERN_F32, test_device()};
+    tern_tensor *x = matrix(20, 20, 3, PLAIN, o), *w = matrix(20, 20, 8, PLAIN, o);
+    for (int which = 0; which < 4; which++) {
+        check_case("%d", which);
+        tern_require_grad(w, true);
+        tern_tensor *recorded = call(which, x, w);
+        CHECK(tern_requires_grad(recorded));
+        const bool was = tern_grad_mode(false);
+        CHECK(!tern_requires_grad(call(which, x, w)));
+        tern_grad_mode(was);
+        tern_require_grad(w, false);
+        tern_select(w, 0, 0);
+        const int64_t before = tern_memory_host().allocations;
+        tern_select(w, 0, 0);
+        const int64_t bias = tern_memory_host().allocations - before;
+        tern_tensor *y = call(which, x, w);
+        const int64_t made = tern_memory_host().allocations - before - 2 * bias;
+        if (test_device().type == TERN_CPU) CHECK(made == 1, "%" PRId64 " blocks", made);
+        CHECK(!tern_requires_grad(y) && tern_is_leaf(y));
+        CHECK_SAME(y, recorded, exact);
+    }
+    CHECK_OK();
+}
+
+/* Without memory for the result, or for what is packed, nothing stays behind. */
+TERN_TEST(matmul_sizes, unrecorded_without_memory) {
+    const tern_options o = {TERN_F32, test_device()};
+    tern_tensor *x = matrix(210, 210, 3, PLAIN, o), *w = matrix(210, 210, 8, PLAIN, o);
+    tern_on_error(NULL, NULL);
+    CHECK(tern_matmul(x, w)); /* what is made but once is made */
+    int failed = 0;
+    for (int64_t at = 1; at < 20; at++) {
+        const int64_t live = tern_memory_device(test_device()).live;
+        tern_memory_fail_at(at);
+        const bool done = tern_matmul(x, w) != NULL;
+        tern_memory_fail_at(0);
+        if (done) break;
+        failed++;
+        CHECK(tern_error_code() == TERN_ERR_MEMORY, "%s", tern_error_message());
+        tern_error_clear();
+        CHECK(tern_memory_device(test_device()).live == live, "at %" PRId64, at);
+    }
+    CHECK(failed >= 2 && failed < 19, "%d", failed);
+}
+
 static tern_tensor *products(int threads, const int64_t *s, int t, tern_options o) {
     tern_seed(4);
     tern_set_threads(threads);
@@ -135,8 +230,8 @@ static tern_tensor *products(int threads, const int64_t *s, int t, tern_options 
 }
 
 TERN_TEST(matmul_sizes, threads_change_no_bit) {
-    const int64_t sizes[][3] = {{64, 64, 64},  {1, 515, 300},  {515, 1, 300},
-                                {8, 300, 200}, {130, 37, 400}, {37, 330, 400}};
+    const int64_t sizes[][3] = {{64, 64, 64},   {1, 515, 300}, {515, 1, 300}, {8, 300, 200},  {130, 37, 400},
+                                {37, 330, 400}, {64, 784, 64}, {64, 64, 784}, {100, 70, 300}, {160, 790, 8}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int t = 0; t < 4; t++) {
             const tern_options o = {TERN_F32, test_device()};

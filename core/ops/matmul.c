@@ -45,15 +45,34 @@ static terni_view transposed(const terni_view *v) {
     return t;
 }
 
+/* The kernel alone, without a node: a [M, K], b [K, N] on this device. */
+static tern_tensor *unrecorded(tern_device device, const terni_view *a, const terni_view *b, const terni_view *bias,
+                               const terni_matmul_opts *o) {
+    const tern_shape shape = {.ndim = 2, .dim = {a->shape[0], b->shape[1]}};
+    const tern_dtype dtype = (tern_dtype)a->dtype;
+    if (!terni_shape_check("matmul", &shape, dtype)) return NULL;
+    const int scope = tern_scope_push();
+    tern_tensor *y = terni_new(shape, dtype, device);
+    if (!y) return NULL;
+    const terni_view *const in[3] = {a, b, bias}, *const out = &y->v;
+    if (terni_run_views(TERNI_OP_matmul, device, in, 3, &out, 1, o)) return y;
+    tern_scope_pop(scope);
+    return NULL;
+}
+
+/* Nobody is to know of an op on these: no tape, no trace, no watch. */
+static bool unseen(tern_tensor *const *in, int n) {
+    bool wanted = terni_listening();
+    for (int i = 0; i < n && terni_recording(); i++) wanted |= in[i] && terni_wants(in[i]);
+    return !wanted;
+}
+
 /* op(a) op(b), where op transposes if ta or tb: what gradients of products are. */
 static tern_tensor *product_of(tern_tensor *a, bool ta, tern_tensor *b, bool tb) {
     if (terni_recording() || a->v.ndim != 2 || b->v.ndim != 2)
         return tern_matmul(ta ? tern_transpose(a, -1, -2) : a, tb ? tern_transpose(b, -1, -2) : b);
-    tern_tensor *y = terni_new(TERN_SHAPE(a->v.shape[ta], b->v.shape[!tb]), terni_dtype(a), a->device);
-    if (!y) return NULL;
     const terni_view at = ta ? transposed(&a->v) : a->v, bt = tb ? transposed(&b->v) : b->v;
-    const terni_view *const in[3] = {&at, &bt, NULL}, *const out = &y->v;
-    return terni_run_views(TERNI_OP_matmul, a->device, in, 3, &out, 1, NULL) ? y : NULL;
+    return unrecorded(a->device, &at, &bt, NULL, NULL);
 }
 
 static bool product_backward(tern_ctx *ctx, tern_tensor *const *gout, tern_tensor **gin) {
@@ -68,7 +87,9 @@ static const tern_function matmul_function = {"matmul", 1, 0, product_forward, p
 static tern_tensor *product(tern_tensor *a, tern_tensor *b) {
     tern_tensor *const in[2] = {a, b};
     tern_tensor *y;
-    return a && b && tern_apply(&matmul_function, in, 2, NULL, &y) ? y : NULL;
+    if (!a || !b) return NULL;
+    if (a->v.ndim == 2 && b->v.ndim == 2 && unseen(in, 2)) return unrecorded(a->device, &a->v, &b->v, NULL, NULL);
+    return tern_apply(&matmul_function, in, 2, NULL, &y) ? y : NULL;
 }
 
 static bool check(tern_tensor *a, tern_tensor *b) {
@@ -149,6 +170,10 @@ static const tern_function linear_function = {"linear", 1, sizeof(linear_opts), 
 static tern_tensor *apply_linear(tern_tensor *const *in, int activation) {
     linear_opts o = {activation, false, NULL};
     tern_tensor *z;
+    if (unseen(in, 3)) {
+        const terni_view wt = transposed(&in[1]->v);
+        return unrecorded(in[0]->device, &in[0]->v, &wt, in[2] ? &in[2]->v : NULL, &(terni_matmul_opts){activation});
+    }
     if (activation != TERNI_ACTIVATION_NONE) {
         o.y = terni_new(TERN_SHAPE(in[0]->v.shape[0], in[1]->v.shape[0]), terni_dtype(in[0]), in[0]->device);
         if (!o.y) return NULL;
