@@ -4,10 +4,6 @@
 
 #include "simd.h"
 
-#if TERNI_VEC_BYTES == 64
-#include <immintrin.h>
-#endif
-
 /* The first halves of a and b, lane by lane in turn; the second halves. */
 #if TERNI_VEC_BYTES == 64
 #define TERNI_LOW_F32(a, b)  __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -26,7 +22,9 @@
 #define TERNI_HIGH_F64(a, b) __builtin_shufflevector(a, b, 1, 3)
 #endif
 
-/* The first n lanes from and to memory; get gives 0 for the others. */
+/* The first n lanes from and to memory; get gives 0 for the others. TERNI_LANES_LOAD: reading some of the lanes is one
+ * instruction, as reading all is. */
+#define TERNI_LANES_LOAD (TERNI_VEC_BYTES >= 32)
 #if TERNI_VEC_BYTES == 64
 static inline terni_vf terni_some_f32(const float *p, int64_t n) {
     return (terni_vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
@@ -39,6 +37,18 @@ static inline void terni_put_some_f32(float *p, terni_vf v, int64_t n) {
 }
 static inline void terni_put_some_f64(double *p, terni_vd v, int64_t n) {
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+}
+#else
+#if TERNI_VEC_BYTES == 32
+/* Eight from the (8 - n)-th on: set for the first n of them. */
+static const int32_t terni_lanes_mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+static inline terni_vf terni_some_f32(const float *p, int64_t n) {
+    const __m256i mask = _mm256_loadu_si256((const __m256i_u *)(const void *)(terni_lanes_mask + 8 - n));
+    return (terni_vf)_mm256_maskload_ps(p, mask);
+}
+static inline terni_vd terni_some_f64(const double *p, int64_t n) {
+    const __m256i mask = _mm256_loadu_si256((const __m256i_u *)(const void *)(terni_lanes_mask + 8 - 2 * n));
+    return (terni_vd)_mm256_maskload_pd(p, mask);
 }
 #else
 static inline terni_vf terni_some_f32(const float *p, int64_t n) {
@@ -55,6 +65,7 @@ static inline terni_vd terni_some_f64(const double *p, int64_t n) {
     memcpy(&v, lane, sizeof v);
     return v;
 }
+#endif
 static inline void terni_put_some_f32(float *p, terni_vf v, int64_t n) {
     for (int64_t l = 0; l < n; l++) p[l] = v[l];
 }
