@@ -23,6 +23,8 @@ typedef struct division {
 /* Multiply-adds from which a part pays for its thread; of b's elements where each is used for one row or a few, and
  * memory is what counts. */
 enum { PART_WORK = 1 << 18, PART_READ = 1 << 14, COLUMNS = 16 };
+/* Rows of a part that are worth it to pack all of b, of so many elements, in each of them. */
+enum { PART_ROWS = 32, PART_PACKED = 1 << 16 };
 
 /* Columns are cut between vectors. */
 static int64_t border(const division *s, int64_t part) {
@@ -79,14 +81,24 @@ static bool by_blas(const terni_gemm *g) {
            g->ldc <= INT_MAX;
 }
 
+/* A linear layer's rows of weights go to the same threads forward (they are columns of c, and each part packs its own
+ * alone), in their gradient (rows of c) and in their update (elements in order), so they stay in those cores' caches.
+ */
+static bool rows_divide(const terni_gemm *g, int64_t threads) {
+    if (g->path != TERNI_GEMM_TILES) return false;
+    if (g->tb) return g->m > 2 * g->n;
+    return g->m >= g->n || (g->ta && g->m >= PART_ROWS * threads && g->n * g->k <= PART_PACKED);
+}
+
 /* Many threads: only where called for one product at a time. */
 static bool multiply(int dtype, const terni_gemm *product, bool threads) {
     terni_gemm g = *product;
     turn_column(&g);
     g.path = terni_cpu_gemm_path(dtype, &g);
-    division s = {.g = &g, .dtype = dtype, .blas = by_blas(&g), .by_rows = g.path == TERNI_GEMM_TILES && g.m >= g.n};
+    const int64_t all = threads ? terni_cpu_threads() : 1;
+    division s = {.g = &g, .dtype = dtype, .blas = by_blas(&g), .by_rows = rows_divide(&g, all)};
     const int64_t work = g.path == TERNI_GEMM_TILES ? g.m * g.n * g.k / PART_WORK : g.n * g.k / PART_READ;
-    const int64_t most = s.by_rows ? g.m / 4 : g.n / COLUMNS, all = threads ? terni_cpu_threads() : 1;
+    const int64_t most = s.by_rows ? g.m / 4 : g.n / COLUMNS;
     int64_t parts = work < most ? work : most;
     if (parts > all) parts = all;
     s.parts = parts > 1 ? (int)parts : 1;
@@ -149,12 +161,11 @@ typedef struct scratch {
 } scratch;
 
 /* Replaces *v by a copy in dtype if it cannot be used as it is. */
-static bool usable(const terni_view **v, terni_view *room, int dtype, scratch *s) {
-    operand o;
-    if ((*v)->dtype == dtype && direct(*v, &o)) return true;
+static bool usable(const terni_view **v, terni_view *room, int dtype, scratch *s, operand *o) {
+    if ((*v)->dtype == dtype && direct(*v, o)) return true;
     s->data = converted(*v, dtype, room, &s->bytes);
     *v = room;
-    return s->data != NULL;
+    return s->data != NULL && direct(room, o);
 }
 
 typedef struct products {
@@ -193,25 +204,31 @@ static void some(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-static bool run(const terni_view *a, const terni_view *b, const terni_view *bias, const terni_view *y) {
-    const int nd = y->ndim, batch_dims = nd - 2;
-    products all = {.a = a, .b = b, .y = y};
-    operand oa, ob;
-    direct(a, &oa);
-    direct(b, &ob);
-    const int64_t m = y->shape[nd - 2], n = y->shape[nd - 1], k = a->shape[nd - 1];
-    all.g = (terni_gemm){.ta = oa.transposed,
-                         .tb = ob.transposed,
-                         .m = m,
-                         .n = n,
-                         .k = k,
-                         .lda = oa.ld,
-                         .ldb = ob.ld,
-                         .ldc = n,
-                         .bias = bias ? bias->data : NULL};
+/* The first product of the batch, or the only one. */
+static terni_gemm first_product(const operand *a, const operand *b, int64_t k, const terni_view *bias,
+                                const terni_view *y) {
+    const int64_t m = y->shape[y->ndim - 2], n = y->shape[y->ndim - 1];
+    return (terni_gemm){.ta = a->transposed,
+                        .tb = b->transposed,
+                        .m = m,
+                        .n = n,
+                        .k = k,
+                        .a = a->data,
+                        .b = b->data,
+                        .bias = bias ? bias->data : NULL,
+                        .lda = a->ld,
+                        .ldb = b->ld,
+                        .ldc = n,
+                        .c = y->data};
+}
+
+/* Products with more dimensions than two. */
+static bool run_batch(const terni_view *a, const terni_view *b, const terni_view *y, const terni_gemm *g) {
+    const int batch_dims = y->ndim - 2;
+    products all = {.g = *g, .a = a, .b = b, .y = y};
     int64_t batch = 1;
     for (int d = 0; d < batch_dims; d++) batch *= y->shape[d];
-    const int64_t work = m * n * k; /* of one: small ones are shared out, large ones split */
+    const int64_t work = g->m * g->n * g->k; /* of one: small ones are shared out, large ones split */
     all.threads = batch == 1 || work >= 4 * PART_WORK;
     if (all.threads)
         some(&all, 0, batch);
@@ -225,7 +242,8 @@ static bool multiply_add(const terni_view *a, const terni_view *b, const terni_v
     const int dtype = y->dtype == TERN_F64 ? TERN_F64 : TERN_F32;
     terni_view room[4];
     scratch s[4] = {{NULL, 0}};
-    bool ok = usable(&a, &room[0], dtype, &s[0]) && usable(&b, &room[1], dtype, &s[1]);
+    operand oa, ob;
+    bool ok = usable(&a, &room[0], dtype, &s[0], &oa) && usable(&b, &room[1], dtype, &s[1], &ob);
     if (ok && bias && (bias->dtype != dtype || (bias->strides[0] != 1 && bias->shape[0] > 1))) {
         terni_view row = *bias; /* as a matrix of one row */
         row.ndim = 2;
@@ -244,7 +262,11 @@ static bool multiply_add(const terni_view *a, const terni_view *b, const terni_v
         room[3].data = s[3].data = terni_cpu_host->alloc(s[3].bytes);
         ok = s[3].data != NULL;
     }
-    if (ok) ok = run(a, b, bias, s[3].data ? &room[3] : y);
+    if (ok) {
+        const terni_view *to = s[3].data ? &room[3] : y;
+        const terni_gemm g = first_product(&oa, &ob, a->shape[a->ndim - 1], bias, to);
+        ok = to->ndim == 2 ? multiply(dtype, &g, true) : run_batch(a, b, to, &g);
+    }
     if (ok && s[3].data) {
         const terni_view *const from = &room[3];
         const terni_call copy = {&from, &y, 1, 1, NULL, 0};

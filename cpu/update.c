@@ -12,8 +12,9 @@
 #define TERNI_TEMPLATE      "update.inc"
 #include "each_float.h"
 
-/* Fewer elements stay in the cache of the core that makes the gradients and takes the next step. */
-enum { GRAIN = 1 << 17 };
+/* Fewer elements stay in the cache of the core that makes the gradients and takes the next step; more are divided as
+ * the products that make and use them are (matmul.c). */
+enum { GRAIN = 1 << 15 };
 
 static void run(void *arg, int64_t begin, int64_t end) {
     const terni_call *c = arg;
