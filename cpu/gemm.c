@@ -30,6 +30,8 @@ enum {
     BLOCK_BYTES = 480 << 10, /* of b's block: half of a second-level cache */
     LOCAL_BYTES = 64 << 10,  /* what is taken from the stack for it */
     DIRECT_BYTES = 32 << 10, /* b up to this size needs no packing */
+    FEW_BYTES = 24 << 10,    /* of packed rows of a: leaves the first-level cache room for a panel of b */
+    MOST_GROUPS = 3,         /* of such rows: more read b so often that packing it pays */
     PREFETCH = 8,            /* rows ahead */
     AHEAD = 6                /* vectors ahead, in rows that are transposed */
 };
@@ -39,6 +41,19 @@ static int64_t block_width(int64_t size, int64_t bytes, const terni_gemm *g) {
     const int64_t rows = g->k < DEPTH_BYTES / size ? g->k : DEPTH_BYTES / size, panel = NV * TERNI_VEC_BYTES / size;
     const int64_t most = bytes / size / (rows > 0 ? rows : 1) / panel, wanted = (g->n + panel - 1) / panel;
     return (wanted < most ? wanted : most) * panel;
+}
+
+/* Rows are so far apart that those of a panel would push one another out of the first-level cache. */
+static inline bool far_apart(int64_t size, int64_t ld) { return ld * size % 2048 == 0; }
+
+/* Rows of a, packed, that stay in the first-level cache beside a panel of b: whole tiles of them. */
+static inline int64_t group_rows(int64_t size, int64_t k) { return k > 0 ? FEW_BYTES / size / k / MR * MR : 0; }
+
+/* b is large and can be taken as it lies: once for each group of rows, which are few groups. */
+static bool by_groups(int64_t size, const terni_gemm *g) {
+    const int64_t lanes = TERNI_VEC_BYTES / size, rows = group_rows(size, g->k);
+    const bool lies = !g->tb && !far_apart(size, g->ldb) && (TERNI_LANES_LOAD || g->n % lanes == 0);
+    return lies && rows >= 4 * MR && g->m > 2 * MR && g->m <= MOST_GROUPS * rows && g->k * g->ldb > DIRECT_BYTES / size;
 }
 
 #define SUFFIX_(a, b) a##_##b
@@ -75,7 +90,7 @@ terni_gemm_path terni_cpu_gemm_path(int dtype, const terni_gemm *g) {
 }
 
 size_t terni_cpu_gemm_room(int dtype, const terni_gemm *g) {
-    if (g->path != TERNI_GEMM_TILES) return 0;
+    if (g->path != TERNI_GEMM_TILES || by_groups((int64_t)terni_cpu_size(dtype), g)) return 0;
     const int64_t size = (int64_t)terni_cpu_size(dtype), width = block_width(size, BLOCK_BYTES, g);
     const int64_t rows = g->k < DEPTH_BYTES / size ? g->k : DEPTH_BYTES / size;
     const int64_t bytes = rows * width * size;

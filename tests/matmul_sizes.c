@@ -93,7 +93,7 @@ TERN_TEST(matmul_sizes, blocks) {
 }
 
 TERN_TEST(matmul_sizes, nothing) {
-    const int64_t sizes[][3] = {{0, 5, 4}, {5, 0, 4}, {5, 4, 0}, {1, 40, 0}, {0, 0, 0}, {40, 1, 0}};
+    const int64_t sizes[][3] = {{0, 5, 4}, {5, 0, 4}, {5, 4, 0}, {1, 40, 0}, {0, 0, 0}, {40, 1, 0}, {40, 30, 0}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int t = 0; t < 4; t++)
             product(sizes[i][0], sizes[i][1], sizes[i][2], t & 1 ? TRANSPOSED : PLAIN, t & 2 ? TRANSPOSED : PLAIN,
