@@ -90,24 +90,24 @@ static bool rows_divide(const terni_gemm *g, int64_t threads) {
     return g->m >= g->n || (g->ta && g->m >= PART_ROWS * threads && g->n * g->k <= PART_PACKED);
 }
 
-/* Many threads: only where called for one product at a time. */
-static bool multiply(int dtype, const terni_gemm *product, bool threads) {
-    terni_gemm g = *product;
-    turn_column(&g);
-    g.path = terni_cpu_gemm_path(dtype, &g);
+/* Many threads: only where called for one product at a time. g is changed: copying what was just written would make the
+ * processor wait. */
+static bool multiply(int dtype, terni_gemm *g, bool threads) {
+    turn_column(g);
+    g->path = terni_cpu_gemm_path(dtype, g);
     const int64_t all = threads ? terni_cpu_threads() : 1;
-    division s = {.g = &g, .dtype = dtype, .blas = by_blas(&g), .by_rows = rows_divide(&g, all)};
-    const int64_t work = g.path == TERNI_GEMM_TILES ? g.m * g.n * g.k / PART_WORK : g.n * g.k / PART_READ;
-    const int64_t most = s.by_rows ? g.m / 4 : g.n / COLUMNS;
+    division s = {.g = g, .dtype = dtype, .blas = by_blas(g), .by_rows = rows_divide(g, all)};
+    const int64_t work = g->path == TERNI_GEMM_TILES ? g->m * g->n * g->k / PART_WORK : g->n * g->k / PART_READ;
+    const int64_t most = s.by_rows ? g->m / 4 : g->n / COLUMNS;
     int64_t parts = work < most ? work : most;
     if (parts > all) parts = all;
     s.parts = parts > 1 ? (int)parts : 1;
-    s.room_bytes = s.blas ? 0 : (terni_cpu_gemm_room(dtype, &g) + 63) / 64 * 64;
+    s.room_bytes = s.blas ? 0 : (terni_cpu_gemm_room(dtype, g) + 63) / 64 * 64;
     const size_t bytes = threads ? s.room_bytes * (size_t)s.parts : 0;
     if (bytes && !(s.room = terni_cpu_host->alloc(bytes))) return false;
     if (s.parts == 1) {
-        g.room = s.room;
-        run_gemm(&s, &g);
+        g->room = s.room;
+        run_gemm(&s, g);
     } else {
         terni_cpu_parallel(s.parts, 1, some_parts, &s);
     }
@@ -196,7 +196,8 @@ static void some(void *arg, int64_t begin, int64_t end) {
         g.a = (const char *)a->data + oa * size;
         g.b = (const char *)b->data + ob * size;
         g.c = (char *)y->data + i * g.m * g.n * size;
-        if (!multiply(y->dtype, &g, all->threads)) {
+        terni_gemm one = g;
+        if (!multiply(y->dtype, &one, all->threads)) {
             all->failed = true; /* with threads only, and then this thread is alone here */
             return;
         }
@@ -264,7 +265,7 @@ static bool multiply_add(const terni_view *a, const terni_view *b, const terni_v
     }
     if (ok) {
         const terni_view *to = s[3].data ? &room[3] : y;
-        const terni_gemm g = first_product(&oa, &ob, a->shape[a->ndim - 1], bias, to);
+        terni_gemm g = first_product(&oa, &ob, a->shape[a->ndim - 1], bias, to);
         ok = to->ndim == 2 ? multiply(dtype, &g, true) : run_batch(a, b, to, &g);
     }
     if (ok && s[3].data) {
