@@ -22,7 +22,7 @@ typedef struct division {
 
 /* Multiply-adds from which a part pays for its thread; of b's elements where each is used for one row or a few, and
  * memory is what counts. */
-enum { PART_WORK = 1 << 18, PART_READ = 1 << 14, COLUMNS = 16 };
+enum { PART_WORK = 1 << 17, PART_READ = 1 << 14, COLUMNS = 16 };
 /* Rows of a part that are worth it to pack all of b, of so many elements, in each of them. */
 enum { PART_ROWS = 32, PART_PACKED = 1 << 16 };
 
