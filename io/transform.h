@@ -104,13 +104,18 @@ TERN_API tern_transform *tern_normalize_new(const double *mean, const double *st
 TERN_API tern_transform *tern_mixup_new(double alpha);
 
 /* ---- the same on batches of tensors, on their device --------------------------------------------------------------
- * x [N, C, H, W], float. Random numbers are drawn from r on the host, those of the first sample first. Plain tensor
- * ops: Grad: x. Owner: the current scope. Errors: TERN_ERR_SHAPE, TERN_ERR_DTYPE, TERN_ERR_ARGUMENT. */
+ * x [N, C, H, W], float. Random numbers are drawn from r on the host, those of the first sample first. (Resizing is
+ * tern_interpolate, with .antialias.) Plain tensor ops: Grad: x. Owner: the current scope. Errors: TERN_ERR_SHAPE,
+ * TERN_ERR_DTYPE, TERN_ERR_ARGUMENT. */
 
 /* Each sample with probability p. */
 TERN_API tern_tensor *tern_batch_flip(tern_tensor *x, tern_random *r, double p, bool vertical);
 /* A piece of h x w of each, padded by opts.pad with opts.fill. */
 TERN_API tern_tensor *tern_batch_crop(tern_tensor *x, tern_random *r, int64_t h, int64_t w, tern_random_crop_opts opts);
+/* Each by an angle of its own, as tern_random_rotate_new. */
+TERN_API tern_tensor *tern_batch_rotate(tern_tensor *x, tern_random *r, double degrees, tern_rotate_opts opts);
+/* Each with colours of its own, as tern_color_jitter_new; C is 1 or 3. */
+TERN_API tern_tensor *tern_batch_color_jitter(tern_tensor *x, tern_random *r, tern_color_jitter_opts opts);
 /* As tern_cutout_new. */
 TERN_API tern_tensor *tern_batch_cutout(tern_tensor *x, tern_random *r, int64_t size);
 /* (x - mean) / std, by C numbers each. */

@@ -16,7 +16,7 @@ static tern_tensor *column(tern_tensor *x, const int64_t *v, bool wide) {
                    tern_device_of(x));
 }
 
-static bool images_given(const char *op, tern_tensor *x, const void *r) {
+bool terni_images_given(const char *op, tern_tensor *x, const void *r) {
     char text[120];
     if (!terni_given(x, op, "x") || !terni_given(r, op, "random")) return false;
     if (tern_ndim(x) != 4 || tern_numel(x) == 0)
@@ -37,7 +37,7 @@ static tern_tensor *steps(tern_tensor *x, int dim, int64_t n) {
 
 tern_tensor *tern_batch_flip(tern_tensor *x, tern_random *r, double p, bool vertical) {
     TERNI_NAMED("batch_flip");
-    if (!images_given("batch_flip", x, r)) return NULL;
+    if (!terni_images_given("batch_flip", x, r)) return NULL;
     if (!(p >= 0 && p <= 1)) return terni_null(TERN_ERR_ARGUMENT, "batch_flip: p %g; expected 0 to 1", p);
     const int64_t n = tern_size(x, 0);
     int64_t *yes = terni_malloc((size_t)n * sizeof *yes);
@@ -51,7 +51,7 @@ tern_tensor *tern_batch_flip(tern_tensor *x, tern_random *r, double p, bool vert
 
 tern_tensor *tern_batch_crop(tern_tensor *x, tern_random *r, int64_t h, int64_t w, tern_random_crop_opts o) {
     TERNI_NAMED("batch_crop");
-    if (!images_given("batch_crop", x, r)) return NULL;
+    if (!terni_images_given("batch_crop", x, r)) return NULL;
     const int64_t n = tern_size(x, 0), high = tern_size(x, 2), wide = tern_size(x, 3);
     if (h < 1 || w < 1 || o.pad < 0 || o.pad > 1 << 20)
         return terni_null(TERN_ERR_ARGUMENT,
@@ -87,7 +87,7 @@ static tern_tensor *span(tern_tensor *x, int dim, const int64_t *first, int64_t 
 
 tern_tensor *tern_batch_cutout(tern_tensor *x, tern_random *r, int64_t size) {
     TERNI_NAMED("batch_cutout");
-    if (!images_given("batch_cutout", x, r)) return NULL;
+    if (!terni_images_given("batch_cutout", x, r)) return NULL;
     if (size < 1 || size > 1 << 20)
         return terni_null(TERN_ERR_ARGUMENT, "batch_cutout: size %lld; expected 1 to 1048576", (long long)size);
     const int64_t n = tern_size(x, 0);
@@ -105,7 +105,7 @@ tern_tensor *tern_batch_cutout(tern_tensor *x, tern_random *r, int64_t size) {
 
 tern_tensor *tern_batch_normalize(tern_tensor *x, const double *mean, const double *std, int c) {
     TERNI_NAMED("batch_normalize");
-    if (!images_given("batch_normalize", x, mean) || !terni_given(std, "batch_normalize", "std")) return NULL;
+    if (!terni_images_given("batch_normalize", x, mean) || !terni_given(std, "batch_normalize", "std")) return NULL;
     if (c != tern_size(x, 1))
         return terni_null(TERN_ERR_SHAPE, "batch_normalize: %d numbers for %lld channels", c,
                           (long long)tern_size(x, 1));

@@ -154,10 +154,14 @@ static float between(const float *x, int64_t h, int64_t w, double row, double co
     return top * (1 - dy) + bottom * dy;
 }
 
+double terni_rotate_draw(double degrees, tern_random *r) {
+    const double pi = 3.14159265358979323846;
+    return (2 * tern_random_double(r) - 1) * degrees * pi / 180;
+}
+
 static bool rotate(const tern_transform *t, tern_random *r, tern_shape in, const float *x, float *out) {
     const place *s = (const place *)t;
-    const double pi = 3.14159265358979323846;
-    const double angle = (2 * tern_random_double(r) - 1) * s->degrees * pi / 180, c = cos(angle), n = sin(angle);
+    const double angle = terni_rotate_draw(s->degrees, r), c = cos(angle), n = sin(angle);
     const int64_t h = in.dim[1], w = in.dim[2];
     const double cy = (double)h / 2, cx = (double)w / 2;
     for (int64_t i = 0; i < h; i++)

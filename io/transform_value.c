@@ -91,32 +91,47 @@ static void hue(float *x, tern_shape s, float by) {
 
 static float factor(tern_random *r, double by) { return (float)terni_uniform(r, by > 1 ? 0 : 1 - by, 1 + by); }
 
-static bool color_jitter(const tern_transform *t, tern_random *r, tern_shape in, const float *x, float *out) {
-    const tern_color_jitter_opts *o = &((const value *)t)->jitter;
-    int order[4] = {0, 1, 2, 3};
-    memcpy(out, x, (size_t)numel(in) * sizeof *out);
+void terni_color_draw(const tern_color_jitter_opts *o, tern_random *r, int order[4], float by[4]) {
+    for (int i = 0; i < 4; i++) order[i] = i;
     for (int i = 3; i > 0; i--) {
         const int j = (int)tern_random_below(r, (uint64_t)i + 1), was = order[i];
         order[i] = order[j];
         order[j] = was;
     }
+    const double most[4] = {o->brightness, o->contrast, o->saturation, o->hue};
     for (int i = 0; i < 4; i++) {
-        if (order[i] == 0 && o->brightness > 0) brightness(out, in, factor(r, o->brightness));
-        if (order[i] == 1 && o->contrast > 0) contrast(out, in, factor(r, o->contrast));
-        if (order[i] == 2 && o->saturation > 0) saturation(out, in, factor(r, o->saturation));
-        if (order[i] == 3 && o->hue > 0) hue(out, in, (float)terni_uniform(r, -o->hue, o->hue));
+        const int k = order[i];
+        by[k] = k == TERNI_HUE ? 0 : 1;
+        if (most[k] > 0) by[k] = k == TERNI_HUE ? (float)terni_uniform(r, -o->hue, o->hue) : factor(r, most[k]);
+    }
+}
+
+bool terni_color_usable(const char *op, const tern_color_jitter_opts *o) {
+    return (o->brightness >= 0 && isfinite(o->brightness) && o->contrast >= 0 && isfinite(o->contrast) &&
+            o->saturation >= 0 && isfinite(o->saturation) && o->hue >= 0 && o->hue <= 0.5) ||
+           terni_fail(TERN_ERR_ARGUMENT,
+                      "%s: brightness %g, contrast %g, saturation %g, hue %g; expected 0 or more, and a hue of at most "
+                      "0.5",
+                      op, o->brightness, o->contrast, o->saturation, o->hue);
+}
+
+static bool color_jitter(const tern_transform *t, tern_random *r, tern_shape in, const float *x, float *out) {
+    const tern_color_jitter_opts *o = &((const value *)t)->jitter;
+    int order[4];
+    float by[4];
+    memcpy(out, x, (size_t)numel(in) * sizeof *out);
+    terni_color_draw(o, r, order, by);
+    for (int i = 0; i < 4; i++) {
+        if (order[i] == TERNI_BRIGHTNESS && o->brightness > 0) brightness(out, in, by[order[i]]);
+        if (order[i] == TERNI_CONTRAST && o->contrast > 0) contrast(out, in, by[order[i]]);
+        if (order[i] == TERNI_SATURATION && o->saturation > 0) saturation(out, in, by[order[i]]);
+        if (order[i] == TERNI_HUE && o->hue > 0) hue(out, in, by[order[i]]);
     }
     return true;
 }
 
 tern_transform *tern_color_jitter_new(tern_color_jitter_opts o) {
-    if (!tern_ok()) return NULL;
-    if (!(o.brightness >= 0 && isfinite(o.brightness) && o.contrast >= 0 && isfinite(o.contrast) && o.saturation >= 0 &&
-          isfinite(o.saturation) && o.hue >= 0 && o.hue <= 0.5))
-        return terni_null(TERN_ERR_ARGUMENT,
-                          "color_jitter: brightness %g, contrast %g, saturation %g, hue %g; expected 0 or more, and a "
-                          "hue of at most 0.5",
-                          o.brightness, o.contrast, o.saturation, o.hue);
+    if (!tern_ok() || !terni_color_usable("color_jitter", &o)) return NULL;
     value *s = value_new((tern_transform){.shape = color_shape, .sample = color_jitter});
     if (!s) return NULL;
     s->jitter = o;

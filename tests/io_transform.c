@@ -231,6 +231,43 @@ TERN_TEST(io_transform, batches_are_as_samples) {
     EXPECT_ERROR(tern_batch_cutout(tern_cast(x, TERN_I32), &r, 2), TERN_ERR_DTYPE, "i32");
 }
 
+/* Rotation and colours too, to rounding; gradients flow through them. */
+TERN_TEST(io_transform, pixels_of_batches_are_as_of_samples) {
+    tern_tensor *one = image(),
+                *x = tern_stack((tern_tensor *[]){one, tern_flip(one, (int[]){1}, 1), tern_square(one)}, 3, 0);
+    tern_tensor *grey = tern_narrow(x, 1, 0, 1);
+    const tern_rotate_opts nearest = {.fill = 0.25f}, smooth = {.bilinear = true, .fill = 0.25f};
+    const tern_color_jitter_opts colors[6] = {{.brightness = 0.4}, {.contrast = 0.4},    {.saturation = 0.9},
+                                              {.hue = 0.5},        {0.4, 0.5, 0.6, 0.3}, {.contrast = 2, .hue = 0.1}};
+    for (uint64_t seed = 0; seed < 12; seed++)
+        for (int k = 0; k < 10; k++) {
+            check_case("kind %d, seed %d", k, (int)seed);
+            const bool turn = k < 2 || k == 8;
+            const double degrees = k == 8 ? 360 : 40;
+            tern_tensor *in = k == 9 ? grey : x, *there = tern_to(in, test_device());
+            const tern_color_jitter_opts o = colors[k == 9 ? 4 : turn ? 0 : k - 2];
+            tern_random r = {seed, 0}, q = {seed, 0};
+            tern_tensor *y = turn ? tern_batch_rotate(there, &r, degrees, k == 1 ? smooth : nearest)
+                                  : tern_batch_color_jitter(there, &r, o);
+            tern_transform *t =
+                turn ? tern_random_rotate_new(degrees, k == 1 ? smooth : nearest) : tern_color_jitter_new(o);
+            tern_tensor *part[3];
+            for (int i = 0; i < 3; i++) part[i] = tern_transform_apply(t, &q, tern_select(in, 0, i));
+            CHECK_SAME(y, tern_stack(part, 3, 0), ((tolerance){0, 3e-6}));
+            CHECK(r.position == q.position);
+            tern_transform_free(t);
+        }
+    tern_random r = {1, 0};
+    tern_tensor *leaf = tern_require_grad(tern_to(x, test_device()), true);
+    CHECK(tern_backward(
+        tern_sum(tern_batch_color_jitter(tern_batch_rotate(leaf, &r, 30, smooth), &r, colors[4]), NULL, 0, false)));
+    CHECK(tern_grad_get(leaf) && isfinite(tern_item(tern_sum(tern_grad_get(leaf), NULL, 0, false))));
+    EXPECT_ERROR(tern_batch_rotate(x, &r, 361, smooth), TERN_ERR_ARGUMENT, "361 degrees");
+    EXPECT_ERROR(tern_batch_rotate(one, &r, 3, smooth), TERN_ERR_SHAPE, "batch_rotate");
+    EXPECT_ERROR(tern_batch_color_jitter(x, &r, (tern_color_jitter_opts){.hue = 0.6}), TERN_ERR_ARGUMENT, "hue 0.6");
+    EXPECT_ERROR(tern_batch_color_jitter(tern_narrow(x, 1, 0, 2), &r, colors[0]), TERN_ERR_SHAPE, "2 channels");
+}
+
 TERN_TEST(io_transform, mixup) {
     double sum = 0, squares = 0;
     tern_random r = {1, 0};
