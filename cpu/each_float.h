@@ -4,6 +4,7 @@
  * often as there are templates. */
 #include <math.h>
 
+#include "lanes.h"
 #include "simd.h"
 #include "stream.h"
 #include "vmath.h"

@@ -193,9 +193,12 @@ enum { GRAIN = 16384, BLOCK = 512 };
 
 /* n contiguous elements: out, inputs */
 typedef void (*body_fn)(RUN_ARGS);
+/* A row's own loop for f32, which can store past the caches itself. */
+typedef void (*own_fn)(int64_t n, char *const *io, bool stream);
 
 typedef struct work {
     body_fn body;
+    own_fn own; /* or NULL */
     const void *arg;
     int n_in, in, out; /* dtypes */
     bool half_in, half_out, stream;
@@ -203,6 +206,13 @@ typedef struct work {
 
 #define STRIDED(T, to, ts, from, fs) \
     for (int64_t k = 0; k < n; k++) ((T *)(void *)(to))[k * (ts)] = ((const T *)(const void *)(from))[k * (fs)]
+
+static void compute(const work *w, int64_t n, char *const *p, bool stream) {
+    if (w->own)
+        w->own(n, p, stream);
+    else
+        w->body(n, p, w->arg);
+}
 
 static void spread(size_t size, int64_t n, char *to, int64_t ts, const char *from, int64_t fs) {
     if (size == 1)
@@ -247,7 +257,7 @@ static void run_blocks(int64_t n, char *const *p, const int64_t *s, const work *
         }
         char *to = p[0] + at * s[0] * out_size;
         q[0] = s[0] == 1 && !w->half_out && !w->stream ? to : buf[0];
-        w->body(m, q, w->arg);
+        compute(w, m, q, false);
         if (q[0] != to) store(w, m, to, s[0], buf[0]);
     }
     if (w->stream) terni_stream_end();
@@ -256,16 +266,17 @@ static void run_blocks(int64_t n, char *const *p, const int64_t *s, const work *
 static void run(int64_t n, char *const *p, const int64_t *s, const void *arg) {
     work here = *(const work *)arg, *w = &here;
     w->stream = w->stream && n >= BLOCK;
-    bool plain = s[0] == 1 && !w->half_in && !w->stream;
+    bool plain = s[0] == 1 && !w->half_in && (w->own || !w->stream);
     for (int i = 1; i <= w->n_in; i++) plain = plain && s[i] == 1;
     if (plain)
-        w->body(n, p, w->arg);
+        compute(w, n, p, w->stream);
     else
         run_blocks(n, p, s, w);
 }
 
 typedef struct runs { /* by dtype of the inputs; NULL where the row does not take it */
     body_fn f32, f64, i64, i32, u8;
+    own_fn own; /* f32's, or NULL */
 } runs;
 
 static body_fn body_of(const runs *r, int dtype) {
@@ -299,7 +310,9 @@ static bool streams(const terni_call *c) {
 
 static bool launch(const terni_call *c, const char *name, const runs *r, const void *arg) {
     const int in = c->in[0]->dtype, out = c->out[0]->dtype;
-    const work w = {body_of(r, in), arg, c->n_in, in, out, terni_cpu_is_half(in), terni_cpu_is_half(out), streams(c)};
+    const bool half = terni_cpu_is_half(in);
+    work w = {body_of(r, in), NULL, arg, c->n_in, in, out, half, terni_cpu_is_half(out), streams(c)};
+    if (in == TERN_F32 || half) w.own = r->own;
     if (!w.body) return terni_cpu_fail(TERN_ERR_DTYPE, "%s: not for %s", name, names[in]);
     const terni_view *v[TERNI_LOOP_VIEWS] = {c->out[0]};
     for (int i = 0; i < c->n_in; i++) v[1 + i] = c->in[i];
@@ -310,51 +323,59 @@ static bool launch(const terni_call *c, const char *name, const runs *r, const v
 #define INT_F(name) NULL, NULL, NULL
 #define INT_W(name) INT_F(name)
 #define INT_N(name) r_##name##_i64, r_##name##_i32, r_##name##_u8
-#define UNARY_KERNELS(name, dt)                                                   \
-    bool terni_cpu_##name(const terni_call *c) {                                  \
-        static const runs r = {r_##name##_f32, r_##name##_f64, INT_##dt(name)};   \
-        return launch(c, #name, &r, c->opts);                                     \
-    }                                                                             \
-    bool terni_cpu_##name##_grad(const terni_call *c) {                           \
-        static const runs r = {g_##name##_f32, g_##name##_f64, NULL, NULL, NULL}; \
-        return launch(c, #name, &r, c->opts);                                     \
-    }                                                                             \
-    bool terni_cpu_##name##_curv(const terni_call *c) {                           \
-        static const runs r = {c_##name##_f32, c_##name##_f64, NULL, NULL, NULL}; \
-        return launch(c, #name, &r, c->opts);                                     \
+#if TERNI_VEC_BYTES == 64
+#include "gelu.h"
+#define OWN(fn) fn
+#else
+#define OWN(fn) NULL
+#endif
+
+#define UNARY_KERNELS(name, dt, own, own_grad)                                              \
+    bool terni_cpu_##name(const terni_call *c) {                                            \
+        static const runs r = {r_##name##_f32, r_##name##_f64, INT_##dt(name), own};        \
+        return launch(c, #name, &r, c->opts);                                               \
+    }                                                                                       \
+    bool terni_cpu_##name##_grad(const terni_call *c) {                                     \
+        static const runs r = {g_##name##_f32, g_##name##_f64, NULL, NULL, NULL, own_grad}; \
+        return launch(c, #name, &r, c->opts);                                               \
+    }                                                                                       \
+    bool terni_cpu_##name##_curv(const terni_call *c) {                                     \
+        static const runs r = {c_##name##_f32, c_##name##_f64, NULL, NULL, NULL, NULL};     \
+        return launch(c, #name, &r, c->opts);                                               \
     }
-#define TERN_UNARY(name, dt, ...)     UNARY_KERNELS(name, dt)
-#define TERN_UNARY_Y(name, dt, ...)   UNARY_KERNELS(name, dt)
-#define TERN_UNARY_P(name, dt, ...)   UNARY_KERNELS(name, dt)
-#define TERN_UNARY_PQ(name, dt, ...)  UNARY_KERNELS(name, dt)
-#define TERN_UNARY_PQR(name, dt, ...) UNARY_KERNELS(name, dt)
-#define TERN_BINARY(name, dt, ...)                                                \
-    bool terni_cpu_##name(const terni_call *c) {                                  \
-        static const runs r = {r_##name##_f32, r_##name##_f64, INT_##dt(name)};   \
-        return launch(c, #name, &r, NULL);                                        \
-    }                                                                             \
-    bool terni_cpu_##name##_da(const terni_call *c) {                             \
-        static const runs r = {g_##name##_f32, g_##name##_f64, NULL, NULL, NULL}; \
-        return launch(c, #name, &r, NULL);                                        \
-    }                                                                             \
-    bool terni_cpu_##name##_db(const terni_call *c) {                             \
-        static const runs r = {c_##name##_f32, c_##name##_f64, NULL, NULL, NULL}; \
-        return launch(c, #name, &r, NULL);                                        \
+#define TERN_UNARY(name, dt, ...)     UNARY_KERNELS(name, dt, NULL, NULL)
+#define TERN_UNARY_OWN(name, dt, ...) UNARY_KERNELS(name, dt, OWN(own_##name), OWN(own_##name##_grad))
+#define TERN_UNARY_Y(name, dt, ...)   UNARY_KERNELS(name, dt, NULL, NULL)
+#define TERN_UNARY_P(name, dt, ...)   UNARY_KERNELS(name, dt, NULL, NULL)
+#define TERN_UNARY_PQ(name, dt, ...)  UNARY_KERNELS(name, dt, NULL, NULL)
+#define TERN_UNARY_PQR(name, dt, ...) UNARY_KERNELS(name, dt, NULL, NULL)
+#define TERN_BINARY(name, dt, ...)                                                      \
+    bool terni_cpu_##name(const terni_call *c) {                                        \
+        static const runs r = {r_##name##_f32, r_##name##_f64, INT_##dt(name), NULL};   \
+        return launch(c, #name, &r, NULL);                                              \
+    }                                                                                   \
+    bool terni_cpu_##name##_da(const terni_call *c) {                                   \
+        static const runs r = {g_##name##_f32, g_##name##_f64, NULL, NULL, NULL, NULL}; \
+        return launch(c, #name, &r, NULL);                                              \
+    }                                                                                   \
+    bool terni_cpu_##name##_db(const terni_call *c) {                                   \
+        static const runs r = {c_##name##_f32, c_##name##_f64, NULL, NULL, NULL, NULL}; \
+        return launch(c, #name, &r, NULL);                                              \
     }
-#define TERN_TERNARY(name, ...)                                                   \
-    bool terni_cpu_##name(const terni_call *c) {                                  \
-        static const runs r = {r_##name##_f32, r_##name##_f64, NULL, NULL, NULL}; \
-        return launch(c, #name, &r, c->opts);                                     \
+#define TERN_TERNARY(name, ...)                                                         \
+    bool terni_cpu_##name(const terni_call *c) {                                        \
+        static const runs r = {r_##name##_f32, r_##name##_f64, NULL, NULL, NULL, NULL}; \
+        return launch(c, #name, &r, c->opts);                                           \
     }
-#define TERN_COMPARE(name, ...)                                                                                \
-    bool terni_cpu_##name(const terni_call *c) {                                                               \
-        static const runs r = {r_##name##_f32, r_##name##_f64, r_##name##_i64, r_##name##_i32, r_##name##_u8}; \
-        return launch(c, #name, &r, NULL);                                                                     \
+#define TERN_COMPARE(name, ...)                                                                                      \
+    bool terni_cpu_##name(const terni_call *c) {                                                                     \
+        static const runs r = {r_##name##_f32, r_##name##_f64, r_##name##_i64, r_##name##_i32, r_##name##_u8, NULL}; \
+        return launch(c, #name, &r, NULL);                                                                           \
     }
 #define TERN_TEST_OF(name, ...) TERN_COMPARE(name, )
-#define TERN_BITS(name, ...)                                                               \
-    bool terni_cpu_##name(const terni_call *c) {                                           \
-        static const runs r = {NULL, NULL, r_##name##_i64, r_##name##_i32, r_##name##_u8}; \
-        return launch(c, #name, &r, NULL);                                                 \
+#define TERN_BITS(name, ...)                                                                     \
+    bool terni_cpu_##name(const terni_call *c) {                                                 \
+        static const runs r = {NULL, NULL, r_##name##_i64, r_##name##_i32, r_##name##_u8, NULL}; \
+        return launch(c, #name, &r, NULL);                                                       \
     }
 #include "elementwise.def"

@@ -22,8 +22,8 @@
 #define TERNI_HIGH_F64(a, b) __builtin_shufflevector(a, b, 1, 3)
 #endif
 
-/* The first n lanes from and to memory; get gives 0 for the others. TERNI_LANES_LOAD: reading some of the lanes is one
- * instruction, as reading all is. */
+/* The first n lanes from and to memory; get and some give 0 for the others, some_or gives `rest`. TERNI_LANES_LOAD:
+ * reading some of the lanes is one instruction, as reading all is. */
 #define TERNI_LANES_LOAD (TERNI_VEC_BYTES >= 32)
 #if TERNI_VEC_BYTES == 64
 static inline terni_vf terni_some_f32(const float *p, int64_t n) {
@@ -31,6 +31,12 @@ static inline terni_vf terni_some_f32(const float *p, int64_t n) {
 }
 static inline terni_vd terni_some_f64(const double *p, int64_t n) {
     return (terni_vd)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+}
+static inline terni_vf terni_some_or_f32(const float *p, int64_t n, float rest) {
+    return (terni_vf)_mm512_mask_loadu_ps(_mm512_set1_ps(rest), (__mmask16)((1u << n) - 1), p);
+}
+static inline terni_vd terni_some_or_f64(const double *p, int64_t n, double rest) {
+    return (terni_vd)_mm512_mask_loadu_pd(_mm512_set1_pd(rest), (__mmask8)((1u << n) - 1), p);
 }
 static inline void terni_put_some_f32(float *p, terni_vf v, int64_t n) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
@@ -66,6 +72,20 @@ static inline terni_vd terni_some_f64(const double *p, int64_t n) {
     return v;
 }
 #endif
+static inline terni_vf terni_some_or_f32(const float *p, int64_t n, float rest) {
+    float lane[TERNI_LANES_F32];
+    for (int64_t l = 0; l < TERNI_LANES_F32; l++) lane[l] = l < n ? p[l] : rest;
+    terni_vf v;
+    memcpy(&v, lane, sizeof v);
+    return v;
+}
+static inline terni_vd terni_some_or_f64(const double *p, int64_t n, double rest) {
+    double lane[TERNI_LANES_F64];
+    for (int64_t l = 0; l < TERNI_LANES_F64; l++) lane[l] = l < n ? p[l] : rest;
+    terni_vd v;
+    memcpy(&v, lane, sizeof v);
+    return v;
+}
 static inline void terni_put_some_f32(float *p, terni_vf v, int64_t n) {
     for (int64_t l = 0; l < n; l++) p[l] = v[l];
 }

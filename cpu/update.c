@@ -8,8 +8,7 @@
 #include "internal.h"
 #include "widen.h"
 
-#define TERNI_ALWAYS_INLINE static inline __attribute__((always_inline))
-#define TERNI_TEMPLATE      "update.inc"
+#define TERNI_TEMPLATE "update.inc"
 #include "each_float.h"
 
 /* Fewer elements stay in the cache of the core that makes the gradients and takes the next step; more are divided as

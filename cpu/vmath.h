@@ -3,6 +3,7 @@
 #define TERNI_VMATH_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -71,16 +72,33 @@ static inline terni_vd terni_greater_f64(terni_vd a, terni_vd b) {
 #endif
 }
 
+/* The greatest lane. */
+static inline float terni_top_f32(terni_vf v) {
+#if TERNI_VEC_BYTES == 64
+    return _mm512_reduce_max_ps((__m512)v);
+#else
+    for (int w = TERNI_LANES_F32 / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) v[l] = v[l + w] > v[l] ? v[l + w] : v[l];
+    return v[0];
+#endif
+}
+static inline double terni_top_f64(terni_vd v) {
+    for (int w = TERNI_LANES_F64 / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++) v[l] = v[l + w] > v[l] ? v[l + w] : v[l];
+    return v[0];
+}
+
 /* e^x times 2^24, which keeps what is subnormal apart, for x <= 0: a row's exponentials are divided by their sum.
- * Within 1.1 units; 0 from -104 on; NaN stays. */
+ * Within 1.1 units; 0 from -104 on; NaN stays. As a term (of a sum in which 1 stands too) small ones are less near:
+ * |x| 6e-8 of themselves. */
 #define TERNI_DOWN_F32 0x1p24f
-static inline terni_vf terni_exp_down_f32(terni_vf x) {
+TERNI_ALWAYS_INLINE terni_vf terni_exp_down_f32(terni_vf x, bool term) {
     typedef uint32_t bits __attribute__((vector_size(TERNI_VEC_BYTES)));
     const terni_vf c = terni_greater_f32(-104.0f - (terni_vf){0}, x);
     const terni_vf shifted = c * 0x1.715476p+0f + (0x1.8p23f + 127.0f + 24.0f); /* rounds; ends in an exponent */
     const terni_vf n = shifted - (0x1.8p23f + 127.0f + 24.0f);
-    terni_vf r = c - n * 0x1.62e4p-1f;
-    r -= n * 0x1.7f7d1cp-20f;
+    terni_vf r = c - n * (term ? 0x1.62e43p-1f : 0x1.62e4p-1f);
+    if (!term) r -= n * 0x1.7f7d1cp-20f;
     terni_vf p = 0x1.6d113cp-10f * r + 0x1.120ba2p-7f;
     p = p * r + 0x1.55551ap-5f;
     p = p * r + 0x1.5554dcp-3f;
@@ -90,7 +108,8 @@ static inline terni_vf terni_exp_down_f32(terni_vf x) {
     return p * (terni_vf)((bits)shifted << 23);
 }
 #define TERNI_DOWN_F64 1.0
-static inline terni_vd terni_exp_down_f64(terni_vd x) {
+static inline terni_vd terni_exp_down_f64(terni_vd x, bool term) {
+    (void)term;
     for (int l = 0; l < TERNI_LANES_F64; l++) x[l] = exp(x[l]);
     return x;
 }
