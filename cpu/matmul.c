@@ -86,7 +86,7 @@ static bool by_blas(const terni_gemm *g) {
  */
 static bool rows_divide(const terni_gemm *g, int64_t threads) {
     if (g->path != TERNI_GEMM_TILES) return false;
-    if (g->tb) return g->m > 2 * g->n;
+    if (g->tb) return g->m > 2 * g->n || (g->m >= g->n && g->n / COLUMNS < threads); /* too few columns to share */
     return g->m >= g->n || (g->ta && g->m >= PART_ROWS * threads && g->n * g->k <= PART_PACKED);
 }
 
@@ -230,11 +230,11 @@ static bool run_batch(const terni_view *a, const terni_view *b, const terni_view
     int64_t batch = 1;
     for (int d = 0; d < batch_dims; d++) batch *= y->shape[d];
     const int64_t work = g->m * g->n * g->k; /* of one: small ones are shared out, large ones split */
-    all.threads = batch == 1 || work >= 4 * PART_WORK;
+    all.threads = batch == 1 || work >= 8 * PART_WORK;
     if (all.threads)
         some(&all, 0, batch);
     else
-        terni_cpu_parallel(batch, PART_WORK / 2 / (work > 0 ? work : 1) + 1, some, &all);
+        terni_cpu_parallel(batch, PART_WORK / (work > 0 ? work : 1) + 1, some, &all);
     return !all.failed;
 }
 
