@@ -128,9 +128,20 @@ static bool is_plain(const json_t *root, const char *key) {
     return json_is_string(v) && strcmp(json_string_value(v), "none") == 0;
 }
 
+/* Other beginnings than these (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) also change the weight that the adapter is added
+ * to, when PEFT makes it and again when it loads it. */
+static bool keeps_weight(const json_t *root) {
+    static const char *const names[] = {"gaussian", "orthogonal", "eva"};
+    const char *name = json_string_value(json_object_get(root, "init_lora_weights"));
+    bool ok = !name; /* true, false, or left out */
+    for (size_t i = 0; !ok && i < sizeof names / sizeof *names; i++) ok = strcmp(name, names[i]) == 0;
+    return ok;
+}
+
 static bool read_settings(const char *path, const json_t *root, tern_lora_opts *o) {
-    static const char *const others[] = {"rank_pattern", "alpha_pattern",   "bias",       "use_dora",
-                                         "lora_bias",    "modules_to_save", "use_qalora", "layer_replication"};
+    static const char *const others[] = {"rank_pattern", "alpha_pattern",     "bias",
+                                         "use_dora",     "lora_bias",         "modules_to_save",
+                                         "use_qalora",   "layer_replication", "alora_invocation_tokens"};
     const json_t *type = json_object_get(root, "peft_type"), *r = json_object_get(root, "r"),
                  *alpha = json_object_get(root, "lora_alpha"), *drop = json_object_get(root, "lora_dropout");
     if (!json_is_string(type) || strcmp(json_string_value(type), "LORA") != 0)
@@ -139,6 +150,12 @@ static bool read_settings(const char *path, const json_t *root, tern_lora_opts *
         if (!is_plain(root, others[i]))
             return terni_fail(TERN_ERR_UNSUPPORTED, "adapter: %s: %s is set; Tern has no such adapters", path,
                               others[i]);
+    if (!keeps_weight(root))
+        return terni_fail(
+            TERN_ERR_UNSUPPORTED,
+            "adapter: %s: init_lora_weights is \"%.40s\", which changes the weights themselves; convert it "
+            "with save_pretrained(path_initial_model_for_weight_conversion)",
+            path, json_string_value(json_object_get(root, "init_lora_weights")));
     if (!json_is_integer(r) || json_integer_value(r) < 1 || json_integer_value(r) > 1 << 20 || !json_is_number(alpha) ||
         !(json_number_value(alpha) > 0))
         return terni_fail(TERN_ERR_FORMAT, "adapter: %s: there are no sensible r and lora_alpha", path);
@@ -193,16 +210,19 @@ static bool layer_fits(const char *path, const char *linear, tern_module *l, ter
 static bool half_fits(tern_archive *a, const char *path, const tern_archive_entry *e, tern_module *l, char half,
                       int64_t rank) {
     char other[NAME], sa[128], sb[128];
-    tern_named w = {0};
+    tern_named w;
+    tern_tensor *weight = NULL;
     snprintf(other, sizeof other, "%.*s%c.weight", (int)(strlen(e->name) - strlen("A.weight")), e->name,
              half == 'A' ? 'B' : 'A');
     if (!tern_archive_find(a, other))
         return terni_fail(TERN_ERR_FORMAT, "adapter: %s: there is no %s beside %s", path, other, e->name);
-    for (int i = 0; tern_module_each(l, i, &w) && strcmp(w.name, "weight") != 0; i++) {
-    }
-    if (!w.name || strcmp(w.name, "weight") != 0) return true; /* it is computed; the adapter's own shape will tell */
-    const tern_shape is = tern_shape_get(e->tensor), want = half == 'A' ? TERN_SHAPE(rank, tern_size(w.tensor, 1))
-                                                                        : TERN_SHAPE(tern_size(w.tensor, 0), rank);
+    for (int i = 0; !weight && tern_module_each(l, i, &w); i++) /* or, of the same shape, what it is computed from */
+        if (strcmp(w.name, "weight") == 0 || strcmp(w.name, "parametrizations.weight.original") == 0 ||
+            strcmp(w.name, "parametrizations.weight.original1") == 0)
+            weight = w.tensor;
+    if (!weight) return true; /* the adapter's own shape will tell */
+    const tern_shape is = tern_shape_get(e->tensor), want = half == 'A' ? TERN_SHAPE(rank, tern_size(weight, 1))
+                                                                        : TERN_SHAPE(tern_size(weight, 0), rank);
     return tern_shape_equal(is, want) ||
            terni_fail(TERN_ERR_SHAPE, "adapter: %s has shape %s; expected %s", e->name,
                       tern_shape_text(is, sa, sizeof sa), tern_shape_text(want, sb, sizeof sb));

@@ -21,9 +21,10 @@ typedef struct tern_adapter_opts {
 TERN_API bool tern_adapter_save(const char *folder, tern_module *m, tern_adapter_opts opts);
 /* Gives m's linear layers the adapters of folder; layers that have one already must have the same settings. Errors:
  * TERN_ERR_IO, TERN_ERR_FORMAT, TERN_ERR_ARGUMENT for layers that m has not, TERN_ERR_SHAPE; TERN_ERR_UNSUPPORTED for
- * settings that Tern has not (other methods, ranks that differ by layer, biases, DoRA) and for PyTorch's pickles. All
- * of the file is compared with m first: on errors nothing was changed, but where memory runs out adapters that were
- * attached stay, and change nothing. Merged adapters that are in the file are taken off, and are loaded unmerged. */
+ * settings that Tern has not (other methods, ranks that differ by layer, biases, DoRA, beginnings such as PiSSA's that
+ * change the weights themselves) and for PyTorch's pickles. All of the file is compared with m first: on errors nothing
+ * was changed, but where memory runs out adapters that were attached stay, and some may have the file's values. Merged
+ * adapters that are in the file are taken off, and are loaded unmerged. */
 TERN_API bool tern_adapter_load(const char *folder, tern_module *m, tern_adapter_opts opts);
 
 #ifdef __cplusplus

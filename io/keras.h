@@ -88,10 +88,11 @@ typedef struct tern_keras_opts {
     bool not_strict;     /* loading: layers may be missing or unexpected; what is in both is loaded */
     int seconds;         /* loading: without a word from the process that reads; 600 if zero */
 } tern_keras_opts;
-/* Reads path into m. All is read and compared first: on failure nothing was changed. dtypes and devices may differ
- * (rounded as by tern_cast). Errors: TERN_ERR_IO; TERN_ERR_FORMAT for what is no such file or a damaged one;
- * TERN_ERR_SHAPE, listing the missing, unexpected and mis-shaped layers with both names; TERN_ERR_UNSUPPORTED for
- * modules that Keras has no layer for; TERN_ERR_ARGUMENT for names that m has not, and for an order that is to be told.
+/* Reads path into m. All is read and compared first: on failure nothing was changed, but where memory runs out while
+ * the values go in some have. dtypes and devices may differ (rounded as by tern_cast). Errors: TERN_ERR_IO;
+ * TERN_ERR_FORMAT for what is no such file or a damaged one; TERN_ERR_SHAPE, listing the missing, unexpected and
+ * mis-shaped layers with both names; TERN_ERR_UNSUPPORTED for modules that Keras has no layer for; TERN_ERR_ARGUMENT
+ * for names that m has not, and for an order that is to be told.
  */
 TERN_API bool tern_keras_load(const char *path, tern_module *m, tern_keras_opts opts);
 /* Writes m's weights as f32 (f64 as f64), for load_weights of a model with the same layers. Replaces the file as a

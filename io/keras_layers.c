@@ -151,6 +151,7 @@ static bool embedding(maker *k) {
 
 /* The first two dimensions go behind the kernel's, in the order given. */
 static tern_tensor *behind(tern_tensor *w, int first, int second) {
+    if (!w) return NULL; /* memory ran out in a reshape */
     const int n = tern_ndim(w);
     int order[TERN_MAX_DIMS];
     for (int i = 0; i < n - 2; i++) order[i] = i + 2;

@@ -172,13 +172,16 @@ static bool read_all(int fd, const char *what, const char *path, char *p, size_t
     return true;
 }
 
-/* A bare pickle of protocol 2 or later, or a zip archive whose first member is one. */
+/* A bare pickle of protocol 2 or later (no opcode is 0), or a zip archive of PyTorch's: its first member is one, or
+ * with TorchScript a tensor's data. */
 static bool is_pickle(const unsigned char *p, size_t n) {
-    static const char member[] = "/data.pkl";
-    if (n > 2 && p[0] == 0x80 && p[1] >= 2 && p[1] <= 5) return true;
+    static const char member[] = "/data.pkl", data[] = "/data/0";
+    if (n > 2 && p[0] == 0x80 && p[1] >= 2 && p[1] <= 5 && p[2] != 0) return true;
     if (n < 30 || memcmp(p, "PK\3\4", 4) != 0) return false;
-    const size_t name = p[26] | (size_t)p[27] << 8, k = sizeof member - 1;
-    return name >= k && 30 + name <= n && memcmp(p + 30 + name - k, member, k) == 0;
+    const size_t name = p[26] | (size_t)p[27] << 8, k = sizeof member - 1, j = sizeof data - 1;
+    if (30 + name > n) return false;
+    const unsigned char *end = p + 30 + name;
+    return (name >= k && memcmp(end - k, member, k) == 0) || (name >= j && memcmp(end - j, data, j) == 0);
 }
 
 bool terni_file_pickle(const char *what, const char *path, const void *data, size_t n) {

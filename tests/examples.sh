@@ -468,7 +468,10 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
     for other in '--layers 3' '--lora 2' '--dtype bf16' '--size 10m' '--seed 7'; do
         expect 2 "$other contradicts the checkpoint b.h5" "$gpt2" --resume b.h5 $other
     done
-    expect 2 'further than --steps' "$gpt2" --resume b.h5 --steps 11
+    for few in 0 11; do
+        expect 2 'further than --steps' "$gpt2" --resume b.h5 --steps $few
+    done
+    expect 0 'gpt2 --resume f.h5 --data short.txt' "$gpt2" $small --data short.txt --out f.h5 --stop-after 5
     full_disk "$gpt2" b.h5
     head -c 3000 b.h5 >bad.h5
     expect 1 'bad.h5' "$gpt2" --resume bad.h5
@@ -504,6 +507,12 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
     check 'gpt2: with its adapter' "$gpt2" --generate --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --adapter adapter --temperature 0 --length 30 >with 2>err </dev/null
     check 'gpt2: from the checkpoint' "$gpt2" --generate --resume d.h5 --temperature 0 --length 30 >without 2>err </dev/null
     check 'gpt2: the same' cmp with without
+    expect 0 . "$gpt2" --generate --resume a.h5 --adapter adapter --length 5
+    expect 2 'are two beginnings' "$gpt2" --resume a.h5 --adapter adapter
+    expect 1 'context asks for 64' "$gpt2" --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --context 64 --out x.h5
+    check 'gpt2: heads that divide the width of the weights' "$gpt2" --generate --weights w.safetensors --heads 32 --vocab a.h5.vocab.json --merges a.h5.merges.txt --length 5 >out 2>err </dev/null
+    sed -i 's/"use_rslora": *false/"use_rslora": true/' adapter/adapter_config.json
+    expect 1 'without use_rslora' "$gpt2" $small --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --adapter adapter --out x.h5
     expect 2 'goes with --generate' "$gpt2" --logits y.npy
     expect 2 'does not divide' "$gpt2" --width 30 --heads 4
     expect 2 'needs --vocab' "$gpt2" --weights w.safetensors

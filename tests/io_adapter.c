@@ -6,6 +6,7 @@
 #include "tern/adapter.h"
 #include "tern/archive.h"
 #include "tern/layers.h"
+#include "tern/reparametrize.h"
 
 static tern_module *net_new(void) {
     return tern_sequential(tern_linear_new(6, 5, (tern_linear_opts){0}), tern_relu_new(),
@@ -80,6 +81,14 @@ TERN_TEST(io_adapter, what_goes_wrong) {
         {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":1,\"rank_pattern\":{\"a\":3}}", "rank_pattern",
          TERN_ERR_UNSUPPORTED},
         {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":1,\"bias\":\"all\"}", "bias", TERN_ERR_UNSUPPORTED},
+        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":1,\"init_lora_weights\":\"pissa_niter_4\"}", "pissa_niter_4",
+         TERN_ERR_UNSUPPORTED},
+        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":1,\"init_lora_weights\":\"olora\"}", "olora",
+         TERN_ERR_UNSUPPORTED},
+        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":1,\"alora_invocation_tokens\":[1]}", "alora_invocation_tokens",
+         TERN_ERR_UNSUPPORTED},
+        {"{\"peft_type\":\"LORA\",\"r\":3,\"lora_alpha\":1,\"init_lora_weights\":\"gaussian\"}", "expected [3, 6]",
+         TERN_ERR_SHAPE},
         {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":1,\"lora_dropout\":1}", "lora_dropout", TERN_ERR_FORMAT},
         {"{\"peft_type\":\"LORA\",\"r\":3,\"lora_alpha\":1}", "expected [3, 6]", TERN_ERR_SHAPE}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -88,6 +97,11 @@ TERN_TEST(io_adapter, what_goes_wrong) {
         EXPECT_ERROR(tern_adapter_load(test_path("a"), plain, (tern_adapter_opts){0}), cases[i].code, cases[i].want);
         CHECK(!tern_lora_each(plain, 0, NULL, 0), "an adapter was left behind");
     }
+    check_case("%s", "a weight that is computed");
+    write_config("{\"peft_type\":\"LORA\",\"r\":3,\"lora_alpha\":1}");
+    CHECK(tern_weight_norm(tern_module_child(plain, "0"), "weight", 0));
+    EXPECT_ERROR(tern_adapter_load(test_path("a"), plain, (tern_adapter_opts){0}), TERN_ERR_SHAPE, "expected [3, 6]");
+    CHECK(!tern_lora_each(plain, 0, NULL, 0), "an adapter was left behind");
     check_case("%s", "");
     write_config("{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":5}");
     EXPECT_ERROR(tern_adapter_load(test_path("a"), m, (tern_adapter_opts){0}), TERN_ERR_ARGUMENT, "other settings");

@@ -322,14 +322,23 @@ TERN_TEST(io_readers, pickles) {
                       old[] =
                           "\x80\2\x8a\xal\xfc\x9c"
                           "F\xf9 j\xa8P\x19.\x80\2M\xe9\3",
-                      other[] = "PK\3\4 something else, of some length";
-    for (int i = 0; i < 3; i++) {
-        check_case("%d", i);
-        const char *path = i == 0   ? write_file("a.pt", zip, sizeof zip)
-                           : i == 1 ? write_file("a.pt", old, sizeof old)
-                                    : write_file("a.pt", other, sizeof other);
-        const char *want = i < 2 ? "safetensors.torch.save_file" : "a.pt";
-        const tern_code code = i < 2 ? TERN_ERR_UNSUPPORTED : TERN_ERR_FORMAT;
+                      script[] =
+                          "PK\3\4\0\0\10\10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x9\0\x18\0ts/data/0FB\x14\0ZZZZZZZZ",
+                      other[] = "PK\3\4 something else, of some length", header[] = "\x80\2\0\0\0\0\0\0{\"a\":";
+    static const struct {
+        const char *text;
+        size_t n;
+        bool pickle;
+    } files[] = {{zip, sizeof zip, true},
+                 {old, sizeof old, true},
+                 {script, sizeof script, true}, /* of torch.jit */
+                 {other, sizeof other, false},
+                 {header, sizeof header, false}}; /* of safetensors, 640 bytes long */
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        check_case("%zu", i);
+        const char *path = write_file("a.pt", files[i].text, files[i].n);
+        const char *want = files[i].pickle ? "safetensors.torch.save_file" : "a.pt";
+        const tern_code code = files[i].pickle ? TERN_ERR_UNSUPPORTED : TERN_ERR_FORMAT;
         tern_module *m = tern_linear_new(2, 2, (tern_linear_opts){0});
         EXPECT_ERROR(tern_safetensors_load(path, (tern_safetensors_opts){0}), code, want);
         EXPECT_ERROR(tern_npy_load(path), code, want);

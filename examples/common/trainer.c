@@ -194,7 +194,7 @@ static int settings_from_checkpoint(trainer *t) {
     tern_checkpoint_free_text(&c);
     if (code == EXIT_OK && t->epochs && t->epochs < c.epoch)
         return program_wrong_usage(t->name, "the checkpoint is further than --epochs");
-    if (code == EXIT_OK && t->steps && t->steps < c.step)
+    if (code == EXIT_OK && !t->epochs && t->steps < c.step)
         return program_wrong_usage(t->name, "the checkpoint is further than --steps");
     return code;
 }
@@ -296,7 +296,7 @@ bool trainer_finite(const trainer *t, const char *name, double value) {
 }
 
 bool trainer_end(trainer *t) {
-    char quoted[4096], where[64];
+    char quoted[4096], data[4096] = "", where[64];
     progress_clear(&t->progress);
     if (!tern_ok() || !plot_write(&t->plot, t->plot_path)) return false;
     if (behind(t) == all(t)) return true;
@@ -306,8 +306,9 @@ bool trainer_end(trainer *t) {
     } else {
         snprintf(where, sizeof where, "step %" PRId64, t->step);
     }
-    printf("%s after %s: to go on, %s --resume %s\n", interrupt_seen() ? interrupt_name() : "Stopped", where, t->name,
-           shell_quote(t->out, quoted, sizeof quoted));
+    if (t->data) shell_quote(t->data, data, sizeof data);
+    printf("%s after %s: to go on, %s --resume %s%s%s\n", interrupt_seen() ? interrupt_name() : "Stopped", where,
+           t->name, shell_quote(t->out, quoted, sizeof quoted), t->data ? " --data " : "", data);
     return false;
 }
 

@@ -60,13 +60,23 @@ static bool adapters_new(gpt2 *g) {
     return tern_lora_attach(&g->m, "h.*.attn.c_attn", o) > 0 && tern_lora_train_only(&g->m);
 }
 
+/* Those that are trained must be what adapters_new makes of the rank and alpha that a checkpoint holds. */
 static bool adapters_load(gpt2 *g) {
-    tern_lora_opts o;
+    tern_lora_opts o = {0};
+    int n = 0;
     if (!tern_adapter_load(set.adapter, &g->m, as_published)) return false;
-    if (tern_lora_settings(g->h[0]->c_attn, &o)) { /* for the checkpoint */
-        set.lora = o.rank;
-        set.lora_alpha = o.alpha;
-    }
+    if (set.generate || set.evaluate) return true;
+    while (tern_lora_each(&g->m, n, NULL, 0)) n++;
+    bool plain = n == 2 * g->config.layers;
+    for (int64_t i = 0; plain && i < g->config.layers; i++)
+        plain = tern_lora_settings(g->h[i]->c_attn, &o) && !o.rank_stable && !(o.dropout > 0);
+    if (!plain)
+        return tern_error_set(TERN_ERR_UNSUPPORTED,
+                              "%s: adapters that are trained on are those of all h.*.attn.c_attn and no others, "
+                              "without use_rslora and lora_dropout: a checkpoint holds no more of them",
+                              set.adapter);
+    set.lora = o.rank;
+    set.lora_alpha = o.alpha;
     return tern_lora_train_only(&g->m);
 }
 
@@ -88,6 +98,10 @@ static bool settings_from_weights(trainer *t) {
         *all[i].value = all[i].is;
     }
     if (!settings_given(t, "heads")) set.heads = c.heads;
+    if (set.context > set.positions && settings_given(t, "context"))
+        return tern_error_set(TERN_ERR_ARGUMENT,
+                              "%s: its network tells %" PRId64 " positions apart; --context asks for %" PRId64,
+                              set.weights, set.positions, set.context);
     if (set.context > set.positions) set.context = set.positions;
     return set.width % set.heads == 0 ||
            tern_error_set(TERN_ERR_ARGUMENT, "--heads does not divide the weights' width");
@@ -109,7 +123,8 @@ static bool network_new(trainer *t, run *r) {
                                   .recompute = set.recompute});
     t->model = r->g ? &r->g->m : NULL;
     if (!r->g || (set.weights && !gpt2_load_weights(r->g, set.weights))) return false;
-    if (set.adapter ? !adapters_load(r->g) : set.lora && !adapters_new(r->g)) return false;
+    const bool later = set.adapter && t->resume; /* the checkpoint's weights first */
+    if (set.adapter ? !later && !adapters_load(r->g) : set.lora && !adapters_new(r->g)) return false;
     return tern_module_to(&r->g->m, t->device);
 }
 
@@ -149,8 +164,9 @@ static tern_tensor *loss_of(gpt2 *g, tern_tensor *x, tern_tensor *y, tern_device
     return loss;
 }
 
-/* The mean loss over the validation text, or over most pieces from all over it; NaN if there are none, the user stops
- * it, or an error is met. */
+/* The mean loss over the validation text, or over most pieces from all over it, which a signal does not cut short: a
+ * curve without its point would not be a straight run's. NaN if there are none, the user stops it, or an error is met.
+ */
 static double validate(const trainer *t, const run *r, int64_t most) {
     const int64_t all = corpus_validation_pieces(&r->text, set.context), n = all < most ? all : most;
     double sum = n > 0 ? 0 : (double)NAN;
@@ -159,7 +175,8 @@ static double validate(const trainer *t, const run *r, int64_t most) {
     for (int64_t i = 0; i < n && !isnan(sum); i++) {
         const int scope = tern_scope_push();
         tern_tensor *x, *y;
-        const bool ok = !interrupt_seen() && corpus_validation(&r->text, i * all / n, set.context, t->device, &x, &y);
+        const bool ok = !(most == INT64_MAX && interrupt_seen()) &&
+                        corpus_validation(&r->text, i * all / n, set.context, t->device, &x, &y);
         sum += ok ? tern_item(loss_of(r->g, x, y, t->device)) : (double)NAN;
         tern_scope_pop(scope);
     }
@@ -205,7 +222,6 @@ static void report(const trainer *t, const run *r, double loss, double held, dou
 static bool look(trainer *t, const run *r, double loss, double per_second) {
     const double held = validate(t, r, LOOK_PIECES);
     if (!tern_ok()) return false;
-    if (interrupt_seen()) return true; /* it was cut short */
     plot_add(&t->plot, "training", (double)(t->step + 1), loss);
     plot_add(&t->plot, "validation", (double)(t->step + 1), held);
     report(t, r, loss, held, per_second);
@@ -274,7 +290,7 @@ static bool prepare(trainer *t, run *r) {
 static bool only_look(trainer *t, run *r) {
     if (!prepare(t, r)) return false;
     tern_checkpoint c = {.no_random = true, .model = t->model};
-    if (t->resume && !tern_checkpoint_load(t->resume, &c)) return false;
+    if (t->resume && !(tern_checkpoint_load(t->resume, &c) && (!set.adapter || adapters_load(r->g)))) return false;
     tern_seed((uint64_t)t->seed);
     interrupt_catch();
     if (set.evaluate) return evaluate(t, r);

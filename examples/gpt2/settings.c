@@ -118,7 +118,7 @@ static void parsed(trainer *t) {
 }
 
 static const char *wrong(const trainer *t) {
-    if (set.width % set.heads) return "--heads does not divide --width";
+    if (!set.weights && set.width % set.heads) return "--heads does not divide --width";
     if (set.positions < set.context) return "--positions is below --context";
     if ((set.vocab != NULL) != (set.merges != NULL)) return "--vocab and --merges go together";
     if (!set.vocab && !t->resume && set.vocabulary < 256) return "--vocabulary: expected 256 or more";
@@ -126,6 +126,8 @@ static const char *wrong(const trainer *t) {
     if (set.weights && t->resume) return "--weights and --resume are two beginnings";
     if (set.save_adapter && !set.lora && !set.adapter) return "--save-adapter needs --lora or --adapter";
     if (set.lora && set.adapter) return "there are adapters (--lora, or the checkpoint's); --adapter loads others";
+    if (set.adapter && t->resume && !set.generate && !set.evaluate)
+        return "--adapter and --resume are two beginnings; --save-weights makes weights of a checkpoint";
     if (set.logits && !set.generate) return "--logits goes with --generate";
     if (set.generate && set.evaluate) return "--generate and --evaluate are two tasks";
     if (set.generate && !set.weights && !t->resume) return "--generate needs --weights or --resume";
