@@ -3,16 +3,18 @@
  * caches warm, and the caller takes every part that no worker has begun: a worker that sleeps, or that the system has
  * taken off its core, holds nobody up. Workers wait for a job by spinning for a moment (a kernel usually follows
  * another within microseconds), then sleep. A second thread of the program that computes meanwhile does its parts
- * alone. */
+ * alone. A worker that finds itself on the caller's processor leaves it: systems have been seen to wake it there and to
+ * keep it there for long, with another processor idle, and products then took twice their time. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "internal.h"
 
-enum { MAX_THREADS = 256, SPIN = 4000, PART_BITS = 16 };
+enum { MAX_THREADS = 256, SPIN = 4000, PART_BITS = 16, LEAVE_MS = 5 /* at most once in them */ };
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held while a job runs */
 static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -23,6 +25,7 @@ static pthread_t workers[MAX_THREADS];
 static int started;             /* workers that run */
 static atomic_int wanted, spin; /* threads in all, the caller included; how long to spin */
 static atomic_int left, sleepers, stop;
+static atomic_int caller_at; /* the processor that the job was published from */
 static atomic_bool caller_sleeps;
 /* The job's number and, in the low PART_BITS, its parts. claimed[i] is the number of the last job whose part i somebody
  * took. Once a job is done all its parts carry its number or a later one, so a worker that comes late gets nothing. */
@@ -82,15 +85,38 @@ static unsigned long long wait_for_job(unsigned long long seen) {
     return t;
 }
 
+/* Moves this thread to another processor, if it may use one, and then lets it go where it could before. */
+static void leave(int processor) {
+    cpu_set_t may, others;
+    CPU_ZERO(&may);
+    if (processor < 0 || processor >= CPU_SETSIZE || sched_getaffinity(0, sizeof may, &may) != 0) return;
+    others = may;
+    CPU_CLR((size_t)processor, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        (void)sched_setaffinity(0, sizeof may, &may);
+}
+
+static int64_t milliseconds(void) {
+    struct timespec t;
+    return clock_gettime(CLOCK_MONOTONIC_COARSE, &t) == 0 ? t.tv_sec * (int64_t)1000 + t.tv_nsec / 1000000 : 0;
+}
+
 static int numbers[MAX_THREADS];
 
 static void *work(void *p) {
     const int own = *(const int *)p;
     unsigned long long seen = 0;
+    int64_t left_at = 0;
     inside = true;
     for (;;) {
         seen = wait_for_job(seen);
         if (atomic_load(&stop)) return NULL;
+        const int at = atomic_load_explicit(&caller_at, memory_order_relaxed);
+        if (at == sched_getcpu() && atomic_load_explicit(&spin, memory_order_relaxed) > 0 &&
+            milliseconds() - left_at >= LEAVE_MS) {
+            leave(at);
+            left_at = milliseconds();
+        }
         const int parts = (int)(seen & ((1u << PART_BITS) - 1));
         for (int i = 0; i < parts; i++) take(seen >> PART_BITS, (own + i) % parts);
     }
@@ -186,6 +212,7 @@ static void wait_for_parts(void) {
 static void run_job(void) {
     const unsigned long long number = (atomic_load_explicit(&ticket, memory_order_relaxed) >> PART_BITS) + 1;
     atomic_store_explicit(&left, job.parts, memory_order_relaxed);
+    atomic_store_explicit(&caller_at, sched_getcpu(), memory_order_relaxed);
     atomic_store(&ticket, number << PART_BITS | (unsigned)job.parts);
     if (atomic_load(&sleepers) > 0) {
         pthread_mutex_lock(&sleep_lock);
