@@ -33,8 +33,9 @@
  * second linear is dense_1. A child whose name is that of a group (an attribute of a subclassed keras.Model) is that
  * group. A sequential within is a group "sequential" if the file has one; other containers' layers, and those of a
  * sequential for which there is none, belong to what they stand in. Keras counts a sequential without weights too.
- * Where that does not suit, .names says which is which. Same shapes in another order cannot be noticed: compare outputs
- * once.
+ * Where that does not suit, .names says which is which; so it must where of two equal pairs of convolutions Keras has
+ * one as a SeparableConv2D and the other as two layers, and in the older files for the layers within such a pair
+ * ("1.0"). Same shapes in another order cannot be noticed: compare outputs once.
  *
  * Keras flattens [H, W, C], Tern [C, H, W]. A linear behind a flatten (or a reshape in front of a convolution) has its
  * weights in another order, which .orders tells; where it looks like one and nothing is told, that is an error.
