@@ -352,7 +352,8 @@ TERN_TEST(fit, on_the_test_device) {
         for (int64_t e = 0; e < 2; e++) {
             const char *n = tern_history_name(h[0], i);
             const double v = tern_history_get(h[1], n, e);
-            CHECK_NUMBER(v, tern_history_get(h[0], n, e), 1e-3);
+            /* One sample of 360 or two may fall on the other side of a tie. */
+            CHECK_NUMBER(v, tern_history_get(h[0], n, e), strstr(n, "accuracy") ? 2.5 / 360 : 1e-3);
             CHECK(v == tern_history_get(h[2], n, e), "%s", n);
         }
     for (int i = 0; i < 3; i++) tern_history_free(h[i]);
