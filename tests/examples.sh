@@ -510,7 +510,9 @@ small='--width 32 --heads 2 --layers 2 --context 32 --batch 4 --vocabulary 300 -
     expect 0 . "$gpt2" --generate --resume a.h5 --adapter adapter --length 5
     expect 2 'are two beginnings' "$gpt2" --resume a.h5 --adapter adapter
     expect 1 'context asks for 64' "$gpt2" --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --context 64 --out x.h5
-    check 'gpt2: heads that divide the width of the weights' "$gpt2" --generate --weights w.safetensors --heads 32 --vocab a.h5.vocab.json --merges a.h5.merges.txt --length 5 >out 2>err </dev/null
+    # Heads that divide the width of the weights, 24, and not that of the default network, 128.
+    check 'gpt2: a width of 24' "$gpt2" $small --width 24 --heads 3 --steps 1 --out h.h5 --save-weights h.safetensors >out 2>err </dev/null
+    check 'gpt2: and 3 heads' "$gpt2" --generate --weights h.safetensors --heads 3 --vocab h.h5.vocab.json --merges h.h5.merges.txt --length 5 >out 2>err </dev/null
     sed -i 's/"use_rslora": *false/"use_rslora": true/' adapter/adapter_config.json
     expect 1 'without use_rslora' "$gpt2" $small --weights w.safetensors --heads 2 --vocab a.h5.vocab.json --merges a.h5.merges.txt --adapter adapter --out x.h5
     expect 2 'goes with --generate' "$gpt2" --logits y.npy
